@@ -1,0 +1,1 @@
+//! Benchmarks of the hot modules: one file each. `make bench` runs them.

@@ -1,0 +1,1 @@
+//! `perf`: being written.
