@@ -1,0 +1,243 @@
+//! The values of From, To, Contact, Route and their like, and the parameters of header values.
+
+use crate::limits::{PARAMS_MAX, URI_BYTES_MAX};
+use crate::octets::{self, DISPLAY, LWS, TOKEN, URI, VALUE};
+use crate::uri::scheme_end;
+use crate::{Error, ErrorKind};
+use std::ops::Range;
+
+/// A `name-addr` or `addr-spec` with the parameters that follow it (RFC 3261 §20.10).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NameAddr<'a> {
+    /// The display name as written, with its quotes; empty if there is none.
+    pub display: &'a [u8],
+    /// The URI, without angle brackets.
+    pub uri: &'a [u8],
+    /// Where the URI is in the bytes that were parsed.
+    pub uri_range: Range<usize>,
+    /// Whether the URI stood in angle brackets.
+    pub is_bracketed: bool,
+    /// The header parameters from their first `;` on; empty if there are none.
+    pub params: &'a [u8],
+}
+
+/// One parameter of a header value.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Param<'a> {
+    /// The name as written.
+    pub name: &'a [u8],
+    /// The value, with its quotes if it has some.
+    pub value: Option<&'a [u8]>,
+    /// From its `;` to its end.
+    pub range: Range<usize>,
+}
+
+impl<'a> NameAddr<'a> {
+    /// Takes one value apart. All of it must be the value.
+    ///
+    /// # Errors
+    /// An unterminated quoted string, a display name that had to be quoted, a URI that had to be in
+    /// angle brackets or has no scheme or has white space, a bad parameter, or a second value.
+    pub fn parse(bytes: &'a [u8]) -> Result<NameAddr<'a>, Error> {
+        let mut cursor = Cursor { bytes, at: 0 };
+        let name_addr = cursor.name_addr(|_| Ok(()))?;
+        cursor.finish()?;
+        Ok(name_addr)
+    }
+
+    /// A parameter's value: `None` if it is not there, `Some(None)` if it has no value.
+    #[must_use]
+    pub fn param(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
+        params(self.params)
+            .find(|param| param.name.eq_ignore_ascii_case(name))
+            .map(|param| param.value)
+    }
+}
+
+/// The parameters of a checked value, from its first `;` on. Ends at the first that is none.
+pub fn params(bytes: &[u8]) -> impl Iterator<Item = Param<'_>> {
+    let mut cursor = Cursor { bytes, at: 0 };
+    std::iter::from_fn(move || cursor.param().ok().flatten())
+}
+
+/// A reader that only moves forward over a value whose line ends were checked.
+pub(crate) struct Cursor<'a> {
+    /// Up to the end of the value, so that positions are those of the message.
+    pub(crate) bytes: &'a [u8],
+    pub(crate) at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    #[inline]
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// Moves past white space and folds.
+    #[inline]
+    pub(crate) fn skip_space(&mut self) {
+        if self.peek().is_some_and(|octet| octets::is(octet, LWS)) {
+            self.at = octets::run(self.bytes, self.at, LWS);
+        }
+    }
+
+    /// Moves past a run of the class and returns it.
+    #[inline]
+    pub(crate) fn take(&mut self, class: u8) -> &'a [u8] {
+        let from = self.at;
+        self.at = octets::run(self.bytes, from, class);
+        &self.bytes[from..self.at]
+    }
+
+    #[cold]
+    pub(crate) fn fail(&self, kind: ErrorKind) -> Error {
+        Error::new(kind, self.at)
+    }
+
+    /// Nothing but white space may be left.
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        self.skip_space();
+        match self.peek() {
+            None => Ok(()),
+            Some(_) => Err(self.fail(ErrorKind::Surplus)),
+        }
+    }
+
+    /// A value of a name-addr header; stops at a comma or the end. `each` sees every parameter.
+    pub(crate) fn name_addr(
+        &mut self,
+        each: impl FnMut(Param<'a>) -> Result<(), Error>,
+    ) -> Result<NameAddr<'a>, Error> {
+        self.skip_space();
+        let start = self.at;
+        let mut display: &[u8] = &[];
+        match self.peek() {
+            Some(b'<') => {}
+            Some(b'"') => {
+                self.at = octets::quoted_end(self.bytes, start)
+                    .ok_or_else(|| self.fail(ErrorKind::Quote))?;
+                display = &self.bytes[start..self.at];
+                self.skip_space();
+            }
+            _ => {
+                self.take(DISPLAY);
+                match self.peek() {
+                    Some(b'<') => {
+                        let (from, to) = octets::trim(self.bytes, start, self.at);
+                        display = &self.bytes[from..to];
+                    }
+                    Some(b':') => self.at = start,
+                    None => return Err(self.fail(ErrorKind::Uri)),
+                    Some(_) => return Err(self.fail(ErrorKind::DisplayName)),
+                }
+            }
+        }
+        let is_bracketed = self.peek() == Some(b'<');
+        let uri_range = if is_bracketed {
+            self.bracketed()?
+        } else if display.is_empty() {
+            self.bare()?
+        } else {
+            return Err(self.fail(ErrorKind::DisplayName));
+        };
+        let uri = &self.bytes[uri_range.clone()];
+        if uri.len() > URI_BYTES_MAX {
+            return Err(Error::new(ErrorKind::UriTooLong, uri_range.start));
+        }
+        if scheme_end(uri).is_none() {
+            return Err(Error::new(ErrorKind::Uri, uri_range.start));
+        }
+        let params_start = self.at;
+        self.params(each)?;
+        let params = &self.bytes[params_start..self.at];
+        Ok(NameAddr {
+            display,
+            uri,
+            uri_range,
+            is_bracketed,
+            params,
+        })
+    }
+
+    /// `<uri>`: no white space, quote or bracket inside.
+    fn bracketed(&mut self) -> Result<Range<usize>, Error> {
+        self.at += 1;
+        let from = self.at;
+        self.take(URI);
+        let to = self.at;
+        if self.peek() != Some(b'>') {
+            return Err(self.fail(ErrorKind::Uri));
+        }
+        self.at += 1;
+        Ok(from..to)
+    }
+
+    /// A URI without brackets: its `;` begins header parameters, `?` is an error (RFC 3261 §20).
+    fn bare(&mut self) -> Result<Range<usize>, Error> {
+        let from = self.at;
+        let uri = self.take(VALUE);
+        if octets::find(b'?', uri).is_some() {
+            return Err(Error::new(ErrorKind::BareUri, from));
+        }
+        Ok(from..self.at)
+    }
+
+    /// All parameters; stops at what is no `;`.
+    #[inline]
+    pub(crate) fn params(
+        &mut self,
+        mut each: impl FnMut(Param<'a>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut count = 0;
+        while let Some(param) = self.param()? {
+            count += 1;
+            if count > PARAMS_MAX {
+                return Err(self.fail(ErrorKind::TooManyParams));
+            }
+            each(param)?;
+        }
+        Ok(())
+    }
+
+    /// `; name [= value]`, with white space wherever the grammar has it.
+    #[inline]
+    fn param(&mut self) -> Result<Option<Param<'a>>, Error> {
+        let before = self.at;
+        self.skip_space();
+        if self.peek() != Some(b';') {
+            self.at = before;
+            return Ok(None);
+        }
+        let start = self.at;
+        self.at += 1;
+        self.skip_space();
+        let name = self.take(TOKEN);
+        if name.is_empty() {
+            return Err(self.fail(ErrorKind::Param));
+        }
+        let name_end = self.at;
+        self.skip_space();
+        if self.peek() != Some(b'=') {
+            self.at = name_end;
+            return Ok(Some(Param {
+                name,
+                value: None,
+                range: start..name_end,
+            }));
+        }
+        self.at += 1;
+        self.skip_space();
+        let from = self.at;
+        if self.peek() == Some(b'"') {
+            self.at =
+                octets::quoted_end(self.bytes, from).ok_or_else(|| self.fail(ErrorKind::Quote))?;
+        } else if self.take(VALUE).is_empty() {
+            return Err(self.fail(ErrorKind::Param));
+        }
+        Ok(Some(Param {
+            name,
+            value: Some(&self.bytes[from..self.at]),
+            range: start..self.at,
+        }))
+    }
+}

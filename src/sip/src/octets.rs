@@ -1,0 +1,223 @@
+//! Classes of octets, and the few loops that walk over them.
+//!
+//! Every loop of the parser that depends on the length of its input is one of these or counts its
+//! steps as these do, so that the tests can show that work grows in line with length.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::limits::DIGITS_MAX;
+use crate::{Error, ErrorKind};
+
+/// Letters, digits and ``-.!%*_+`'~`` (RFC 3261 §25.1 `token`).
+pub(crate) const TOKEN: u8 = 1;
+/// What may stand in a URI that is only carried: all that is visible but `"<>`.
+pub(crate) const URI: u8 = 2;
+/// What may stand before the `@` of a SIP URI; more than the grammar has (`#` is common in dialled
+/// strings), but nothing that could end the URI.
+pub(crate) const USER: u8 = 4;
+/// What may stand in a host name; `_` is not in the grammar, but in networks.
+pub(crate) const HOST: u8 = 8;
+/// What may stand in a parameter of a URI.
+pub(crate) const URI_PARAM: u8 = 16;
+/// What may stand in a display name without quotes: more than tokens (`&`, UTF-8), but nothing
+/// that could be read as a separator.
+pub(crate) const DISPLAY: u8 = 32;
+/// What may stand in the unquoted value of a header parameter.
+pub(crate) const VALUE: u8 = 64;
+/// Space, tab, and the CR and LF of a fold: line ends were checked before.
+pub(crate) const LWS: u8 = 128;
+
+static CLASS: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut i = 0;
+    while i < 256 {
+        let octet = i as u8;
+        let alphanumeric = octet.is_ascii_alphanumeric();
+        let visible = octet > b' ' && octet < 0x7f;
+        let high = octet >= 0x80;
+        let bracket = matches!(octet, b'"' | b'<' | b'>');
+        let mut class = 0;
+        if alphanumeric
+            || matches!(
+                octet,
+                b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~'
+            )
+        {
+            class |= TOKEN;
+        }
+        if (visible || high) && !bracket {
+            class |= URI;
+        }
+        if visible && !bracket && octet != b'@' {
+            class |= USER;
+        }
+        if alphanumeric || matches!(octet, b'-' | b'.' | b'_') {
+            class |= HOST;
+        }
+        if visible && !bracket && !matches!(octet, b'@' | b',' | b'?') {
+            class |= URI_PARAM;
+        }
+        if (octet >= b' ' && octet != 0x7f || matches!(octet, b'\t' | b'\r' | b'\n'))
+            && !bracket
+            && !matches!(octet, b',' | b';' | b':')
+        {
+            class |= DISPLAY;
+        }
+        if (visible || high) && !bracket && !matches!(octet, b',' | b';') {
+            class |= VALUE;
+        }
+        if matches!(octet, b' ' | b'\t' | b'\r' | b'\n') {
+            class |= LWS;
+        }
+        table[i] = class;
+        i += 1;
+    }
+    table
+}
+
+/// Whether the octet is of one of the classes.
+#[inline]
+pub(crate) fn is(octet: u8, class: u8) -> bool {
+    CLASS[octet as usize] & class != 0
+}
+
+/// Where the run of octets of the class that begins at `from` ends.
+#[inline]
+pub(crate) fn run(bytes: &[u8], from: usize, class: u8) -> usize {
+    let mut at = from;
+    while let Some(&octet) = bytes.get(at) {
+        if CLASS[octet as usize] & class == 0 {
+            break;
+        }
+        at += 1;
+    }
+    work::add(at - from + 1);
+    at
+}
+
+/// Whether all octets are of the class.
+#[inline]
+pub(crate) fn all(bytes: &[u8], class: u8) -> bool {
+    run(bytes, 0, class) == bytes.len()
+}
+
+/// Where the octet stands first.
+#[inline]
+pub(crate) fn find(octet: u8, bytes: &[u8]) -> Option<usize> {
+    let found = memchr::memchr(octet, bytes);
+    work::add(found.map_or(bytes.len(), |at| at + 1));
+    found
+}
+
+/// The bounds of `bytes[start..end]` without white space at both ends.
+#[inline]
+pub(crate) fn trim(bytes: &[u8], mut start: usize, mut end: usize) -> (usize, usize) {
+    while start < end && is(bytes[start], LWS) {
+        start += 1;
+        work::add(1);
+    }
+    while start < end && is(bytes[end - 1], LWS) {
+        end -= 1;
+        work::add(1);
+    }
+    (start, end)
+}
+
+/// The end of the quoted string that begins at `from`, past its closing quote.
+pub(crate) fn quoted_end(bytes: &[u8], from: usize) -> Option<usize> {
+    let mut at = from + 1;
+    while let Some(offset) = memchr::memchr2(b'"', b'\\', bytes.get(at..)?) {
+        work::add(offset + 1);
+        at += offset;
+        if bytes[at] == b'"' {
+            return Some(at + 1);
+        }
+        at += 2;
+    }
+    work::add(bytes.len().saturating_sub(at));
+    None
+}
+
+/// The one reader of numbers: digits only, at most `max`, zeros in front allowed.
+///
+/// `kind` is what else than too many digits is refused as.
+#[inline]
+pub(crate) fn number(bytes: &[u8], max: u64, kind: ErrorKind, at: usize) -> Result<u64, Error> {
+    if bytes.is_empty() || !bytes.iter().all(u8::is_ascii_digit) {
+        return Err(Error::new(kind, at));
+    }
+    if bytes.len() > DIGITS_MAX {
+        return Err(Error::new(ErrorKind::TooManyDigits, at));
+    }
+    let mut value: u64 = 0;
+    for &octet in bytes {
+        value = match value
+            .checked_mul(10)
+            .and_then(|tens| tens.checked_add(u64::from(octet - b'0')))
+        {
+            Some(next) if next <= max => next,
+            _ => return Err(Error::new(kind, at)),
+        };
+    }
+    Ok(value)
+}
+
+/// A port: 1 to 65,535.
+pub(crate) fn port(bytes: &[u8], at: usize) -> Result<u16, Error> {
+    match number(bytes, u64::from(u16::MAX), ErrorKind::Port, at)? {
+        0 => Err(Error::new(ErrorKind::Port, at)),
+        port => Ok(port as u16),
+    }
+}
+
+/// The address that a literal without brackets stands for.
+///
+/// A v6 literal may have the three colons that the grammar of RFC 3261 led some to write (RFC 5118
+/// §4.10); a v4-mapped one is the v4 address.
+pub(crate) fn address(literal: &[u8]) -> Option<IpAddr> {
+    let first = *literal.first()?;
+    let may_be_v6 = (first.is_ascii_hexdigit() || first == b':') && literal.contains(&b':');
+    if !may_be_v6 {
+        if !first.is_ascii_digit() {
+            return None;
+        }
+        let text = std::str::from_utf8(literal).ok()?;
+        return text.parse::<Ipv4Addr>().ok().map(IpAddr::V4);
+    }
+    let text = std::str::from_utf8(literal).ok()?;
+    if let Ok(v6) = text.parse::<Ipv6Addr>() {
+        return Some(IpAddr::V6(v6).to_canonical());
+    }
+    let colons = memchr::memmem::find(literal, b":::")?;
+    let mut mended = [0_u8; 48];
+    let length = literal.len() - 1;
+    let slot = mended.get_mut(..length)?;
+    slot[..colons].copy_from_slice(&literal[..colons]);
+    slot[colons..].copy_from_slice(&literal[colons + 1..]);
+    let text = std::str::from_utf8(slot).ok()?;
+    let v6 = text.parse::<Ipv6Addr>().ok()?;
+    Some(IpAddr::V6(v6).to_canonical())
+}
+
+/// Steps counted under test; nothing at all in the product.
+pub(crate) mod work {
+    #[cfg(test)]
+    std::thread_local! {
+        static STEPS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+    }
+
+    /// Counts octets looked at.
+    #[inline(always)]
+    pub(crate) fn add(_steps: usize) {
+        #[cfg(test)]
+        STEPS.with(|steps| steps.set(steps.get() + _steps as u64));
+    }
+
+    /// Takes the count and sets it back.
+    #[cfg(test)]
+    pub(crate) fn take() -> u64 {
+        STEPS.with(|steps| steps.replace(0))
+    }
+}

@@ -1,0 +1,551 @@
+//! Bytes to a view: one pass over the start line and the header lines, then what they mean.
+//!
+//! Cost: each octet of the header section is looked at twice (names by table, line ends by vector
+//! search); top Via, From, To, CSeq, Call-ID, Route and Contact once more. The body is not touched.
+//! Nothing is allocated or copied. `benches/parse.rs` holds it below a microsecond for a usual
+//! INVITE.
+//!
+//! ```text
+//!   start line ──▶ header lines ──▶ required headers ──▶ view
+//!        └──────────────┴─────── error ──▶ salvage: which lines can an answer copy?
+//! ```
+
+use crate::index::{Index, Span};
+use crate::limits::*;
+use crate::message::{Message, value_end};
+use crate::name_addr::Cursor;
+use crate::octets::{self, LWS, TOKEN, work};
+use crate::{Error, ErrorKind, HeaderId, Method, Uri, Via};
+
+/// Reads one message from the start of `bytes`; what follows its body is left out of it.
+///
+/// The index is overwritten. If a request is refused it holds the lines that
+/// [`respond::refuse`](crate::respond::refuse) can answer with.
+///
+/// # Errors
+/// The first thing that is wrong. [`Error::status`] says what to answer.
+pub fn parse<'a>(bytes: &'a [u8], index: &'a mut Index) -> Result<Message<'a>, Error> {
+    index.clear();
+    match read(bytes, index) {
+        Ok(via) => Ok(Message::new(bytes, index, via)),
+        Err(error) => Err(refuse(bytes, index, error)),
+    }
+}
+
+#[cold]
+fn refuse(bytes: &[u8], index: &mut Index, error: Error) -> Error {
+    index.clear_lines();
+    if !index.facts.is_request {
+        return error.silent();
+    }
+    salvage(&bytes[..bytes.len().min(MESSAGE_BYTES_MAX)], index);
+    error
+}
+
+fn read<'a>(bytes: &'a [u8], index: &mut Index) -> Result<Via<'a>, Error> {
+    let section = &bytes[..bytes.len().min(MESSAGE_BYTES_MAX)];
+    let lines = start_line(section, index)?;
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        return Err(Error::new(ErrorKind::MessageTooLong, MESSAGE_BYTES_MAX));
+    }
+    let section_end = header_lines(bytes, lines, index)?;
+    index.facts.section_end = section_end as u16;
+    check_counts(bytes, index)?;
+    body(bytes, section_end + 2, index)?;
+    cseq(bytes, index)?;
+    let via = top_via(bytes, index)?;
+    call_id(bytes, index)?;
+    parties(bytes, index)?;
+    max_forwards(bytes, index)?;
+    if index.facts.is_request {
+        name_addrs(bytes, index, HeaderId::Route)?;
+        name_addrs(bytes, index, HeaderId::Contact)?;
+    }
+    Ok(via)
+}
+
+/// Reads the start line and returns where the next one begins.
+fn start_line(bytes: &[u8], index: &mut Index) -> Result<usize, Error> {
+    if bytes.len() >= 4 && bytes[..4].eq_ignore_ascii_case(b"SIP/") {
+        return status_line(bytes, index);
+    }
+    let method_end = octets::run(bytes, 0, TOKEN);
+    if method_end == 0 || bytes.get(method_end) != Some(&b' ') {
+        let is_empty = bytes
+            .iter()
+            .all(|&octet| octets::is(octet, LWS) || octet == 0);
+        let kind = if is_empty {
+            ErrorKind::Empty
+        } else {
+            ErrorKind::StartLine
+        };
+        return Err(Error::new(kind, method_end));
+    }
+    let facts = &mut index.facts;
+    facts.is_request = true;
+    let end = first_line_end(bytes)?;
+    if method_end > METHOD_BYTES_MAX {
+        return Err(Error::new(ErrorKind::MethodTooLong, METHOD_BYTES_MAX));
+    }
+    facts.method = Method::of(&bytes[..method_end]);
+    facts.method_name = Span::new(0, method_end);
+    let uri_start = method_end + 1;
+    let uri_end = match end.checked_sub(8) {
+        Some(at) if at > uri_start && bytes[at..end].eq_ignore_ascii_case(b" SIP/2.0") => at,
+        _ => return Err(bad_request_line(&bytes[..end])),
+    };
+    request_uri(&bytes[uri_start..uri_end], uri_start)?;
+    facts.uri = Span::new(uri_start, uri_end);
+    Ok(end + 2)
+}
+
+fn request_uri(uri: &[u8], at: usize) -> Result<(), Error> {
+    let parsed = Uri::parse(uri).map_err(|error| {
+        let kind = match error.kind {
+            _ if uri.first() == Some(&b'<') => ErrorKind::RequestUriBrackets,
+            ErrorKind::Uri if uri.iter().any(|&octet| octets::is(octet, LWS)) => {
+                ErrorKind::RequestUriSpace
+            }
+            kind => kind,
+        };
+        Error::new(kind, at + error.offset as usize)
+    })?;
+    if parsed.has_headers() {
+        return Err(Error::new(ErrorKind::RequestUriHeaders, at));
+    }
+    Ok(())
+}
+
+/// Tells a version that is not ours from a line that has none.
+#[cold]
+fn bad_request_line(line: &[u8]) -> Error {
+    let last = memchr::memrchr(b' ', line).map_or(line, |at| &line[at + 1..]);
+    let version = last.get(4..).unwrap_or(&[]);
+    let is_version = last.len() > 4
+        && last[..4].eq_ignore_ascii_case(b"SIP/")
+        && version
+            .iter()
+            .all(|octet| octet.is_ascii_digit() || *octet == b'.')
+        && version != b"2.0";
+    let kind = if is_version {
+        ErrorKind::Version
+    } else {
+        ErrorKind::RequestLine
+    };
+    Error::new(kind, line.len())
+}
+
+/// `SIP/2.0 SP 3DIGIT [SP reason]`
+fn status_line(bytes: &[u8], index: &mut Index) -> Result<usize, Error> {
+    let end = first_line_end(bytes)?;
+    let line = &bytes[..end];
+    if line.len() < 8 || &line[4..8] != b"2.0 " {
+        return Err(Error::new(ErrorKind::Version, 4));
+    }
+    let digits_end = octets::find(b' ', &line[8..]).map_or(end, |offset| 8 + offset);
+    let digits = &line[8..digits_end];
+    let status = octets::number(digits, 699, ErrorKind::StatusCode, 8)?;
+    if digits.len() != 3 || status < 100 {
+        return Err(Error::new(ErrorKind::StatusCode, 8));
+    }
+    index.facts.status = status as u16;
+    index.facts.reason = Span::new((digits_end + 1).min(end), end);
+    Ok(end + 2)
+}
+
+/// Where the CRLF of the start line is.
+fn first_line_end(bytes: &[u8]) -> Result<usize, Error> {
+    let window = &bytes[..bytes.len().min(START_LINE_BYTES_MAX)];
+    let Some(end) = memchr::memchr3(b'\r', b'\n', 0, window) else {
+        let kind = if window.len() < bytes.len() {
+            ErrorKind::StartLineTooLong
+        } else {
+            ErrorKind::Unterminated
+        };
+        return Err(Error::new(kind, window.len()));
+    };
+    work::add(end);
+    match (bytes[end], bytes.get(end + 1)) {
+        (b'\r', Some(b'\n')) => Ok(end),
+        (b'\r', None) => Err(Error::new(ErrorKind::Unterminated, end)),
+        (b'\r', _) => Err(Error::new(ErrorKind::BareCr, end)),
+        (b'\n', _) => Err(Error::new(ErrorKind::BareLf, end)),
+        _ => Err(Error::new(ErrorKind::Nul, end)),
+    }
+}
+
+/// Notes every header line and returns where the empty line begins.
+fn header_lines(bytes: &[u8], mut at: usize, index: &mut Index) -> Result<usize, Error> {
+    loop {
+        let Some(&first) = bytes.get(at) else {
+            return Err(Error::new(ErrorKind::Unterminated, at));
+        };
+        if first == b'\r' {
+            return match bytes.get(at + 1) {
+                Some(b'\n') => Ok(at),
+                Some(_) => Err(Error::new(ErrorKind::BareCr, at)),
+                None => Err(Error::new(ErrorKind::Unterminated, at)),
+            };
+        }
+        let name_end = octets::run(bytes, at, TOKEN);
+        let mut colon = name_end;
+        while matches!(bytes.get(colon), Some(b' ' | b'\t')) {
+            colon += 1;
+            work::add(1);
+        }
+        if name_end == at || bytes.get(colon) != Some(&b':') {
+            return Err(bad_name(bytes, at, colon));
+        }
+        if name_end - at > HEADER_NAME_BYTES_MAX {
+            return Err(Error::new(ErrorKind::HeaderNameTooLong, at));
+        }
+        let id = HeaderId::of(&bytes[at..name_end]);
+        let end = line_end(bytes, colon + 1, id)?;
+        if end - at > HEADER_BYTES_MAX {
+            return Err(Error::new(ErrorKind::HeaderTooLong, at));
+        }
+        if end > SECTION_BYTES_MAX {
+            return Err(Error::new(ErrorKind::SectionTooLong, at));
+        }
+        if index.has(id)
+            && let Some(kind) = duplicate(id)
+        {
+            return Err(Error::new(kind, at));
+        }
+        let (value_start, value_end) = octets::trim(bytes, colon + 1, end - 2);
+        let value = Span::new(value_start, value_end);
+        if !index.push(at, name_end, value, end, id) {
+            return Err(Error::new(ErrorKind::TooManyHeaders, at));
+        }
+        at = end;
+    }
+}
+
+#[cold]
+fn bad_name(bytes: &[u8], at: usize, stopped: usize) -> Error {
+    let kind = match bytes.get(stopped) {
+        Some(b'\n') => ErrorKind::BareLf,
+        Some(0) => ErrorKind::Nul,
+        Some(_) => ErrorKind::HeaderName,
+        None => ErrorKind::Unterminated,
+    };
+    Error::new(kind, at)
+}
+
+/// Where the line whose value begins at `from` ends, past its CRLF, folds taken in.
+#[inline]
+fn line_end(bytes: &[u8], from: usize, id: HeaderId) -> Result<usize, Error> {
+    let mut at = from;
+    let mut has_nul = false;
+    loop {
+        let Some(offset) = memchr::memchr3(b'\r', b'\n', 0, &bytes[at..]) else {
+            work::add(bytes.len() - at);
+            return Err(Error::new(ErrorKind::Unterminated, bytes.len()));
+        };
+        work::add(offset + 1);
+        at += offset;
+        match (bytes[at], bytes.get(at + 1), bytes.get(at + 2)) {
+            (b'\r', Some(b'\n'), Some(b' ' | b'\t')) => at += 3,
+            (b'\r', Some(b'\n'), _) => break,
+            (b'\r', None, _) => return Err(Error::new(ErrorKind::Unterminated, at)),
+            (b'\r', ..) => return Err(Error::new(ErrorKind::BareCr, at)),
+            (b'\n', ..) => return Err(Error::new(ErrorKind::BareLf, at)),
+            _ => {
+                has_nul = true;
+                at += 1;
+            }
+        }
+    }
+    if has_nul {
+        check_nuls(&bytes[..at], from, id)?;
+    }
+    Ok(at + 2)
+}
+
+/// A NUL may stand in a quoted pair of a quoted string (RFC 4475 §3.1.1.2) and nowhere else.
+#[cold]
+fn check_nuls(bytes: &[u8], from: usize, id: HeaderId) -> Result<(), Error> {
+    let mut at = from;
+    let mut quoted = false;
+    while let Some(&octet) = bytes.get(at) {
+        work::add(1);
+        match octet {
+            0 => return Err(Error::new(ErrorKind::Nul, at)),
+            b'"' => quoted = !quoted && id.has_name_addr(),
+            b'\\' if quoted => at += 1,
+            _ => {}
+        }
+        at += 1;
+    }
+    Ok(())
+}
+
+/// The error for a second line of a header that has one.
+fn duplicate(id: HeaderId) -> Option<ErrorKind> {
+    match id {
+        HeaderId::From => Some(ErrorKind::DuplicateFrom),
+        HeaderId::To => Some(ErrorKind::DuplicateTo),
+        HeaderId::CallId => Some(ErrorKind::DuplicateCallId),
+        HeaderId::CSeq => Some(ErrorKind::DuplicateCSeq),
+        HeaderId::MaxForwards => Some(ErrorKind::DuplicateMaxForwards),
+        HeaderId::ContentLength => Some(ErrorKind::DuplicateContentLength),
+        _ => None,
+    }
+}
+
+/// Holds the limits on values of list headers. Values take at least two octets with their comma,
+/// so only the few long ones are looked into.
+fn check_counts(bytes: &[u8], index: &Index) -> Result<(), Error> {
+    let mut lists = index.present() & LISTS;
+    while lists != 0 {
+        let id = HeaderId::KNOWN[lists.trailing_zeros() as usize];
+        lists &= lists - 1;
+        let (max, kind) = match id {
+            HeaderId::Via => (VIAS_MAX, ErrorKind::TooManyVias),
+            _ => (VALUES_MAX, ErrorKind::TooManyValues),
+        };
+        let bound: usize = index.chain(id).map(|line| line.value.len() / 2 + 1).sum();
+        if bound > max && count_values(bytes, index, id) > max {
+            let at = index.first(id).map_or(0, |line| usize::from(line.start));
+            return Err(Error::new(kind, at));
+        }
+    }
+    Ok(())
+}
+
+/// A bit for each list header.
+const LISTS: u64 = {
+    let mut mask = 0;
+    let mut i = 0;
+    while i < HeaderId::KNOWN.len() {
+        if HeaderId::KNOWN[i].is_list() {
+            mask |= 1 << i;
+        }
+        i += 1;
+    }
+    mask
+};
+
+#[cold]
+fn count_values(bytes: &[u8], index: &Index, id: HeaderId) -> usize {
+    let mut count = 0;
+    for line in index.chain(id) {
+        let end = usize::from(line.value.end);
+        let mut at = usize::from(line.value.start);
+        while at < end {
+            at = value_end(bytes, at, end) + 1;
+            count += 1;
+        }
+    }
+    count
+}
+
+/// Without Content-Length the body goes on to the end of the datagram (RFC 3261 §18.3); over a
+/// stream the framing has refused that before.
+fn body(bytes: &[u8], start: usize, index: &mut Index) -> Result<(), Error> {
+    let mut end = bytes.len();
+    if let Some(line) = index.first(HeaderId::ContentLength) {
+        let at = usize::from(line.value.start);
+        let digits = line.value.of(bytes);
+        let length = octets::number(digits, u64::MAX, ErrorKind::ContentLength, at)?;
+        let room = (bytes.len() - start) as u64;
+        if length > room {
+            return Err(Error::new(ErrorKind::BodyCut, at));
+        }
+        end = start + length as usize;
+        index.facts.content_length = Some(length as u16);
+    }
+    index.facts.body = Span::new(start, end);
+    Ok(())
+}
+
+fn cseq(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
+    let Some(line) = index.first(HeaderId::CSeq) else {
+        return Err(Error::new(ErrorKind::MissingCSeq, 0));
+    };
+    let range = line.value.range();
+    let mut cursor = Cursor {
+        bytes: &bytes[..range.end],
+        at: range.start,
+    };
+    let digits_end = crate::uri::digits_end(cursor.bytes, cursor.at);
+    let digits = &bytes[range.start..digits_end];
+    let number = octets::number(digits, u64::from(CSEQ_MAX), ErrorKind::CSeq, range.start)?;
+    cursor.at = digits_end;
+    cursor.skip_space();
+    let start = cursor.at;
+    let name = cursor.take(TOKEN);
+    if start == digits_end || name.is_empty() || cursor.at != range.end {
+        return Err(cursor.fail(ErrorKind::CSeq));
+    }
+    if name.len() > METHOD_BYTES_MAX {
+        return Err(Error::new(ErrorKind::MethodTooLong, start));
+    }
+    let facts = &mut index.facts;
+    facts.cseq = number as u32;
+    facts.cseq_method = Span::new(start, range.end);
+    if !facts.is_request {
+        facts.method = Method::of(name);
+        return Ok(());
+    }
+    if name != facts.method_name.of(bytes) {
+        let kind = match facts.method {
+            Method::Other => ErrorKind::CSeqMethodUnknown,
+            _ => ErrorKind::CSeqMethod,
+        };
+        return Err(Error::new(kind, start));
+    }
+    Ok(())
+}
+
+fn top_via<'a>(bytes: &'a [u8], index: &Index) -> Result<Via<'a>, Error> {
+    let Some(line) = index.first(HeaderId::Via) else {
+        return Err(Error::new(ErrorKind::MissingVia, 0));
+    };
+    let range = line.value.range();
+    let mut cursor = Cursor {
+        bytes: &bytes[..range.end],
+        at: range.start,
+    };
+    let via = Via::read(&mut cursor)?;
+    cursor.skip_space();
+    if !matches!(cursor.peek(), None | Some(b',')) {
+        return Err(cursor.fail(ErrorKind::Via));
+    }
+    if index.facts.is_request && via.is_bare_cookie() {
+        return Err(Error::new(ErrorKind::BareCookie, via.range.start));
+    }
+    Ok(via)
+}
+
+fn call_id(bytes: &[u8], index: &Index) -> Result<(), Error> {
+    let Some(line) = index.first(HeaderId::CallId) else {
+        return Err(Error::new(ErrorKind::MissingCallId, 0));
+    };
+    let value = line.value.of(bytes);
+    let at = usize::from(line.value.start);
+    work::add(value.len());
+    if value.is_empty() || value.iter().any(|&octet| octet <= b' ' || octet == 0x7f) {
+        return Err(Error::new(ErrorKind::CallId, at));
+    }
+    if value.len() > CALL_ID_BYTES_MAX {
+        return Err(Error::new(ErrorKind::CallIdTooLong, at));
+    }
+    Ok(())
+}
+
+fn parties(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
+    index.facts.from_tag = party(bytes, index, HeaderId::From, ErrorKind::MissingFrom)?;
+    index.facts.to_tag = party(bytes, index, HeaderId::To, ErrorKind::MissingTo)?;
+    Ok(())
+}
+
+/// Checks From or To and returns its tag.
+fn party(bytes: &[u8], index: &Index, id: HeaderId, missing: ErrorKind) -> Result<Span, Error> {
+    let Some(line) = index.first(id) else {
+        return Err(Error::new(missing, 0));
+    };
+    let range = line.value.range();
+    let mut cursor = Cursor {
+        bytes: &bytes[..range.end],
+        at: range.start,
+    };
+    let mut tag = Span::EMPTY;
+    cursor.name_addr(|param| {
+        if !param.name.eq_ignore_ascii_case(b"tag") {
+            return Ok(());
+        }
+        let length = param.value.map_or(0, <[u8]>::len);
+        if length == 0 || tag != Span::EMPTY {
+            return Err(Error::new(ErrorKind::Tag, param.range.start));
+        }
+        if length > TAG_BYTES_MAX {
+            return Err(Error::new(ErrorKind::TagTooLong, param.range.start));
+        }
+        tag = Span::new(param.range.end - length, param.range.end);
+        Ok(())
+    })?;
+    cursor.finish()?;
+    Ok(tag)
+}
+
+fn max_forwards(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
+    if let Some(line) = index.first(HeaderId::MaxForwards) {
+        let at = usize::from(line.value.start);
+        let digits = line.value.of(bytes);
+        let hops = octets::number(digits, 255, ErrorKind::MaxForwards, at)?;
+        index.facts.max_forwards = Some(hops as u8);
+    }
+    Ok(())
+}
+
+/// Checks every value of Route or Contact: a proxy acts by the first and must not be led to read
+/// the second otherwise than the next element does (RFC 4475 §3.1.2.13).
+fn name_addrs(bytes: &[u8], index: &Index, id: HeaderId) -> Result<(), Error> {
+    for line in index.chain(id) {
+        let range = line.value.range();
+        let mut cursor = Cursor {
+            bytes: &bytes[..range.end],
+            at: range.start,
+        };
+        if id == HeaderId::Contact && &bytes[range] == b"*" {
+            continue;
+        }
+        loop {
+            let value = cursor.name_addr(|_| Ok(()))?;
+            if id == HeaderId::Route && !value.is_bracketed {
+                return Err(cursor.fail(ErrorKind::BareUri));
+            }
+            cursor.skip_space();
+            match cursor.peek() {
+                None => break,
+                Some(b',') => cursor.at += 1,
+                Some(_) => return Err(cursor.fail(ErrorKind::Surplus)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Finds the lines that an answer to a refused request can copy, whatever else is wrong.
+///
+/// Lines may end in a bare LF here, and a second From is passed over: the answer is made clean when
+/// it is written.
+fn salvage(bytes: &[u8], index: &mut Index) {
+    let Some(first) = memchr::memchr(b'\n', bytes) else {
+        return;
+    };
+    let mut at = first + 1;
+    while at < bytes.len() {
+        let mut next = at;
+        loop {
+            next = memchr::memchr(b'\n', &bytes[next..]).map_or(bytes.len(), |end| next + end + 1);
+            if !matches!(bytes.get(next), Some(b' ' | b'\t')) {
+                break;
+            }
+        }
+        let name_end = octets::run(bytes, at, TOKEN);
+        if name_end == at {
+            if octets::trim(bytes, at, next).0 == next {
+                return;
+            }
+        } else if let Some(colon) = salvaged_colon(bytes, name_end) {
+            let id = HeaderId::of(&bytes[at..name_end]);
+            let (start, end) = octets::trim(bytes, colon + 1, next);
+            let is_wanted = id != HeaderId::Other && (duplicate(id).is_none() || !index.has(id));
+            let value = Span::new(start, end);
+            if is_wanted && !index.push(at, name_end, value, next, id) {
+                return;
+            }
+        }
+        at = next;
+    }
+}
+
+fn salvaged_colon(bytes: &[u8], name_end: usize) -> Option<usize> {
+    let mut at = name_end;
+    while matches!(bytes.get(at), Some(b' ' | b'\t')) {
+        at += 1;
+    }
+    (bytes.get(at) == Some(&b':')).then_some(at)
+}

@@ -1,0 +1,261 @@
+//! URIs: SIP, SIPS and TEL taken apart, others carried.
+
+use std::net::IpAddr;
+
+use crate::limits::{HOST_BYTES_MAX, PARAMS_MAX, URI_BYTES_MAX};
+use crate::octets::{self, HOST, URI, URI_PARAM, USER};
+use crate::{Error, ErrorKind};
+
+/// A URI's scheme.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scheme<'a> {
+    /// `sip:`
+    Sip,
+    /// `sips:`
+    Sips,
+    /// `tel:` (RFC 3966)
+    Tel,
+    /// Any other, as written.
+    Other(&'a [u8]),
+}
+
+/// The parts of a URI, as they stand in the message: nothing is unescaped.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Uri<'a> {
+    /// The scheme.
+    pub scheme: Scheme<'a>,
+    /// The user part; for `tel` the number. Empty if there is none.
+    pub user: &'a [u8],
+    /// The password, if there is a colon in the user part.
+    pub password: Option<&'a [u8]>,
+    /// The host; an IPv6 literal without its brackets. Empty for `tel` and others.
+    pub host: &'a [u8],
+    /// The port, if written.
+    pub port: Option<u16>,
+    /// The parameters after the first `;`, without it.
+    pub params: &'a [u8],
+    /// The headers after the `?`, without it.
+    pub headers: &'a [u8],
+    /// All after the colon of a scheme that is carried only; else empty.
+    pub opaque: &'a [u8],
+}
+
+impl<'a> Uri<'a> {
+    /// Takes a URI apart.
+    ///
+    /// # Errors
+    /// A scheme is missing, an octet cannot be in a URI, host or port is none, or a limit is met.
+    pub fn parse(bytes: &'a [u8]) -> Result<Uri<'a>, Error> {
+        if bytes.len() > URI_BYTES_MAX {
+            return Err(Error::new(ErrorKind::UriTooLong, URI_BYTES_MAX));
+        }
+        let colon = scheme_end(bytes).ok_or(Error::new(ErrorKind::Uri, 0))?;
+        let (scheme, rest) = (&bytes[..colon], &bytes[colon + 1..]);
+        match colon {
+            3 if scheme.eq_ignore_ascii_case(b"sip") => Uri::parse_sip(Scheme::Sip, rest, 4),
+            4 if scheme.eq_ignore_ascii_case(b"sips") => Uri::parse_sip(Scheme::Sips, rest, 5),
+            3 if scheme.eq_ignore_ascii_case(b"tel") => Uri::parse_tel(rest),
+            _ if octets::all(rest, URI) => Ok(Uri {
+                opaque: rest,
+                ..Uri::empty(Scheme::Other(scheme))
+            }),
+            _ => Err(Error::new(ErrorKind::Uri, colon)),
+        }
+    }
+
+    const fn empty(scheme: Scheme<'a>) -> Uri<'a> {
+        Uri {
+            scheme,
+            user: &[],
+            password: None,
+            host: &[],
+            port: None,
+            params: &[],
+            headers: &[],
+            opaque: &[],
+        }
+    }
+
+    /// `[user[:password]@]host[:port][;params][?headers]`; `base` is where `rest` begins.
+    fn parse_sip(scheme: Scheme<'a>, rest: &'a [u8], base: usize) -> Result<Uri<'a>, Error> {
+        let mut uri = Uri::empty(scheme);
+        let mut at = 0;
+        // The user part may hold `;`, `?` and `/`, so the `@` is looked for before anything else.
+        if let Some(end) = octets::find(b'@', rest) {
+            let userinfo = &rest[..end];
+            if end == 0 || !octets::all(userinfo, USER) {
+                return Err(Error::new(ErrorKind::Uri, base));
+            }
+            match octets::find(b':', userinfo) {
+                Some(0) => return Err(Error::new(ErrorKind::Uri, base)),
+                Some(colon) => {
+                    uri.user = &userinfo[..colon];
+                    uri.password = Some(&userinfo[colon + 1..]);
+                }
+                None => uri.user = userinfo,
+            }
+            at = end + 1;
+        }
+        let (host, after) = host(rest, at, base)?;
+        uri.host = host;
+        at = after;
+        if rest.get(at) == Some(&b':') {
+            let end = digits_end(rest, at + 1);
+            uri.port = Some(octets::port(&rest[at + 1..end], base + at)?);
+            at = end;
+        }
+        (uri.params, uri.headers) = tail(rest, at, base)?;
+        Ok(uri)
+    }
+
+    /// `number[;params]`
+    fn parse_tel(rest: &'a [u8]) -> Result<Uri<'a>, Error> {
+        let end = octets::find(b';', rest).unwrap_or(rest.len());
+        let number = &rest[..end];
+        let is_number = number.iter().all(|&octet| {
+            octet.is_ascii_hexdigit()
+                || matches!(octet, b'+' | b'-' | b'.' | b'(' | b')' | b'*' | b'#')
+        });
+        if number.is_empty() || !is_number {
+            return Err(Error::new(ErrorKind::Uri, 4));
+        }
+        let (params, headers) = tail(rest, end, 4)?;
+        Ok(Uri {
+            user: number,
+            params,
+            headers,
+            ..Uri::empty(Scheme::Tel)
+        })
+    }
+
+    /// A parameter's value: `None` if it is not there, `Some(None)` if it has no value.
+    #[must_use]
+    pub fn param(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
+        self.params.split(|&octet| octet == b';').find_map(|param| {
+            let (key, value) = match octets::find(b'=', param) {
+                Some(at) => (&param[..at], Some(&param[at + 1..])),
+                None => (param, None),
+            };
+            key.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    /// The value of the `transport` parameter.
+    #[must_use]
+    pub fn transport(&self) -> Option<&'a [u8]> {
+        self.param(b"transport").flatten()
+    }
+
+    /// Whether it is a SIP or SIPS URI.
+    #[must_use]
+    pub fn is_sip(&self) -> bool {
+        matches!(self.scheme, Scheme::Sip | Scheme::Sips)
+    }
+
+    /// Whether there is a headers part.
+    #[must_use]
+    pub fn has_headers(&self) -> bool {
+        !self.headers.is_empty()
+    }
+
+    /// The address, if the host is a literal. A v4-mapped one is its v4 address.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        octets::address(self.host)
+    }
+
+    /// Writes the user part with its `%` escapes undone, once, and returns the length.
+    ///
+    /// A `%` without two hexadecimal digits stands for itself. What does not fit is cut: `out`
+    /// needs at most as many octets as `user` has.
+    pub fn unescape_user(&self, out: &mut [u8]) -> usize {
+        let mut from = self.user;
+        let mut length = 0;
+        while let (Some(&octet), Some(slot)) = (from.first(), out.get_mut(length)) {
+            let (decoded, taken) = match *from {
+                [b'%', high, low, ..] => match (hex(high), hex(low)) {
+                    (Some(high), Some(low)) => (high << 4 | low, 3),
+                    _ => (octet, 1),
+                },
+                _ => (octet, 1),
+            };
+            *slot = decoded;
+            from = &from[taken..];
+            length += 1;
+        }
+        length
+    }
+}
+
+/// Where the scheme ends, if the bytes begin with one and something follows its colon.
+pub(crate) fn scheme_end(bytes: &[u8]) -> Option<usize> {
+    if !bytes.first()?.is_ascii_alphabetic() {
+        return None;
+    }
+    let end = bytes
+        .iter()
+        .position(|octet| !octet.is_ascii_alphanumeric() && !matches!(octet, b'+' | b'-' | b'.'))?;
+    octets::work::add(end);
+    (bytes[end] == b':' && end + 1 < bytes.len()).then_some(end)
+}
+
+/// The host at `at`, without brackets, and where it ends.
+pub(crate) fn host(bytes: &[u8], at: usize, base: usize) -> Result<(&[u8], usize), Error> {
+    let (inner, end) = if bytes.get(at) == Some(&b'[') {
+        let close = octets::find(b']', &bytes[at..]).map_or(at, |offset| at + offset);
+        let inner = bytes.get(at + 1..close).unwrap_or(&[]);
+        let is_literal = inner
+            .iter()
+            .all(|&octet| octet.is_ascii_hexdigit() || matches!(octet, b':' | b'.'));
+        if !is_literal || !inner.contains(&b':') {
+            return Err(Error::new(ErrorKind::Host, base + at));
+        }
+        (inner, close + 1)
+    } else {
+        let end = octets::run(bytes, at, HOST);
+        (&bytes[at..end], end)
+    };
+    if inner.is_empty() {
+        return Err(Error::new(ErrorKind::Host, base + at));
+    }
+    if inner.len() > HOST_BYTES_MAX {
+        return Err(Error::new(ErrorKind::HostTooLong, base + at));
+    }
+    Ok((inner, end))
+}
+
+pub(crate) fn digits_end(bytes: &[u8], from: usize) -> usize {
+    let digits = bytes[from..]
+        .iter()
+        .take_while(|octet| octet.is_ascii_digit());
+    from + digits.count()
+}
+
+/// The parameters and the headers that follow host and port, or a number.
+fn tail(bytes: &[u8], at: usize, base: usize) -> Result<(&[u8], &[u8]), Error> {
+    let mut end = at;
+    let mut params: &[u8] = &[];
+    if bytes.get(at) == Some(&b';') {
+        end = octets::run(bytes, at, URI_PARAM);
+        params = &bytes[at + 1..end];
+        if memchr::memchr_iter(b';', params).count() >= PARAMS_MAX {
+            return Err(Error::new(ErrorKind::TooManyParams, base + at));
+        }
+    }
+    let mut headers: &[u8] = &[];
+    if bytes.get(end) == Some(&b'?') {
+        headers = &bytes[end + 1..];
+        if headers.is_empty() || !octets::all(headers, URI) {
+            return Err(Error::new(ErrorKind::Uri, base + end));
+        }
+        end = bytes.len();
+    }
+    if end != bytes.len() {
+        return Err(Error::new(ErrorKind::Uri, base + end));
+    }
+    Ok((params, headers))
+}
+
+fn hex(octet: u8) -> Option<u8> {
+    char::from(octet).to_digit(16).map(|digit| digit as u8)
+}
