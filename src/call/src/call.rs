@@ -1,0 +1,399 @@
+//! A call: from the INVITE of a trunk to the record that bills it.
+//!
+//! ```text
+//!   Setup ──2xx──▶ Up ──BYE──▶ Ending ──final response──▶ over
+//!     │             │             └─ challenged (401, 407) ──▶ Up
+//!     │             └─ maximum duration ──▶ over
+//!     └─ refused, cancelled, timed out ──▶ over
+//! ```
+//!
+//! One [`Call`] holds all dialogs that its INVITE made: more than one only if a vendor forked and
+//! two of its phones answered, or if a late 2xx crossed our CANCEL. Each confirmed dialog gives one
+//! record; a call that nobody answered gives one. The states above are a [`Dialog`]'s.
+//!
+//! Lives on the shard that owns its Call-ID; found by the token in our Record-Route, never by
+//! search. Its names lie in a packet beside it ([`crate::Identity`]).
+
+use std::net::SocketAddr;
+
+use base::{Flow, GatewayId, PacketId, SlotId, Time, TimerId, Transport, TrunkId, Wall};
+use cdr::{Cause, Party};
+use smallvec::SmallVec;
+
+/// A side of a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// Who sent the INVITE: leg A.
+    Caller,
+    /// Who answered it: leg B.
+    Callee,
+}
+
+impl Side {
+    /// The other side.
+    #[must_use]
+    pub const fn other(self) -> Side {
+        match self {
+            Side::Caller => Side::Callee,
+            Side::Callee => Side::Caller,
+        }
+    }
+
+    /// The side as a record names it.
+    #[must_use]
+    pub const fn party(self) -> Party {
+        match self {
+            Side::Caller => Party::Caller,
+            Side::Callee => Party::Callee,
+        }
+    }
+}
+
+/// Where requests inside the dialog go on one side: what its Contact or the route set beyond us
+/// named. A request that names another place is not passed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// This address.
+    Address(Transport, SocketAddr),
+    /// The peer of the leg itself: the URI has a host name or a transport that we do not speak.
+    Peer,
+}
+
+/// One try at one gateway, for the record.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt {
+    /// The gateway.
+    pub gateway: Option<GatewayId>,
+    /// Where it was sent.
+    pub address: SocketAddr,
+    /// How.
+    pub transport: Transport,
+    /// When.
+    pub started: Time,
+    /// When its first 18x came.
+    pub progress: Option<Time>,
+    /// When its 2xx came.
+    pub answered: Option<Time>,
+    /// When it was over, and why.
+    pub ended: Option<(Time, Cause)>,
+    /// The final status that came; 0: none.
+    pub status: u16,
+    /// The cause from its Reason header.
+    pub q850: Option<u8>,
+}
+
+/// A dialog of the call: early from the first response with a To tag, confirmed by its 2xx.
+#[derive(Clone, Copy, Debug)]
+pub struct Dialog {
+    /// The keyed hash of the callee's tag.
+    pub tag: u64,
+    /// The attempt that it came from.
+    pub attempt: u8,
+    /// The callee's peer: where its messages come from.
+    pub peer: Flow,
+    /// Where requests to the callee go.
+    pub target: Target,
+    /// When the 2xx came; `None`: early.
+    pub answered: Option<Time>,
+    /// When and how it ended.
+    pub ending: Option<Ending>,
+    /// Whether its record was handed over.
+    pub is_recorded: bool,
+}
+
+/// The end of a dialog or of an unanswered call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ending {
+    /// When.
+    pub at: Time,
+    /// Who ended it.
+    pub by: Party,
+    /// Why.
+    pub cause: Cause,
+    /// Whether it only holds if the BYE is not challenged: it is still being answered.
+    pub is_pending: bool,
+}
+
+/// A call.
+#[derive(Debug)]
+pub struct Call {
+    /// The keyed hash of the Call-ID.
+    pub call_id: u64,
+    /// The keyed hash of the caller's tag.
+    pub caller_tag: u64,
+    /// The caller's peer.
+    pub caller: Flow,
+    /// Where requests to the caller go.
+    pub caller_target: Target,
+    /// The trunk it came in by.
+    pub trunk: TrunkId,
+    /// The generation of the world that routed it.
+    pub generation: u64,
+    /// The response context of the INVITE, while it lives.
+    pub fork: Option<SlotId>,
+    /// The packet with its names.
+    pub identity: Option<PacketId>,
+    /// The deadline of its longest duration.
+    pub timer: Option<TimerId>,
+    /// When the INVITE came.
+    pub began: Time,
+    /// The same by the clock on the wall.
+    pub began_wall: Wall,
+    /// When the first 18x went to the caller.
+    pub ringing: Option<Time>,
+    /// The final status that the caller got; 0: none yet.
+    pub status: u16,
+    /// The cause from the Reason header of the response or BYE that ended it.
+    pub q850: Option<u8>,
+    /// The end of a call that nobody answered.
+    pub unanswered: Option<Ending>,
+    /// Whether the record of the unanswered call was handed over.
+    pub is_recorded: bool,
+    /// Whether it holds a channel of its trunk.
+    pub holds_channel: bool,
+    /// All tries.
+    pub attempts: SmallVec<[Attempt; 2]>,
+    /// All dialogs.
+    pub dialogs: SmallVec<[Dialog; 1]>,
+}
+
+/// The most dialogs of one call that are followed; a response with one more tag is passed on, but
+/// requests inside that dialog are refused with 481.
+pub(crate) const DIALOGS_MAX: usize = 8;
+
+impl Call {
+    /// The moment `at` by the clock on the wall, counted from the call's beginning: the wall clock
+    /// may be set in the middle of a call, the bill may not.
+    #[must_use]
+    pub fn wall(&self, at: Time) -> Wall {
+        self.began_wall.plus_micros(at.micros_since(self.began))
+    }
+
+    /// Notes a new attempt and returns its number from 0.
+    pub fn attempt(&mut self, gateway: Option<GatewayId>, flow: &Flow, now: Time) -> usize {
+        self.attempts.push(Attempt {
+            gateway,
+            address: flow.peer,
+            transport: flow.transport,
+            started: now,
+            progress: None,
+            answered: None,
+            ended: None,
+            status: 0,
+            q850: None,
+        });
+        self.attempts.len() - 1
+    }
+
+    /// Notes a provisional response: an early dialog if it has a tag, and the first 18x.
+    pub fn provisional(&mut self, attempt: usize, status: u16, now: Time) {
+        if (180..=189).contains(&status)
+            && let Some(attempt) = self.attempts.get_mut(attempt)
+        {
+            attempt.progress.get_or_insert(now);
+        }
+    }
+
+    /// Notes the end of an attempt. The first word holds.
+    pub fn attempt_ended(&mut self, attempt: usize, status: u16, cause: Cause, now: Time) {
+        let Some(attempt) = self.attempts.get_mut(attempt) else {
+            return;
+        };
+        if attempt.ended.is_none() && attempt.answered.is_none() {
+            attempt.ended = Some((now, cause));
+            attempt.status = status;
+        }
+    }
+
+    /// Finds or makes the dialog of a tag. `None`: the call has [`DIALOGS_MAX`] others.
+    pub fn dialog(
+        &mut self,
+        tag: u64,
+        attempt: usize,
+        peer: Flow,
+        target: Target,
+    ) -> Option<usize> {
+        if let Some(at) = self.dialogs.iter().position(|dialog| dialog.tag == tag) {
+            // The last word on where the callee is: a 183 may name another place than the 200.
+            self.dialogs[at].target = target;
+            return Some(at);
+        }
+        if self.dialogs.len() >= DIALOGS_MAX {
+            return None;
+        }
+        let attempt = u8::try_from(attempt).unwrap_or(u8::MAX);
+        self.dialogs.push(Dialog {
+            tag,
+            attempt,
+            peer,
+            target,
+            answered: None,
+            ending: None,
+            is_recorded: false,
+        });
+        Some(self.dialogs.len() - 1)
+    }
+
+    /// Confirms a dialog by its 2xx. `false`: it was confirmed before, this one is repeated.
+    pub fn answered(&mut self, dialog: usize, status: u16, now: Time) -> bool {
+        let dialog = &mut self.dialogs[dialog];
+        if dialog.answered.is_some() {
+            return false;
+        }
+        dialog.answered = Some(now);
+        if let Some(attempt) = self.attempts.get_mut(usize::from(dialog.attempt)) {
+            attempt.answered.get_or_insert(now);
+            attempt.ended = None;
+            attempt.status = status;
+        }
+        if self.status == 0 {
+            self.status = status;
+        }
+        true
+    }
+
+    /// Whether any dialog was confirmed.
+    #[must_use]
+    pub fn is_answered(&self) -> bool {
+        self.dialogs.iter().any(|dialog| dialog.answered.is_some())
+    }
+
+    /// Whether a confirmed dialog is still up.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.dialogs.iter().any(|dialog| {
+            dialog.answered.is_some() && dialog.ending.is_none_or(|ending| ending.is_pending)
+        })
+    }
+
+    /// Which dialog a request with these tags is in, and who sent it. `None`: in none of ours
+    /// (RFC 3261 §12.2.2: 481).
+    ///
+    /// While the call is being set up, a caller may not know the tag by which we know the callee
+    /// (a 1xx was lost): a request from the side whose tag fits is then taken for the newest dialog.
+    #[must_use]
+    pub fn find(&self, from_tag: u64, to_tag: u64) -> Option<(Side, usize)> {
+        let (side, callee_tag) = if from_tag == self.caller_tag {
+            (Side::Caller, to_tag)
+        } else if to_tag == self.caller_tag {
+            (Side::Callee, from_tag)
+        } else {
+            return None;
+        };
+        let at = self
+            .dialogs
+            .iter()
+            .position(|dialog| dialog.tag == callee_tag)?;
+        Some((side, at))
+    }
+
+    /// The peer of a side.
+    #[must_use]
+    pub fn peer(&self, side: Side, dialog: usize) -> &Flow {
+        match side {
+            Side::Caller => &self.caller,
+            Side::Callee => &self.dialogs[dialog].peer,
+        }
+    }
+
+    /// The target of a side.
+    #[must_use]
+    pub fn target(&self, side: Side, dialog: usize) -> Target {
+        match side {
+            Side::Caller => self.caller_target,
+            Side::Callee => self.dialogs[dialog].target,
+        }
+    }
+
+    /// Moves the target of a side: a target refresh succeeded.
+    pub fn refresh(&mut self, side: Side, dialog: usize, target: Target) {
+        match side {
+            Side::Caller => self.caller_target = target,
+            Side::Callee => self.dialogs[dialog].target = target,
+        }
+    }
+
+    /// A BYE came: the dialog ends now, unless the BYE is challenged.
+    pub fn bye(&mut self, dialog: usize, side: Side, now: Time) {
+        let cause = match side {
+            Side::Caller => Cause::CallerHungUp,
+            Side::Callee => Cause::CalleeHungUp,
+        };
+        let by = side.party();
+        self.dialogs[dialog].ending.get_or_insert(Ending {
+            at: now,
+            by,
+            cause,
+            is_pending: true,
+        });
+    }
+
+    /// The BYE got its final response. Returns whether the dialog is over.
+    pub fn bye_answered(&mut self, dialog: usize, status: u16) -> bool {
+        let Some(ending) = &mut self.dialogs[dialog].ending else {
+            return false;
+        };
+        if !ending.is_pending {
+            return true;
+        }
+        if matches!(status, 401 | 407) {
+            self.dialogs[dialog].ending = None;
+            return false;
+        }
+        ending.is_pending = false;
+        true
+    }
+
+    /// Ends every dialog that is up: the call lasted too long, was lost, or we stop.
+    pub fn end_all(&mut self, by: Party, cause: Cause, now: Time) {
+        for dialog in &mut self.dialogs {
+            if dialog.answered.is_none() {
+                continue;
+            }
+            match &mut dialog.ending {
+                Some(ending) => ending.is_pending = false,
+                None => {
+                    dialog.ending = Some(Ending {
+                        at: now,
+                        by,
+                        cause,
+                        is_pending: false,
+                    })
+                }
+            }
+        }
+    }
+
+    /// The INVITE was answered with a final failure.
+    pub fn refused(&mut self, status: u16, by: Party, cause: Cause, now: Time) {
+        if self.status == 0 {
+            self.status = status;
+        }
+        if !self.is_answered() {
+            self.unanswered.get_or_insert(Ending {
+                at: now,
+                by,
+                cause,
+                is_pending: false,
+            });
+        }
+    }
+
+    /// Whether everything was said and recorded, so that the slot can be retired.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        if self.fork.is_some() {
+            return false;
+        }
+        if self.is_answered() {
+            return self
+                .dialogs
+                .iter()
+                .all(|dialog| dialog.answered.is_none() || dialog.is_recorded);
+        }
+        self.is_recorded
+    }
+}
+
+#[cfg(test)]
+mod tests;

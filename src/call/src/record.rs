@@ -1,0 +1,136 @@
+//! From a call's slot to its record.
+
+use base::{GatewayId, SlotId, Time};
+use cdr::Party;
+use smallvec::SmallVec;
+
+use crate::{Attempt, Call, Ending, Identity};
+
+/// The names that a record carries besides the call's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// The node's name.
+    pub node: &'a [u8],
+    /// The ingress trunk's.
+    pub trunk: &'a [u8],
+    /// The ingress carrier's.
+    pub carrier: &'a [u8],
+}
+
+/// Writes the record of a dialog (or, without one, of the call that nobody answered) as a frame of
+/// [`cdr::encode`]. Returns its length, or `None` if `out` is too short.
+///
+/// `gateway` names a gateway and its carrier.
+pub fn encode_record<'a>(
+    call: &Call,
+    slot: SlotId,
+    dialog: Option<usize>,
+    identity: &Identity<'a>,
+    names: &Names<'a>,
+    gateway: impl Fn(GatewayId) -> (&'a [u8], &'a [u8]),
+    out: &mut [u8],
+) -> Option<usize> {
+    let dialog_at = dialog;
+    let dialog = dialog.map(|at| &call.dialogs[at]);
+    let ending = ending(call, dialog_at)?;
+    let attempts: SmallVec<[cdr::Attempt<'_>; 8]> = call
+        .attempts
+        .iter()
+        .enumerate()
+        .map(|(number, attempt)| attempt_record(call, number, attempt, ending.at, &gateway))
+        .collect();
+    let last = match dialog {
+        Some(dialog) => call.attempts.get(usize::from(dialog.attempt)),
+        None => call.attempts.last(),
+    };
+    let (egress_gateway, egress_carrier) = last
+        .and_then(|attempt| attempt.gateway)
+        .map_or((&b""[..], &b""[..]), &gateway);
+    let answered = dialog.and_then(|dialog| dialog.answered);
+    let first_ring = last.and_then(|attempt| attempt.progress).or(call.ringing);
+    let mut id = [0; 320];
+    // Two dialogs of one call are two records: their ids differ as if they had begun apart.
+    let started = call.began_wall.plus_micros(dialog_at.unwrap_or(0) as u64);
+    let node = &names.node[..names.node.len().min(256)];
+    let id_len = cdr::write_id(node, slot, started, &mut id)?;
+    let record = cdr::Call {
+        id: &id[..id_len],
+        node: names.node,
+        generation: call.generation,
+        call_id: identity.call_id,
+        from_uri: identity.from_uri,
+        to_uri: identity.to_uri,
+        request_uri: identity.request_uri,
+        called: identity.called,
+        calling: identity.calling,
+        ingress_trunk: names.trunk,
+        ingress_carrier: names.carrier,
+        source: call.caller.peer,
+        source_transport: call.caller.transport,
+        started: call.began_wall,
+        ringing: call.ringing.map(|at| call.wall(at)),
+        answered: answered.map(|at| call.wall(at)),
+        ended: call.wall(ending.at),
+        duration_us: answered.map_or(0, |at| ending.at.micros_since(at)),
+        pdd_us: first_ring
+            .or(answered)
+            .map(|at| at.micros_since(call.began)),
+        status: if answered.is_some() { 200 } else { call.status },
+        q850: ending.cause.q850(call.status, call.q850),
+        hung_up: ending.by,
+        cause: ending.cause,
+        egress_gateway,
+        egress_carrier,
+        route_prefix: identity.prefix,
+        attempts: &attempts,
+    };
+    cdr::encode(&record, out)
+}
+
+fn ending(call: &Call, dialog: Option<usize>) -> Option<Ending> {
+    match dialog {
+        Some(at) => call.dialogs[at].ending,
+        None => call.unanswered,
+    }
+}
+
+fn attempt_record<'a>(
+    call: &Call,
+    number: usize,
+    attempt: &Attempt,
+    call_ended: Time,
+    gateway: &impl Fn(GatewayId) -> (&'a [u8], &'a [u8]),
+) -> cdr::Attempt<'a> {
+    let (name, carrier) = attempt.gateway.map_or((&b""[..], &b""[..]), gateway);
+    let (ended, cause) = attempt
+        .ended
+        .unwrap_or((call_ended, open_cause(call, attempt)));
+    cdr::Attempt {
+        number: u8::try_from(number + 1).unwrap_or(u8::MAX),
+        gateway: name,
+        carrier,
+        address: attempt.address,
+        transport: attempt.transport,
+        started: call.wall(attempt.started),
+        progress: attempt.progress.map(|at| call.wall(at)),
+        answered: attempt.answered.map(|at| call.wall(at)),
+        ended: call.wall(ended),
+        status: attempt.status,
+        q850: cause.q850(attempt.status, attempt.q850),
+        cause,
+    }
+}
+
+/// The cause of an attempt that has no end of its own: it is the call's, or it was answered.
+fn open_cause(call: &Call, attempt: &Attempt) -> cdr::Cause {
+    if attempt.answered.is_some() {
+        return cdr::Cause::Answered;
+    }
+    match call.unanswered {
+        Some(Ending {
+            by: Party::Caller, ..
+        }) => cdr::Cause::Cancelled,
+        Some(ending) => ending.cause,
+        None => cdr::Cause::AnsweredElsewhere,
+    }
+}
