@@ -1,0 +1,396 @@
+//! A transaction's place: its machine, and what the table and the router keep beside it.
+
+use std::num::NonZeroU32;
+
+use base::{Flow, PacketId, SlotId, TimerId};
+
+use crate::client::Client;
+use crate::invite_client::InviteClient;
+use crate::invite_server::InviteServer;
+use crate::key::Key;
+use crate::server::Server;
+use crate::{Actions, ClientEvent, ClientState, InviteClientState, InviteServerState};
+use crate::{ServerEvent, ServerState, Timer, Timing};
+
+/// Which of the two machines of a side.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Kind {
+    /// INVITE: a person answers, so it may take long, and there is an ACK.
+    Invite,
+    /// Any other method but ACK.
+    NonInvite,
+}
+
+/// The machine of a server transaction.
+#[derive(Clone, Copy, Debug)]
+pub enum ServerMachine {
+    /// For INVITE.
+    Invite(InviteServer),
+    /// For the rest.
+    NonInvite(Server),
+}
+
+/// A server transaction. Lives in its shard's [`crate::Table`].
+#[derive(Clone, Copy, Debug)]
+pub struct ServerSlot {
+    machine: ServerMachine,
+    flow: Flow,
+    pub(crate) user: SlotId,
+    pub(crate) key: Key,
+    /// By RFC 2543 rules: the To tag that the ACK must carry.
+    pub(crate) response_tag: Option<NonZeroU32>,
+    pub(crate) timers: Timers,
+}
+
+impl ServerSlot {
+    pub(crate) fn new(key: Key, kind: Kind, flow: Flow, user: SlotId) -> ServerSlot {
+        let machine = match kind {
+            Kind::Invite => ServerMachine::Invite(InviteServer::new(flow.transport)),
+            Kind::NonInvite => ServerMachine::NonInvite(Server::new(flow.transport)),
+        };
+        ServerSlot {
+            machine,
+            flow,
+            user,
+            key,
+            response_tag: None,
+            timers: Timers::default(),
+        }
+    }
+
+    pub(crate) fn step(&mut self, event: ServerEvent, timing: &Timing, actions: &mut Actions) {
+        match &mut self.machine {
+            ServerMachine::Invite(machine) => machine.step(event, timing, actions),
+            ServerMachine::NonInvite(machine) => machine.step(event, timing, actions),
+        }
+    }
+
+    /// Its machine, with the state.
+    #[must_use]
+    pub const fn machine(&self) -> &ServerMachine {
+        &self.machine
+    }
+
+    /// INVITE or not.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self.machine {
+            ServerMachine::Invite(_) => Kind::Invite,
+            ServerMachine::NonInvite(_) => Kind::NonInvite,
+        }
+    }
+
+    /// The path that the request came by and the responses leave by.
+    #[must_use]
+    pub const fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// The proxy core's slot for it.
+    #[must_use]
+    pub const fn user(&self) -> SlotId {
+        self.user
+    }
+
+    /// The key by which its request is found.
+    #[must_use]
+    pub const fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// The status of the last response that was sent; 0 before the first.
+    #[must_use]
+    pub const fn last_status(&self) -> u16 {
+        match &self.machine {
+            ServerMachine::Invite(machine) => machine.status(),
+            ServerMachine::NonInvite(machine) => machine.status(),
+        }
+    }
+
+    /// The response that it holds to repeat.
+    #[must_use]
+    pub const fn response(&self) -> Option<PacketId> {
+        match &self.machine {
+            ServerMachine::Invite(machine) => machine.response(),
+            ServerMachine::NonInvite(machine) => machine.response(),
+        }
+    }
+
+    /// Whether the proxy core still owes the final response.
+    #[must_use]
+    pub const fn is_unanswered(&self) -> bool {
+        match &self.machine {
+            ServerMachine::Invite(machine) => {
+                matches!(machine.state(), InviteServerState::Proceeding)
+            }
+            ServerMachine::NonInvite(machine) => {
+                matches!(
+                    machine.state(),
+                    ServerState::Trying | ServerState::Proceeding
+                )
+            }
+        }
+    }
+
+    /// Whether it is an INVITE that was answered with a 2xx (RFC 6026).
+    #[must_use]
+    pub const fn is_accepted(&self) -> bool {
+        matches!(&self.machine, ServerMachine::Invite(machine)
+            if matches!(machine.state(), InviteServerState::Accepted))
+    }
+
+    /// Whether the machine has ended and the slot waits to be retired.
+    #[must_use]
+    pub const fn is_terminated(&self) -> bool {
+        match &self.machine {
+            ServerMachine::Invite(machine) => {
+                matches!(machine.state(), InviteServerState::Terminated)
+            }
+            ServerMachine::NonInvite(machine) => {
+                matches!(machine.state(), ServerState::Terminated)
+            }
+        }
+    }
+
+    /// The timer that ends its state whatever happens; `None` while the proxy core must decide.
+    #[must_use]
+    pub const fn bound(&self) -> Option<Timer> {
+        match &self.machine {
+            ServerMachine::Invite(machine) => machine.bound(),
+            ServerMachine::NonInvite(machine) => machine.bound(),
+        }
+    }
+
+    /// Whether this timer is armed.
+    #[must_use]
+    pub fn is_armed(&self, timer: Timer) -> bool {
+        self.timers.has(timer)
+    }
+
+    pub(crate) fn retire(self) -> Retired {
+        Retired {
+            packets: [self.response(), None],
+            timers: self.timers.both(),
+            user: self.user,
+            user_tag: 0,
+        }
+    }
+}
+
+/// The machine of a client transaction.
+#[derive(Clone, Copy, Debug)]
+pub enum ClientMachine {
+    /// For INVITE.
+    Invite(InviteClient),
+    /// For the rest.
+    NonInvite(Client),
+}
+
+/// A client transaction. Lives in its shard's [`crate::Table`].
+#[derive(Clone, Copy, Debug)]
+pub struct ClientSlot {
+    machine: ClientMachine,
+    flow: Flow,
+    pub(crate) user: SlotId,
+    user_tag: u32,
+    /// Whether a provisional response ever came; outlives the state that it led to.
+    got_provisional: bool,
+    pub(crate) timers: Timers,
+}
+
+impl ClientSlot {
+    pub(crate) fn new(kind: Kind, flow: Flow, user: SlotId, user_tag: u32) -> ClientSlot {
+        let machine = match kind {
+            Kind::Invite => ClientMachine::Invite(InviteClient::new(flow.transport)),
+            Kind::NonInvite => ClientMachine::NonInvite(Client::new(flow.transport)),
+        };
+        ClientSlot {
+            machine,
+            flow,
+            user,
+            user_tag,
+            got_provisional: false,
+            timers: Timers::default(),
+        }
+    }
+
+    pub(crate) fn step(&mut self, event: ClientEvent, timing: &Timing, actions: &mut Actions) {
+        match &mut self.machine {
+            ClientMachine::Invite(machine) => machine.step(event, timing, actions),
+            ClientMachine::NonInvite(machine) => machine.step(event, timing, actions),
+        }
+        self.got_provisional |= (100..200).contains(&self.last_status());
+    }
+
+    /// Its machine, with the state.
+    #[must_use]
+    pub const fn machine(&self) -> &ClientMachine {
+        &self.machine
+    }
+
+    /// INVITE or not.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self.machine {
+            ClientMachine::Invite(_) => Kind::Invite,
+            ClientMachine::NonInvite(_) => Kind::NonInvite,
+        }
+    }
+
+    /// The path that the request leaves by.
+    #[must_use]
+    pub const fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    /// The proxy core's slot for it.
+    #[must_use]
+    pub const fn user(&self) -> SlotId {
+        self.user
+    }
+
+    /// Which of the user's branches it is.
+    #[must_use]
+    pub const fn user_tag(&self) -> u32 {
+        self.user_tag
+    }
+
+    /// The status of the last response that moved it; 0 before the first.
+    #[must_use]
+    pub const fn last_status(&self) -> u16 {
+        match &self.machine {
+            ClientMachine::Invite(machine) => machine.status(),
+            ClientMachine::NonInvite(machine) => machine.status(),
+        }
+    }
+
+    /// The request as it was sent, while it is needed: to repeat it, to derive a CANCEL or an ACK.
+    #[must_use]
+    pub const fn request(&self) -> Option<PacketId> {
+        match &self.machine {
+            ClientMachine::Invite(machine) => machine.request(),
+            ClientMachine::NonInvite(machine) => machine.request(),
+        }
+    }
+
+    /// Whether a provisional response has come: only then may a CANCEL be sent (RFC 3261 §9.1).
+    #[must_use]
+    pub const fn got_provisional(&self) -> bool {
+        self.got_provisional
+    }
+
+    /// Whether the request was sent and its final response is awaited.
+    #[must_use]
+    pub const fn is_pending(&self) -> bool {
+        match &self.machine {
+            ClientMachine::Invite(machine) => matches!(
+                machine.state(),
+                InviteClientState::Calling
+                    | InviteClientState::Proceeding
+                    | InviteClientState::Cancelling
+            ),
+            ClientMachine::NonInvite(machine) => {
+                matches!(
+                    machine.state(),
+                    ClientState::Trying | ClientState::Proceeding
+                )
+            }
+        }
+    }
+
+    /// Whether it is an INVITE that was answered with a 2xx (RFC 6026).
+    #[must_use]
+    pub const fn is_accepted(&self) -> bool {
+        matches!(&self.machine, ClientMachine::Invite(machine)
+            if matches!(machine.state(), InviteClientState::Accepted))
+    }
+
+    /// Whether the machine has ended and the slot waits to be retired.
+    #[must_use]
+    pub const fn is_terminated(&self) -> bool {
+        match &self.machine {
+            ClientMachine::Invite(machine) => {
+                matches!(machine.state(), InviteClientState::Terminated)
+            }
+            ClientMachine::NonInvite(machine) => {
+                matches!(machine.state(), ClientState::Terminated)
+            }
+        }
+    }
+
+    /// The timer that ends its state whatever happens; `None` while the proxy core must decide.
+    #[must_use]
+    pub const fn bound(&self) -> Option<Timer> {
+        match &self.machine {
+            ClientMachine::Invite(machine) => machine.bound(),
+            ClientMachine::NonInvite(machine) => machine.bound(),
+        }
+    }
+
+    /// Whether this timer is armed.
+    #[must_use]
+    pub fn is_armed(&self, timer: Timer) -> bool {
+        self.timers.has(timer)
+    }
+
+    pub(crate) fn retire(self) -> Retired {
+        let ack = match &self.machine {
+            ClientMachine::Invite(machine) => machine.ack(),
+            ClientMachine::NonInvite(_) => None,
+        };
+        Retired {
+            packets: [self.request(), ack],
+            timers: self.timers.both(),
+            user: self.user,
+            user_tag: self.user_tag,
+        }
+    }
+}
+
+/// What a retired slot still held. The packets are to be released, the timers cancelled.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub struct Retired {
+    /// References that go back to the pool.
+    pub packets: [Option<PacketId>; 2],
+    /// Deadlines that are still armed.
+    pub timers: [Option<TimerId>; 2],
+    /// The proxy core's slot for it.
+    pub user: SlotId,
+    /// Which of the user's branches it was; 0 for a server.
+    pub user_tag: u32,
+}
+
+/// The armed timers of a slot. Two places suffice: no state runs more than one timer that repeats
+/// a message and one other.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Timers {
+    ids: [Option<TimerId>; 2],
+    letters: [Option<Timer>; 2],
+}
+
+impl Timers {
+    /// Keeps the id of an armed timer; whatever stood in its place comes back.
+    pub(crate) fn store(&mut self, timer: Timer, id: TimerId) -> Option<TimerId> {
+        let place = usize::from(!timer.repeats());
+        self.letters[place] = Some(timer);
+        self.ids[place].replace(id)
+    }
+
+    pub(crate) fn take(&mut self, timer: Timer) -> Option<TimerId> {
+        if !self.has(timer) {
+            return None;
+        }
+        let place = usize::from(!timer.repeats());
+        self.letters[place] = None;
+        self.ids[place].take()
+    }
+
+    fn has(&self, timer: Timer) -> bool {
+        self.letters[usize::from(!timer.repeats())] == Some(timer)
+    }
+
+    fn both(&self) -> [Option<TimerId>; 2] {
+        self.ids
+    }
+}

@@ -1,0 +1,346 @@
+//! All transactions of a shard, and which one a request belongs to.
+//!
+//! Cost of [`Table::match_request`]: one keyed hash (see `key.rs`), one group of the index, and the
+//! slot's line if something is found; a new request touches no slot. Bench: `transaction`.
+
+use base::{Flow, ShardId, Slab, SlotId, TimerId};
+use hashbrown::HashTable;
+use sip::{Message, Method};
+
+use crate::key::{Key, Keyring};
+use crate::slot::{ClientSlot, Kind, Retired, ServerSlot};
+use crate::{Actions, ClientEvent, ServerEvent, Side, Timer, Timing};
+
+/// How many transactions a shard may have at once. What is over is refused: the inserts say `None`,
+/// the caller counts it and answers 503.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Server transactions.
+    pub servers: usize,
+    /// Client transactions.
+    pub clients: usize,
+}
+
+/// What a request is to the transactions that exist: RFC 3261 §17.2.3.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Match {
+    /// Nobody's: the key is for [`Table::insert_server`].
+    New(Key),
+    /// It came before: step [`ServerEvent::Request`].
+    Retransmission(SlotId),
+    /// The ACK for this INVITE's final response: step [`ServerEvent::Ack`].
+    Ack(SlotId),
+    /// An ACK for a 2xx, on its own way through the dialog, or for nothing.
+    AckUnmatched,
+    /// A CANCEL: a transaction of its own that names another.
+    Cancel {
+        /// For [`Table::insert_server`], if it is not a retransmission.
+        key: Key,
+        /// This CANCEL came before.
+        retransmission: Option<SlotId>,
+        /// The INVITE that it cancels.
+        invite: Option<SlotId>,
+    },
+}
+
+/// The transactions of one shard. Lives there; nothing in it is shared.
+///
+/// Nothing is allocated after [`Table::new`]. Server transactions are found by a keyed hash of what
+/// identifies their request; client transactions by their slot id, which their branch carries.
+#[derive(Debug)]
+pub struct Table {
+    servers: Slab<ServerSlot>,
+    clients: Slab<ClientSlot>,
+    /// Server slots by [`Key::place`].
+    index: HashTable<SlotId>,
+    keyring: Keyring,
+    timing: Timing,
+}
+
+impl Table {
+    /// An empty table. `hash_key` must be secret and random, or peers can make keys collide.
+    #[must_use]
+    pub fn new(shard: ShardId, hash_key: [u8; 16], limits: Limits, timing: Timing) -> Table {
+        Table {
+            servers: Slab::new(shard, limits.servers),
+            clients: Slab::new(shard, limits.clients),
+            // Twice as much as is ever used: then removed places never make it grow, only tidy up
+            // in place, and that is rare because few groups are full.
+            index: HashTable::with_capacity(limits.servers.saturating_mul(2)),
+            keyring: Keyring::new(hash_key),
+            timing,
+        }
+    }
+
+    /// Finds the transaction that a request belongs to. `message` is as it was received: before
+    /// `received` and `rport` are put into its Via.
+    #[must_use]
+    pub fn match_request(&self, message: &Message<'_>) -> Match {
+        match message.method() {
+            Method::Ack => {
+                let key = self.keyring.key(message);
+                match self.find(&key, |slot| key.acknowledges(&slot.key, slot.response_tag)) {
+                    Some(id) => Match::Ack(id),
+                    None => Match::AckUnmatched,
+                }
+            }
+            Method::Cancel => {
+                let (key, invite) = self.keyring.cancel_keys(message);
+                Match::Cancel {
+                    key,
+                    retransmission: self.find(&key, |slot| slot.key == key),
+                    invite: self.find(&invite, |slot| slot.key == invite),
+                }
+            }
+            _ => {
+                let key = self.keyring.key(message);
+                match self.find(&key, |slot| slot.key == key) {
+                    Some(id) => Match::Retransmission(id),
+                    None => Match::New(key),
+                }
+            }
+        }
+    }
+
+    /// Takes a slot for a request that [`Table::match_request`] said is new; `None` if all are
+    /// taken. Step [`ServerEvent::Start`] next.
+    pub fn insert_server(
+        &mut self,
+        key: Key,
+        kind: Kind,
+        flow: Flow,
+        user: SlotId,
+    ) -> Option<SlotId> {
+        let slot = ServerSlot::new(key, kind, flow, user);
+        let id = self.servers.insert(slot).ok()?;
+        let servers = &self.servers;
+        self.index
+            .insert_unique(key.place(), id, |&id| place(servers, id));
+        Some(id)
+    }
+
+    /// Names another slot of the proxy core as the user.
+    pub fn set_server_user(&mut self, id: SlotId, user: SlotId) {
+        if let Some(slot) = self.servers.get_mut(id) {
+            slot.user = user;
+        }
+    }
+
+    /// Tells the To tag of the final response that is about to be sent for this INVITE. An ACK by
+    /// RFC 2543 rules is known by it; for a client by RFC 3261 nothing is kept.
+    pub fn note_response_tag(&mut self, id: SlotId, to_tag: &[u8]) {
+        if let Some(slot) = self.servers.get_mut(id)
+            && slot.key.is_rfc2543()
+        {
+            slot.response_tag = Some(self.keyring.tag(to_tag));
+        }
+    }
+
+    /// Takes a slot for a request that will be sent, so that its branch can name the slot; `None`
+    /// if all are taken. Step [`ClientEvent::Start`] next, or retire it.
+    pub fn insert_client(
+        &mut self,
+        kind: Kind,
+        flow: Flow,
+        user: SlotId,
+        user_tag: u32,
+    ) -> Option<SlotId> {
+        let slot = ClientSlot::new(kind, flow, user, user_tag);
+        self.clients.insert(slot).ok()
+    }
+
+    /// Names another slot of the proxy core as the user.
+    pub fn set_client_user(&mut self, id: SlotId, user: SlotId) {
+        if let Some(slot) = self.clients.get_mut(id) {
+            slot.user = user;
+        }
+    }
+
+    /// Takes one event into a server transaction. If that is gone, the event's packet is released.
+    pub fn server(&mut self, id: SlotId, event: ServerEvent, actions: &mut Actions) {
+        match self.servers.get_mut(id) {
+            Some(slot) => slot.step(event, &self.timing, actions),
+            None => actions.ignore(event.packet()),
+        }
+    }
+
+    /// Takes one event into a client transaction. If that is gone, the event's packet is released.
+    pub fn client(&mut self, id: SlotId, event: ClientEvent, actions: &mut Actions) {
+        match self.clients.get_mut(id) {
+            Some(slot) => slot.step(event, &self.timing, actions),
+            None => actions.ignore(event.packet()),
+        }
+    }
+
+    /// A deadline fired. Its letter says of which side the slot is.
+    pub fn timer(&mut self, id: SlotId, timer: Timer, actions: &mut Actions) {
+        // It is no longer armed, whatever the machine makes of it.
+        let _fired = self.take_timer(id, timer);
+        match timer.side() {
+            Side::Server => self.server(id, ServerEvent::Timer(timer), actions),
+            Side::Client => self.client(id, ClientEvent::Timer(timer), actions),
+        }
+    }
+
+    /// Keeps the id of a timer that [`crate::Action::Arm`] asked for. What comes back is to be
+    /// cancelled: a timer that stood there before, or this one if the slot is gone.
+    #[must_use]
+    pub fn store_timer(&mut self, id: SlotId, timer: Timer, armed: TimerId) -> Option<TimerId> {
+        let timers = match timer.side() {
+            Side::Server => self.servers.get_mut(id).map(|slot| &mut slot.timers),
+            Side::Client => self.clients.get_mut(id).map(|slot| &mut slot.timers),
+        };
+        match timers {
+            Some(timers) => timers.store(timer, armed),
+            None => Some(armed),
+        }
+    }
+
+    /// Takes the id of a timer out, to cancel it.
+    pub fn take_timer(&mut self, id: SlotId, timer: Timer) -> Option<TimerId> {
+        match timer.side() {
+            Side::Server => self.servers.get_mut(id)?.timers.take(timer),
+            Side::Client => self.clients.get_mut(id)?.timers.take(timer),
+        }
+    }
+
+    /// A server transaction, to look at.
+    #[must_use]
+    pub fn server_ref(&self, id: SlotId) -> Option<&ServerSlot> {
+        self.servers.get(id)
+    }
+
+    /// A client transaction, to look at.
+    #[must_use]
+    pub fn client_ref(&self, id: SlotId) -> Option<&ClientSlot> {
+        self.clients.get(id)
+    }
+
+    /// Frees a server's slot and its key; what it still held comes back.
+    pub fn retire_server(&mut self, id: SlotId) -> Option<Retired> {
+        let slot = self.servers.remove(id)?;
+        let entry = self
+            .index
+            .find_entry(slot.key.place(), |&other| other == id)
+            .expect("each server transaction is in the index");
+        entry.remove();
+        Some(slot.retire())
+    }
+
+    /// Frees a client's slot; what it still held comes back.
+    pub fn retire_client(&mut self, id: SlotId) -> Option<Retired> {
+        Some(self.clients.remove(id)?.retire())
+    }
+
+    /// How many server transactions there are.
+    #[must_use]
+    pub fn len_servers(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// How many client transactions there are.
+    #[must_use]
+    pub fn len_clients(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Whether there are none at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.servers.is_empty() && self.clients.is_empty()
+    }
+
+    /// The values that the timers follow from.
+    #[must_use]
+    pub const fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
+    /// Counts everything. Walks all slots: for tests, the simulator and dumps.
+    #[must_use]
+    pub fn audit(&self) -> Audit {
+        let mut audit = Audit {
+            servers: self.servers.len(),
+            clients: self.clients.len(),
+            ..Audit::default()
+        };
+        for (id, slot) in self.servers.iter() {
+            audit.note(
+                &slot.retire(),
+                slot.bound(),
+                slot.is_terminated(),
+                |timer| slot.is_armed(timer),
+            );
+            audit.unanswered += usize::from(slot.is_unanswered());
+            audit.accepted += usize::from(slot.is_accepted());
+            let found = self.find(&slot.key, |other| other.key == slot.key);
+            audit.unfindable += usize::from(found != Some(id));
+        }
+        for (_, slot) in self.clients.iter() {
+            audit.note(
+                &slot.retire(),
+                slot.bound(),
+                slot.is_terminated(),
+                |timer| slot.is_armed(timer),
+            );
+            audit.pending += usize::from(slot.is_pending());
+            audit.accepted += usize::from(slot.is_accepted());
+        }
+        audit.unfindable += self.index.len().abs_diff(self.servers.len());
+        audit
+    }
+
+    fn find(&self, key: &Key, mut is_it: impl FnMut(&ServerSlot) -> bool) -> Option<SlotId> {
+        let is_it = |&id: &SlotId| self.servers.get(id).is_some_and(&mut is_it);
+        self.index.find(key.place(), is_it).copied()
+    }
+}
+
+/// Where a slot's key belongs in the index.
+fn place(servers: &Slab<ServerSlot>, id: SlotId) -> u64 {
+    servers
+        .get(id)
+        .expect("the index names live slots")
+        .key
+        .place()
+}
+
+/// What [`Table::audit`] counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Audit {
+    /// Server transactions.
+    pub servers: usize,
+    /// Client transactions.
+    pub clients: usize,
+    /// Server transactions whose final response the proxy core owes.
+    pub unanswered: usize,
+    /// Client transactions whose final response is awaited.
+    pub pending: usize,
+    /// INVITE transactions of both sides in Accepted.
+    pub accepted: usize,
+    /// References to packets that the slots hold.
+    pub packets: usize,
+    /// Timers that the slots know to be armed.
+    pub timers: usize,
+    /// Slots that no timer ends although the proxy core owes nothing: a bug, or a full wheel.
+    pub unbounded: usize,
+    /// Slots that ended and were not retired: a bug.
+    pub unretired: usize,
+    /// Server transactions that a repeat of their request would not find: a bug.
+    pub unfindable: usize,
+}
+
+impl Audit {
+    fn note(
+        &mut self,
+        held: &Retired,
+        bound: Option<Timer>,
+        is_terminated: bool,
+        is_armed: impl Fn(Timer) -> bool,
+    ) {
+        self.packets += held.packets.iter().flatten().count();
+        self.timers += held.timers.iter().flatten().count();
+        self.unretired += usize::from(is_terminated);
+        self.unbounded += usize::from(bound.is_some_and(|timer| !is_armed(timer)));
+    }
+}
