@@ -59,8 +59,8 @@ impl Keys {
             branch: (half(&process, 0), half(&process, 8)),
             name: (half(&process, 16), half(&process, 24)),
             route: (
-                half(&node, 0) ^ half(&node, 16),
-                half(&node, 8) ^ half(&node, 24),
+                half(&node, 0) ^ half(&node, 16).rotate_left(17),
+                half(&node, 8) ^ half(&node, 24).rotate_left(29),
             ),
         }
     }
