@@ -1,0 +1,32 @@
+# Thin on purpose: each target is the commands one would type.
+
+# One profile for everything that `make test` builds, so that each crate is compiled once.
+PROFILE := ci
+RUNNER := $(if $(shell command -v cargo-nextest),nextest run --cargo-profile,test --profile)
+
+.PHONY: run test setup lint bench load soak fuzz
+
+# The router with caller and vendors on loopback, until Ctrl-C: make run ARGS="--seconds 10"
+run:
+	cargo run --release -- demo $(ARGS)
+
+test: setup lint
+	cargo $(RUNNER) $(PROFILE) --workspace --locked
+
+# Debian packages and cargo-deny, where they are missing.
+setup:
+	scripts/setup.sh
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --profile $(PROFILE) -- -D warnings
+	cargo deny check licenses bans sources
+
+# Criterion: make bench ARGS=parse
+bench:
+	cargo bench -p benches -- $(ARGS)
+
+# 1,000 calls/s by SIPp for 60 s from one address and port through 2 shards; cdr-check judges.
+load:
+	cargo build --release --locked -p trunkline -p perf
+	scripts/load.sh $(ARGS)
