@@ -31,7 +31,9 @@ pub enum Action {
     },
     /// Hand the event's message (a response, or an ACK in Accepted) to the proxy core.
     Deliver,
-    /// Derive the ACK for this refusal from the slot's request and step [`crate::ClientEvent::SendAck`].
+    /// Derive the ACK for this refusal from the slot's request and step
+    /// [`crate::ClientEvent::SendAck`]. The last action of its step, because over a reliable transport
+    /// that ends the slot.
     ComposeAck,
     /// A non-INVITE request is unanswered for so long that a 100 is due (RFC 4320 §4.1): compose it
     /// and step [`crate::ServerEvent::Respond`].

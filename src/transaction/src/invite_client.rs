@@ -185,7 +185,8 @@ impl InviteClient {
         Accepted
     }
 
-    /// The ACK goes first: what the proxy core does next may take long or use up the packets.
+    /// The ACK comes last: over a reliable transport it ends the slot, which the proxy core may want
+    /// to look at when it gets the response.
     fn complete(&mut self, timing: &Timing, actions: &mut Actions) -> State {
         // Zero on reliable transports, but armed all the same: if no ACK can be composed, this is
         // what ends the slot. With one, it ends as soon as that is sent.
@@ -194,8 +195,8 @@ impl InviteClient {
             Delivery::Reliable => 0,
         };
         actions.arm(Timer::D, d_ms);
-        actions.push(Action::ComposeAck);
         actions.push(Action::Deliver);
+        actions.push(Action::ComposeAck);
         Completed
     }
 

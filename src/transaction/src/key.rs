@@ -70,7 +70,7 @@ impl Keyring {
 
     /// The tag of a To, hashed: never 0, also for none.
     pub(crate) fn tag(&self, tag: &[u8]) -> NonZeroU32 {
-        let mut hasher = self.empty.clone();
+        let mut hasher = self.empty;
         put(&mut hasher, tag);
         let low = hasher.finish128().h1 as u32;
         NonZeroU32::new(low).unwrap_or(NonZeroU32::MIN)
@@ -78,7 +78,7 @@ impl Keyring {
 
     fn identity(&self, request: &Message<'_>) -> Identity {
         let via = request.via();
-        let mut hasher = self.empty.clone();
+        let mut hasher = self.empty;
         // Equal hosts and ports, not equal bytes: case does not count, 5060 may be left out.
         put_lowercase(&mut hasher, via.host);
         hasher.write_u16(via.port_or_default());

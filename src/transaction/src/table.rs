@@ -344,3 +344,42 @@ impl Audit {
         self.unbounded += usize::from(bound.is_some_and(|timer| !is_armed(timer)));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::{flow, parsed, user};
+    use base::Transport;
+
+    /// Removed places of the index must never make it allocate again.
+    #[test]
+    fn the_index_never_grows() {
+        let limits = Limits {
+            servers: 200,
+            clients: 0,
+        };
+        let mut table = Table::new(ShardId(0), [3; 16], limits, Timing::default());
+        let before = table.index.allocation_size();
+        let mut live = std::collections::VecDeque::new();
+        for number in 0..20_000 {
+            let text = format!(
+                "OPTIONS sip:b@example.com SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK{number}\n\
+                 From: <sip:a@example.com>;tag=1\nTo: <sip:b@example.com>\nCall-ID: x\n\
+                 CSeq: 1 OPTIONS\nMax-Forwards: 70\nContent-Length: 0\n\n"
+            );
+            let Match::New(key) = parsed(&text, |message| table.match_request(message)) else {
+                panic!("each branch is new");
+            };
+            let flow = flow(Transport::Udp);
+            match table.insert_server(key, Kind::NonInvite, flow, user()) {
+                Some(id) => live.push_back(id),
+                None => {
+                    let oldest = live.pop_front().expect("full of them");
+                    assert!(table.retire_server(oldest).is_some());
+                }
+            }
+        }
+        assert_eq!(table.index.allocation_size(), before);
+        assert_eq!(table.audit().unfindable, 0);
+    }
+}
