@@ -11,7 +11,8 @@ use std::ops::Range;
 pub struct NameAddr<'a> {
     /// The display name as written, with its quotes; empty if there is none.
     pub display: &'a [u8],
-    /// The URI, without angle brackets.
+    /// The URI, without angle brackets. One in brackets may lack its scheme (a Route of RFC 3666
+    /// §3.2 does); [`Uri::parse`](crate::Uri::parse) tells.
     pub uri: &'a [u8],
     /// Where the URI is in the bytes that were parsed.
     pub uri_range: Range<usize>,
@@ -52,6 +53,11 @@ impl<'a> NameAddr<'a> {
             .find(|param| param.name.eq_ignore_ascii_case(name))
             .map(|param| param.value)
     }
+}
+
+/// Whether a URI begins with a scheme.
+pub(crate) fn has_scheme(uri: &[u8]) -> bool {
+    scheme_end(uri).is_some()
 }
 
 /// The parameters of a checked value, from its first `;` on. Ends at the first that is none.
@@ -144,7 +150,7 @@ impl<'a> Cursor<'a> {
         if uri.len() > URI_BYTES_MAX {
             return Err(Error::new(ErrorKind::UriTooLong, uri_range.start));
         }
-        if scheme_end(uri).is_none() {
+        if uri.is_empty() || !is_bracketed && !has_scheme(uri) {
             return Err(Error::new(ErrorKind::Uri, uri_range.start));
         }
         let params_start = self.at;
@@ -176,7 +182,7 @@ impl<'a> Cursor<'a> {
     fn bare(&mut self) -> Result<Range<usize>, Error> {
         let from = self.at;
         let uri = self.take(VALUE);
-        if octets::find(b'?', uri).is_some() {
+        if memchr::memchr2(b'?', b'>', uri).is_some() {
             return Err(Error::new(ErrorKind::BareUri, from));
         }
         Ok(from..self.at)

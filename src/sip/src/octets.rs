@@ -22,7 +22,8 @@ pub(crate) const URI_PARAM: u8 = 16;
 /// What may stand in a display name without quotes: more than tokens (`&`, UTF-8), but nothing
 /// that could be read as a separator.
 pub(crate) const DISPLAY: u8 = 32;
-/// What may stand in the unquoted value of a header parameter.
+/// What may stand in the unquoted value of a header parameter. `>` is not in the grammar, but in a
+/// To of RFC 3666 (§3.3 F10), and does no harm there.
 pub(crate) const VALUE: u8 = 64;
 /// Space, tab, and the CR and LF of a fold: line ends were checked before.
 pub(crate) const LWS: u8 = 128;
@@ -65,7 +66,7 @@ const fn classes() -> [u8; 256] {
         {
             class |= DISPLAY;
         }
-        if (visible || high) && !bracket && !matches!(octet, b',' | b';') {
+        if (visible || high) && !matches!(octet, b'"' | b'<' | b',' | b';') {
             class |= VALUE;
         }
         if matches!(octet, b' ' | b'\t' | b'\r' | b'\n') {

@@ -13,7 +13,7 @@
 use crate::index::{Index, Span};
 use crate::limits::*;
 use crate::message::{Message, value_end};
-use crate::name_addr::Cursor;
+use crate::name_addr::{Cursor, has_scheme};
 use crate::octets::{self, LWS, TOKEN, work};
 use crate::{Error, ErrorKind, HeaderId, Method, Uri, Via};
 
@@ -451,7 +451,7 @@ fn party(bytes: &[u8], index: &Index, id: HeaderId, missing: ErrorKind) -> Resul
         at: range.start,
     };
     let mut tag = Span::EMPTY;
-    cursor.name_addr(|param| {
+    let party = cursor.name_addr(|param| {
         if !param.name.eq_ignore_ascii_case(b"tag") {
             return Ok(());
         }
@@ -465,6 +465,9 @@ fn party(bytes: &[u8], index: &Index, id: HeaderId, missing: ErrorKind) -> Resul
         tag = Span::new(param.range.end - length, param.range.end);
         Ok(())
     })?;
+    if !has_scheme(party.uri) {
+        return Err(Error::new(ErrorKind::Uri, party.uri_range.start));
+    }
     cursor.finish()?;
     Ok(tag)
 }
@@ -495,6 +498,9 @@ fn name_addrs(bytes: &[u8], index: &Index, id: HeaderId) -> Result<(), Error> {
             let value = cursor.name_addr(|_| Ok(()))?;
             if id == HeaderId::Route && !value.is_bracketed {
                 return Err(cursor.fail(ErrorKind::BareUri));
+            }
+            if id == HeaderId::Contact && !has_scheme(value.uri) {
+                return Err(cursor.fail(ErrorKind::Uri));
             }
             cursor.skip_space();
             match cursor.peek() {

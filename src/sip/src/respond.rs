@@ -167,17 +167,17 @@ fn put_tagged(to: &mut Composer<'_>, bytes: &[u8], line: &Line<'_>, tag: &[u8]) 
     to.put(&bytes[line.value_range.end..line.range.end]);
 }
 
-/// The Via value with what we know of its sender; `via` is one of `bytes`.
+/// The Via value with what we know of its sender, on one line; `via` is one of `bytes`.
 fn put_stamped(to: &mut Composer<'_>, bytes: &[u8], via: &Via<'_>, source: SocketAddr) {
     let stamp = Stamp::of(via, source);
     let mut removed = stamp.removed;
     removed.sort_unstable_by_key(|span| span.map_or(0, |span| span.start));
     let mut at = via.range.start;
     for range in removed.into_iter().flatten().map(Span::range) {
-        to.put(&bytes[at..range.start]);
+        to.put_clean(&bytes[at..range.start]);
         at = range.end;
     }
-    to.put(&bytes[at..via.range.end]);
+    to.put_clean(&bytes[at..via.range.end]);
     if let Some(ip) = stamp.received {
         to.put(b";received=");
         to.put_ip(ip);

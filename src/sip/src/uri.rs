@@ -15,7 +15,7 @@ pub enum Scheme<'a> {
     Sips,
     /// `tel:` (RFC 3966)
     Tel,
-    /// Any other, as written.
+    /// Any other, as written; empty if there is none, as in some messages of RFC 3666.
     Other(&'a [u8]),
 }
 
@@ -36,7 +36,7 @@ pub struct Uri<'a> {
     pub params: &'a [u8],
     /// The headers after the `?`, without it.
     pub headers: &'a [u8],
-    /// All after the colon of a scheme that is carried only; else empty.
+    /// All after the colon of a scheme that is carried only, or all if there is none; else empty.
     pub opaque: &'a [u8],
 }
 
@@ -44,12 +44,14 @@ impl<'a> Uri<'a> {
     /// Takes a URI apart.
     ///
     /// # Errors
-    /// A scheme is missing, an octet cannot be in a URI, host or port is none, or a limit is met.
+    /// An octet cannot be in a URI, host or port is none, or a limit is met.
     pub fn parse(bytes: &'a [u8]) -> Result<Uri<'a>, Error> {
         if bytes.len() > URI_BYTES_MAX {
             return Err(Error::new(ErrorKind::UriTooLong, URI_BYTES_MAX));
         }
-        let colon = scheme_end(bytes).ok_or(Error::new(ErrorKind::Uri, 0))?;
+        let Some(colon) = scheme_end(bytes) else {
+            return Uri::parse_without_scheme(bytes);
+        };
         let (scheme, rest) = (&bytes[..colon], &bytes[colon + 1..]);
         match colon {
             3 if scheme.eq_ignore_ascii_case(b"sip") => Uri::parse_sip(Scheme::Sip, rest, 4),
@@ -61,6 +63,18 @@ impl<'a> Uri<'a> {
             }),
             _ => Err(Error::new(ErrorKind::Uri, colon)),
         }
+    }
+
+    /// Kept whole, so that the message can be carried; nobody can route by it.
+    #[cold]
+    fn parse_without_scheme(bytes: &'a [u8]) -> Result<Uri<'a>, Error> {
+        if bytes.is_empty() || !octets::all(bytes, URI) || bytes.ends_with(b":") {
+            return Err(Error::new(ErrorKind::Uri, 0));
+        }
+        Ok(Uri {
+            opaque: bytes,
+            ..Uri::empty(Scheme::Other(&[]))
+        })
     }
 
     const fn empty(scheme: Scheme<'a>) -> Uri<'a> {
