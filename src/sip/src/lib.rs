@@ -44,7 +44,9 @@ mod parse;
 mod reason;
 pub mod respond;
 pub mod response_route;
+mod salvage;
 mod sniff;
+mod start_line;
 mod uri;
 mod via;
 
@@ -60,3 +62,6 @@ pub use reason::reason_phrase;
 pub use sniff::{Sniffed, sniff};
 pub use uri::{Scheme, Uri};
 pub use via::{COOKIE, Via};
+
+#[cfg(test)]
+mod tests;

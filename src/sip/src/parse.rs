@@ -14,8 +14,10 @@ use crate::index::{Index, Span};
 use crate::limits::*;
 use crate::message::{Message, value_end};
 use crate::name_addr::{Cursor, has_scheme};
-use crate::octets::{self, LWS, TOKEN, work};
-use crate::{Error, ErrorKind, HeaderId, Method, Uri, Via};
+use crate::octets::{self, TOKEN, work};
+use crate::salvage::salvage;
+use crate::start_line::start_line;
+use crate::{Error, ErrorKind, HeaderId, Method, Via};
 
 /// Reads one message from the start of `bytes`; what follows its body is left out of it.
 ///
@@ -62,116 +64,6 @@ fn read<'a>(bytes: &'a [u8], index: &mut Index) -> Result<Via<'a>, Error> {
         name_addrs(bytes, index, HeaderId::Contact)?;
     }
     Ok(via)
-}
-
-/// Reads the start line and returns where the next one begins.
-fn start_line(bytes: &[u8], index: &mut Index) -> Result<usize, Error> {
-    if bytes.len() >= 4 && bytes[..4].eq_ignore_ascii_case(b"SIP/") {
-        return status_line(bytes, index);
-    }
-    let method_end = octets::run(bytes, 0, TOKEN);
-    if method_end == 0 || bytes.get(method_end) != Some(&b' ') {
-        let is_empty = bytes
-            .iter()
-            .all(|&octet| octets::is(octet, LWS) || octet == 0);
-        let kind = if is_empty {
-            ErrorKind::Empty
-        } else {
-            ErrorKind::StartLine
-        };
-        return Err(Error::new(kind, method_end));
-    }
-    let facts = &mut index.facts;
-    facts.is_request = true;
-    let end = first_line_end(bytes)?;
-    if method_end > METHOD_BYTES_MAX {
-        return Err(Error::new(ErrorKind::MethodTooLong, METHOD_BYTES_MAX));
-    }
-    facts.method = Method::of(&bytes[..method_end]);
-    facts.method_name = Span::new(0, method_end);
-    let uri_start = method_end + 1;
-    let uri_end = match end.checked_sub(8) {
-        Some(at) if at > uri_start && bytes[at..end].eq_ignore_ascii_case(b" SIP/2.0") => at,
-        _ => return Err(bad_request_line(&bytes[..end])),
-    };
-    request_uri(&bytes[uri_start..uri_end], uri_start)?;
-    facts.uri = Span::new(uri_start, uri_end);
-    Ok(end + 2)
-}
-
-fn request_uri(uri: &[u8], at: usize) -> Result<(), Error> {
-    let parsed = Uri::parse(uri).map_err(|error| {
-        let kind = match error.kind {
-            _ if uri.first() == Some(&b'<') => ErrorKind::RequestUriBrackets,
-            ErrorKind::Uri if uri.iter().any(|&octet| octets::is(octet, LWS)) => {
-                ErrorKind::RequestUriSpace
-            }
-            kind => kind,
-        };
-        Error::new(kind, at + error.offset as usize)
-    })?;
-    if parsed.has_headers() {
-        return Err(Error::new(ErrorKind::RequestUriHeaders, at));
-    }
-    Ok(())
-}
-
-/// Tells a version that is not ours from a line that has none.
-#[cold]
-fn bad_request_line(line: &[u8]) -> Error {
-    let last = memchr::memrchr(b' ', line).map_or(line, |at| &line[at + 1..]);
-    let version = last.get(4..).unwrap_or(&[]);
-    let is_version = last.len() > 4
-        && last[..4].eq_ignore_ascii_case(b"SIP/")
-        && version
-            .iter()
-            .all(|octet| octet.is_ascii_digit() || *octet == b'.')
-        && version != b"2.0";
-    let kind = if is_version {
-        ErrorKind::Version
-    } else {
-        ErrorKind::RequestLine
-    };
-    Error::new(kind, line.len())
-}
-
-/// `SIP/2.0 SP 3DIGIT [SP reason]`
-fn status_line(bytes: &[u8], index: &mut Index) -> Result<usize, Error> {
-    let end = first_line_end(bytes)?;
-    let line = &bytes[..end];
-    if line.len() < 8 || &line[4..8] != b"2.0 " {
-        return Err(Error::new(ErrorKind::Version, 4));
-    }
-    let digits_end = octets::find(b' ', &line[8..]).map_or(end, |offset| 8 + offset);
-    let digits = &line[8..digits_end];
-    let status = octets::number(digits, 699, ErrorKind::StatusCode, 8)?;
-    if digits.len() != 3 || status < 100 {
-        return Err(Error::new(ErrorKind::StatusCode, 8));
-    }
-    index.facts.status = status as u16;
-    index.facts.reason = Span::new((digits_end + 1).min(end), end);
-    Ok(end + 2)
-}
-
-/// Where the CRLF of the start line is.
-fn first_line_end(bytes: &[u8]) -> Result<usize, Error> {
-    let window = &bytes[..bytes.len().min(START_LINE_BYTES_MAX)];
-    let Some(end) = memchr::memchr3(b'\r', b'\n', 0, window) else {
-        let kind = if window.len() < bytes.len() {
-            ErrorKind::StartLineTooLong
-        } else {
-            ErrorKind::Unterminated
-        };
-        return Err(Error::new(kind, window.len()));
-    };
-    work::add(end);
-    match (bytes[end], bytes.get(end + 1)) {
-        (b'\r', Some(b'\n')) => Ok(end),
-        (b'\r', None) => Err(Error::new(ErrorKind::Unterminated, end)),
-        (b'\r', _) => Err(Error::new(ErrorKind::BareCr, end)),
-        (b'\n', _) => Err(Error::new(ErrorKind::BareLf, end)),
-        _ => Err(Error::new(ErrorKind::Nul, end)),
-    }
 }
 
 /// Notes every header line and returns where the empty line begins.
@@ -281,7 +173,7 @@ fn check_nuls(bytes: &[u8], from: usize, id: HeaderId) -> Result<(), Error> {
 }
 
 /// The error for a second line of a header that has one.
-fn duplicate(id: HeaderId) -> Option<ErrorKind> {
+pub(crate) fn duplicate(id: HeaderId) -> Option<ErrorKind> {
     match id {
         HeaderId::From => Some(ErrorKind::DuplicateFrom),
         HeaderId::To => Some(ErrorKind::DuplicateTo),
@@ -511,47 +403,4 @@ fn name_addrs(bytes: &[u8], index: &Index, id: HeaderId) -> Result<(), Error> {
         }
     }
     Ok(())
-}
-
-/// Finds the lines that an answer to a refused request can copy, whatever else is wrong.
-///
-/// Lines may end in a bare LF here, and a second From is passed over: the answer is made clean when
-/// it is written.
-fn salvage(bytes: &[u8], index: &mut Index) {
-    let Some(first) = memchr::memchr(b'\n', bytes) else {
-        return;
-    };
-    let mut at = first + 1;
-    while at < bytes.len() {
-        let mut next = at;
-        loop {
-            next = memchr::memchr(b'\n', &bytes[next..]).map_or(bytes.len(), |end| next + end + 1);
-            if !matches!(bytes.get(next), Some(b' ' | b'\t')) {
-                break;
-            }
-        }
-        let name_end = octets::run(bytes, at, TOKEN);
-        if name_end == at {
-            if octets::trim(bytes, at, next).0 == next {
-                return;
-            }
-        } else if let Some(colon) = salvaged_colon(bytes, name_end) {
-            let id = HeaderId::of(&bytes[at..name_end]);
-            let (start, end) = octets::trim(bytes, colon + 1, next);
-            let is_wanted = id != HeaderId::Other && (duplicate(id).is_none() || !index.has(id));
-            let value = Span::new(start, end);
-            if is_wanted && !index.push(at, name_end, value, next, id) {
-                return;
-            }
-        }
-        at = next;
-    }
-}
-
-fn salvaged_colon(bytes: &[u8], name_end: usize) -> Option<usize> {
-    let mut at = name_end;
-    while matches!(bytes.get(at), Some(b' ' | b'\t')) {
-        at += 1;
-    }
-    (bytes.get(at) == Some(&b':')).then_some(at)
 }

@@ -1,4 +1,5 @@
 //! Whole sets of messages: those that must be read, and those that must be survived.
+#![allow(clippy::unwrap_used)] // a test's own helpers may
 
 mod messages;
 
