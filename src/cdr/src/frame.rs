@@ -12,8 +12,9 @@
 //! is 0, or 1 and the number; an address is 4 or 6, the octets, for IPv6 the scope, and the port.
 //! The order of the fields is the order in [`encode`]; a change of it is a new version.
 //!
-//! Encoding allocates nothing and cannot fail for what a peer sent: fields have a cap, and a record
-//! with a cut field says so. Decoding allocates the list of attempts and nothing else.
+//! Encoding allocates nothing and cannot fail for what a peer sent: fields have a cap, attempts for
+//! which no room is left are dropped, and a record that lacks something says so. Decoding allocates
+//! the list of attempts and nothing else.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
@@ -28,8 +29,10 @@ const FLAG_CLIPPED: u8 = 1;
 /// How many bytes of a frame must be there to know its length.
 pub const FRAME_HEADER_BYTES: usize = 8;
 /// The most bytes of one field that a record keeps; what is longer is cut and the record marked.
-pub const FIELD_BYTES_MAX: usize = 4_096;
-/// The most attempts of one call that a record keeps; more are cut and the record marked.
+pub const FIELD_BYTES_MAX: usize = 512;
+/// The longest frame. A call with more attempts than fit loses the last ones and is marked.
+pub const FRAME_BYTES_MAX: usize = 8_192;
+/// The most attempts of one call that a record keeps.
 const ATTEMPTS_MAX: usize = u8::MAX as usize;
 
 /// The largest an address can be.
@@ -40,6 +43,10 @@ const CALL_BYTES_FIXED: usize =
     13 * 2 + 8 + ADDRESS_BYTES_MAX + 1 + 2 * 8 + 8 + 3 * OPTION_BYTES_MAX + 2 + 3;
 const ATTEMPT_BYTES_FIXED: usize =
     1 + 2 * 2 + ADDRESS_BYTES_MAX + 1 + 2 * 8 + 2 * OPTION_BYTES_MAX + 2 + 2;
+const _: () = assert!(
+    FRAME_HEADER_BYTES + CALL_BYTES_FIXED + 13 * FIELD_BYTES_MAX < FRAME_BYTES_MAX,
+    "the fields of a call fit a frame"
+);
 /// The least that an attempt takes: what bounds the list before it is allocated.
 const ATTEMPT_BYTES_MIN: usize = 1 + 2 * 2 + 7 + 1 + 2 * 8 + 2 + 2 + 2;
 
@@ -106,10 +113,13 @@ pub fn len_max(call: &Call<'_>) -> usize {
         .take(ATTEMPTS_MAX)
         .map(|a| ATTEMPT_BYTES_FIXED + clip(a.gateway).len() + clip(a.carrier).len())
         .sum();
-    FRAME_HEADER_BYTES + CALL_BYTES_FIXED + bytes + 1 + attempts
+    (FRAME_HEADER_BYTES + CALL_BYTES_FIXED + bytes + 1 + attempts).min(FRAME_BYTES_MAX)
 }
 
-/// Writes the frame of a call and returns its length; `None` if `out` is too short for it.
+/// Writes the frame of a call and returns its length.
+///
+/// Attempts that `out` has no room for are left out and the record is marked; `None` if the fields
+/// of the call itself do not fit. A buffer of [`len_max`] holds them whatever they are.
 #[must_use]
 pub fn encode(call: &Call<'_>, out: &mut [u8]) -> Option<usize> {
     let mut w = Writer {
@@ -134,12 +144,20 @@ pub fn encode(call: &Call<'_>, out: &mut [u8]) -> Option<usize> {
     w.option(call.pdd_us.map(u64::to_le_bytes))?;
     w.put(&call.status.to_le_bytes())?;
     w.put(&[call.q850, call.hung_up as u8, call.cause as u8])?;
-    let attempts = &call.attempts[..call.attempts.len().min(ATTEMPTS_MAX)];
-    w.put(&[attempts.len() as u8])?;
-    for attempt in attempts {
-        w.attempt(attempt)?;
+    let count_at = w.len;
+    w.put(&[0])?;
+    let mut count = 0_u8;
+    for attempt in call.attempts.iter().take(ATTEMPTS_MAX) {
+        let end = w.len;
+        if w.attempt(attempt).is_none() {
+            w.len = end;
+            w.clipped = true;
+            break;
+        }
+        count += 1;
     }
     let (len, clipped) = (w.len, w.clipped);
+    out[count_at] = count;
     out[3] = if clipped { FLAG_CLIPPED } else { 0 };
     out[4..8].copy_from_slice(&u32::try_from(len).ok()?.to_le_bytes());
     Some(len)

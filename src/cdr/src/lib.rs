@@ -21,8 +21,8 @@ mod tests;
 pub use cause::{Cause, Party, q850_of};
 pub use civil::{CIVIL_BYTES, write_civil};
 pub use frame::{
-    DecodeError, DecodedCall, FIELD_BYTES_MAX, FRAME_HEADER_BYTES, decode, encode, frame_len,
-    len_max,
+    DecodeError, DecodedCall, FIELD_BYTES_MAX, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, decode, encode,
+    frame_len, len_max,
 };
 pub use json::{unescape, write_json};
 
