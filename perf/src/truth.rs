@@ -105,7 +105,7 @@ pub struct Record {
     pub hung_up: String,
 }
 
-/// Reads CDR files, or all `*.jsonl`, `*.json` and `*.cdr` files of directories.
+/// Reads CDR files, or all files of directories.
 ///
 /// # Errors
 /// A file cannot be read, or a line of it is no CDR.

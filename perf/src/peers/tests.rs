@@ -57,6 +57,7 @@ fn calls_are_answered_and_hung_up() {
     );
     assert!(caller.setup_p50_us >= 20_000, "{caller:?}");
     assert_eq!((vendor.invites, vendor.answered, vendor.byes), (40, 40, 40));
+    assert_eq!((vendor.active, vendor.retransmissions), (0, 0));
     let mut truth = Truth::new();
     read_truth(file.path(), &mut truth).unwrap();
     assert_eq!(truth.len(), 40);

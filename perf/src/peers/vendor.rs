@@ -83,6 +83,7 @@ impl Vendor {
             counts: Arc::clone(&counts),
             calls: HashMap::new(),
             deadlines: Deadlines::new(),
+            over: 0,
             serial: 0,
             out: Vec::with_capacity(2048),
         };
@@ -176,6 +177,8 @@ struct Agent {
     counts: Arc<VendorCounts>,
     calls: HashMap<Vec<u8>, Call>,
     deadlines: Deadlines<Key>,
+    /// How many of `calls` are over.
+    over: usize,
     serial: u64,
     out: Vec<u8>,
 }
@@ -196,7 +199,9 @@ impl Agent {
             while let Some(key) = self.deadlines.due(now_us) {
                 self.deadline(key, now_us);
             }
-            self.counts.active.set(self.calls.len() as u64);
+            self.counts
+                .active
+                .set((self.calls.len() - self.over) as u64);
         }
         Ok(())
     }
@@ -247,7 +252,7 @@ impl Agent {
         self.serial += 1;
         let now_us = self.port.now_us();
         let serial = self.serial;
-        self.calls.insert(
+        let replaced = self.calls.insert(
             call_id.to_vec(),
             Call {
                 serial,
@@ -259,6 +264,8 @@ impl Agent {
                 interval_us: T1_US,
             },
         );
+        // Only a call that is over is called again under its Call-ID.
+        self.over -= usize::from(replaced.is_some());
         match self.spec.habit {
             Habit::Answers { ring, answer } => {
                 let (ring_us, answer_us) = (ring.as_micros() as u64, answer.as_micros() as u64);
@@ -346,6 +353,7 @@ impl Agent {
             }
             (Due::Forget, State::Over) => {
                 self.calls.remove(&call_id);
+                self.over -= 1;
             }
             _ => {}
         }
@@ -369,7 +377,9 @@ impl Agent {
         let Some(call) = self.calls.get_mut(call_id) else {
             return;
         };
+        debug_assert_ne!(call.state, State::Over, "a call ends once");
         call.state = State::Over;
+        self.over += 1;
         call.response = Vec::new();
         let serial = call.serial;
         self.arm(now_us + T2_US, call_id, serial, Due::Forget);
