@@ -1,1 +1,47 @@
-//! `route`: being written.
+//! Where a call may go: trunks, numbers, prefixes, gateways, their health, and the order to try.
+//!
+//! A [`Spec`] is plain data; [`build`] turns it into a [`Snapshot`], which is read-only, shared by
+//! all shards and swapped whole. What changes with each call is in [`Health`], of which each shard
+//! has its own. Nothing here reads a clock or draws a random number: time and dice come in. Nothing
+//! on the path of a call allocates.
+//!
+//! Words: a *trunk* is the side a call comes from, known by its source address; a *gateway* is an
+//! address that takes calls; a *route* is what happens to the numbers under one prefix: which
+//! gateways, in which order, what makes a call *advance* to the next; a *candidate* is one of them
+//! with the reason why it may be tried or not.
+//!
+//! In the order of a call: `ingress.rs`, `number.rs`, `prefix.rs`, `order.rs`, `candidate.rs`,
+//! `health.rs`, `gateway.rs` (the Request-URI); `explain.rs` walks the same path and tells.
+//! Tests are beside each file; `tests.rs` holds the path as a whole.
+
+#![forbid(unsafe_code)]
+
+mod advance;
+mod build;
+mod candidate;
+mod explain;
+mod gateway;
+mod health;
+mod ingress;
+mod number;
+mod order;
+mod prefix;
+mod snapshot;
+mod spec;
+
+#[cfg(test)]
+mod tests;
+
+pub use advance::AdvanceTable;
+pub use build::{BuildError, build};
+pub use candidate::{Candidate, Candidates, NoRoute, SkipReason, Verdict};
+pub use explain::{Explanation, Refusal, Step, explain, explain_dialled};
+pub use gateway::{EgressFormat, EgressStyle, Gateway, HealthRules, Probe};
+pub use health::{Change, GatewayState, Health, HealthEvent};
+pub use ingress::Source;
+pub use number::{Number, NumberBuffer, NumberError, NumberFormat, PlainRule, Rule};
+pub use order::Mode;
+pub use prefix::Prefixes;
+pub use snapshot::{Route, RouteId, Snapshot, Target, Trunk};
+pub use spec::{GatewaySpec, ListenerSpec, PlanSpec, RouteSpec, Spec, TargetSpec, TrunkSpec};
+pub use spec::{UnknownSource, limits};

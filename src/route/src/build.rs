@@ -1,0 +1,508 @@
+//! From plain data to a snapshot: names become ids, prefixes are sorted, every mistake is told.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::{GatewayId, ListenerId, TrunkId};
+
+use crate::gateway::{escape_prefix, host_text};
+use crate::ingress::{Egress, Ingress};
+use crate::limits::{
+    DIGITS_MAX, GATEWAYS_MAX, ROUTES_MAX, TARGETS_MAX, TECH_PREFIX_BYTES_MAX, TRUNKS_MAX,
+    WEIGHT_MAX,
+};
+use crate::snapshot::{Names, Row};
+use crate::{
+    Gateway, GatewaySpec, NumberFormat, PlainRule, PlanSpec, Prefixes, Route, RouteId, RouteSpec,
+    Snapshot, Source, Spec, Target, Trunk, TrunkSpec,
+};
+
+/// Why no snapshot can be built. The configuration finds nearly all of these first, with line and
+/// column; these are for specs that come from elsewhere, and for what only a reload can show.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)] // the fields are what the message of each says
+pub enum BuildError {
+    TooManyTrunks {
+        count: usize,
+    },
+    TooManyGateways {
+        count: usize,
+        max: usize,
+    },
+    TooManyRoutes {
+        count: usize,
+    },
+    DuplicateTrunk {
+        name: String,
+    },
+    DuplicateGateway {
+        name: String,
+    },
+    DuplicateSource {
+        source: Source,
+        first: String,
+        second: String,
+    },
+    DuplicatePrefix {
+        prefix: String,
+    },
+    BadSource {
+        trunk: String,
+        source: Source,
+    },
+    BadNumberFormat {
+        trunk: String,
+        what: &'static str,
+    },
+    BadPrefix {
+        prefix: String,
+    },
+    BadAddress {
+        gateway: String,
+        address: SocketAddr,
+    },
+    UnknownListener {
+        gateway: String,
+        listener: String,
+    },
+    NoListener {
+        gateway: String,
+    },
+    WrongListener {
+        gateway: String,
+        listener: String,
+    },
+    UnknownGateway {
+        prefix: String,
+        gateway: String,
+    },
+    RepeatedGateway {
+        prefix: String,
+        gateway: String,
+    },
+    NoTargets {
+        prefix: String,
+    },
+    TooManyTargets {
+        prefix: String,
+        count: usize,
+    },
+    BadWeight {
+        prefix: String,
+        gateway: String,
+        weight: u32,
+    },
+}
+
+impl fmt::Display for BuildError {
+    #[rustfmt::skip] // a table
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use BuildError as E;
+        match self {
+            E::TooManyTrunks { count } => write!(f, "{count} trunk names since the start; at most {TRUNKS_MAX}"),
+            E::TooManyGateways { count, max } => write!(f, "{count} gateway names since the start; at most {max} (limits.gateways_max); a restart forgets removed ones"),
+            E::TooManyRoutes { count } => write!(f, "{count} routes; at most {ROUTES_MAX}"),
+            E::DuplicateTrunk { name } => write!(f, "two trunks are named `{name}`"),
+            E::DuplicateGateway { name } => write!(f, "two gateways are named `{name}`"),
+            E::DuplicateSource { source, first, second } => write!(f, "source {source} belongs to trunk `{first}` and to trunk `{second}`"),
+            E::DuplicatePrefix { prefix } => write!(f, "two routes have the prefix `{prefix}`"),
+            E::BadSource { trunk, source } => write!(f, "trunk `{trunk}`: source {source} is no network"),
+            E::BadNumberFormat { trunk, what } => write!(f, "trunk `{trunk}`: {what}"),
+            E::BadPrefix { prefix } => write!(f, "prefix `{prefix}` is neither 1 to {DIGITS_MAX} digits nor `*`"),
+            E::BadAddress { gateway, address } => write!(f, "gateway `{gateway}`: nothing can be sent to {address}"),
+            E::UnknownListener { gateway, listener } => write!(f, "gateway `{gateway}` names the listener `{listener}`, which does not exist"),
+            E::NoListener { gateway } => write!(f, "gateway `{gateway}`: no listener has its transport and address family"),
+            E::WrongListener { gateway, listener } => write!(f, "gateway `{gateway}`: listener `{listener}` has another transport or address family"),
+            E::UnknownGateway { prefix, gateway } => write!(f, "route `{prefix}` names the gateway `{gateway}`, which does not exist"),
+            E::RepeatedGateway { prefix, gateway } => write!(f, "route `{prefix}` names the gateway `{gateway}` twice"),
+            E::NoTargets { prefix } => write!(f, "route `{prefix}` has no gateway"),
+            E::TooManyTargets { prefix, count } => write!(f, "route `{prefix}` has {count} gateways; at most {TARGETS_MAX}"),
+            E::BadWeight { prefix, gateway, weight } => write!(f, "route `{prefix}`: the weight {weight} of gateway `{gateway}` is not between 1 and {WEIGHT_MAX}"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {}
+
+/// Builds the snapshot of a spec. Names keep the ids that `previous` gave them, and names that are
+/// gone keep theirs unused, so that an old call's gateway is never taken for a new one.
+///
+/// # Errors
+/// Everything that is wrong, not the first only.
+pub fn build(
+    spec: &Spec,
+    generation: u64,
+    previous: Option<&Snapshot>,
+) -> Result<Snapshot, Vec<BuildError>> {
+    let mut errors = Vec::new();
+    let known = previous.map_or(&[][..], |old| &old.trunk_names);
+    let trunk_ids = Ids::assign(known, spec.trunks.iter().map(|trunk| trunk.name.as_str()));
+    let known = previous.map_or(&[][..], |old| &old.gateway_names);
+    let gateway_ids = Ids::assign(known, spec.gateways.iter().map(|g| g.name.as_str()));
+    check_counts(spec, &trunk_ids, &gateway_ids, &mut errors);
+    let repeated = trunk_ids.repeated.iter().cloned();
+    errors.extend(repeated.map(|name| BuildError::DuplicateTrunk { name }));
+    let repeated = gateway_ids.repeated.iter().cloned();
+    errors.extend(repeated.map(|name| BuildError::DuplicateGateway { name }));
+
+    let trunks = build_trunks(&spec.trunks, &trunk_ids, &mut errors);
+    let ingress = build_ingress(&trunks, &mut errors);
+    let gateways = build_gateways(spec, &gateway_ids, &mut errors);
+    let table = build_routes(&spec.routes, &gateway_ids, &mut errors);
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    let addresses = gateways.iter().flatten();
+    Ok(Snapshot {
+        generation,
+        unknown_source: spec.unknown_source,
+        gateways_max: spec.gateways_max,
+        egress: Egress::build(addresses.map(|g| (g.address, g.transport, g.id))),
+        ingress,
+        trunks,
+        trunk_names: trunk_ids.names,
+        gateways,
+        gateway_names: gateway_ids.names,
+        prefixes: table.prefixes,
+        rows: table.rows,
+        digits: table.digits,
+        catch_all: table.catch_all,
+        routes: table.routes,
+    })
+}
+
+/// Names with their ids: the old ones first, as they were.
+struct Ids {
+    names: Names,
+    by_name: BTreeMap<Arc<str>, u32>,
+    repeated: Vec<String>,
+}
+
+impl Ids {
+    fn assign<'n>(known: &[Arc<str>], wanted: impl Iterator<Item = &'n str>) -> Ids {
+        let mut names: Vec<Arc<str>> = known.to_vec();
+        let mut by_name: BTreeMap<Arc<str>, u32> = names.iter().cloned().zip(0..).collect();
+        let mut seen = BTreeSet::new();
+        let mut repeated = Vec::new();
+        for name in wanted {
+            if !seen.insert(name) {
+                repeated.push(name.to_owned());
+            }
+            if !by_name.contains_key(name) {
+                let shared: Arc<str> = name.into();
+                by_name.insert(Arc::clone(&shared), names.len() as u32);
+                names.push(shared);
+            }
+        }
+        Ids {
+            names: names.into(),
+            by_name,
+            repeated,
+        }
+    }
+
+    fn of(&self, name: &str) -> Option<u32> {
+        self.by_name.get(name).copied()
+    }
+}
+
+fn check_counts(spec: &Spec, trunks: &Ids, gateways: &Ids, errors: &mut Vec<BuildError>) {
+    let count = trunks.names.len();
+    if count > TRUNKS_MAX {
+        errors.push(BuildError::TooManyTrunks { count });
+    }
+    let (count, max) = (gateways.names.len(), spec.gateways_max.min(GATEWAYS_MAX));
+    if count > max {
+        errors.push(BuildError::TooManyGateways { count, max });
+    }
+    let count = spec.routes.len();
+    if count > ROUTES_MAX {
+        errors.push(BuildError::TooManyRoutes { count });
+    }
+}
+
+fn build_trunks(
+    specs: &[TrunkSpec],
+    ids: &Ids,
+    errors: &mut Vec<BuildError>,
+) -> Box<[Option<Trunk>]> {
+    let mut trunks: Vec<Option<Trunk>> = vec![None; ids.names.len()];
+    for spec in specs {
+        let id = ids.of(&spec.name).expect("every name got an id");
+        if let Some(what) = number_format_fault(&spec.number) {
+            let trunk = spec.name.clone();
+            errors.push(BuildError::BadNumberFormat { trunk, what });
+        }
+        trunks[id as usize] = Some(Trunk {
+            id: TrunkId(id),
+            name: spec.name.as_str().into(),
+            carrier: spec.carrier.as_str().into(),
+            sources: spec.sources.as_slice().into(),
+            number: spec.number.clone(),
+            max_call_seconds: spec.max_call_seconds,
+            follow_redirects: spec.follow_redirects,
+            allow: spec.allow.iter().map(|word| word.as_str().into()).collect(),
+        });
+    }
+    trunks.into()
+}
+
+fn number_format_fault(format: &NumberFormat) -> Option<&'static str> {
+    let is_digits = |text: &str| text.bytes().all(|octet| octet.is_ascii_digit());
+    let is_prefix = |text: &String| !text.is_empty() && text.len() <= DIGITS_MAX && is_digits(text);
+    let is_tech = |text: &String| !text.is_empty() && text.len() <= TECH_PREFIX_BYTES_MAX;
+    if !is_digits(&format.country_code) || format.country_code.len() > 3 {
+        return Some("country_code is not up to 3 digits");
+    }
+    if !format.national_prefix.iter().all(is_prefix) {
+        return Some("national_prefix is not made of digits");
+    }
+    if !format.international_prefixes.iter().all(is_prefix) {
+        return Some("an international prefix is not made of digits");
+    }
+    if !format.tech_prefixes.iter().all(is_tech) {
+        return Some("a tech prefix is empty or too long");
+    }
+    let needs_country = format.national_prefix.is_some() || format.plain == PlainRule::National;
+    if needs_country && format.country_code.is_empty() {
+        return Some("national numbers need a country_code");
+    }
+    None
+}
+
+fn build_ingress(trunks: &[Option<Trunk>], errors: &mut Vec<BuildError>) -> Ingress {
+    let all = trunks.iter().flatten();
+    let sources = all.flat_map(|trunk| trunk.sources.iter().map(move |&source| (trunk, source)));
+    let (good, bad): (Vec<_>, Vec<_>) = sources.partition(|(_, source)| {
+        Source::network(source.network, source.bits).is_some() && source.port != Some(0)
+    });
+    errors.extend(
+        bad.into_iter()
+            .map(|(trunk, source)| BuildError::BadSource {
+                trunk: trunk.name.to_string(),
+                source,
+            }),
+    );
+    let name = |id: TrunkId| {
+        let trunk = trunks.iter().flatten().find(|trunk| trunk.id == id);
+        trunk.map_or_else(String::new, |trunk| trunk.name.to_string())
+    };
+    Ingress::build(good.into_iter().map(|(trunk, source)| (trunk.id, source))).unwrap_or_else(
+        |(first, second, source)| {
+            errors.push(BuildError::DuplicateSource {
+                source,
+                first: name(first),
+                second: name(second),
+            });
+            Ingress::default()
+        },
+    )
+}
+
+fn build_gateways(spec: &Spec, ids: &Ids, errors: &mut Vec<BuildError>) -> Box<[Option<Gateway>]> {
+    let mut gateways: Vec<Option<Gateway>> = vec![None; ids.names.len()];
+    for gateway in &spec.gateways {
+        let id = ids.of(&gateway.name).expect("every name got an id");
+        if gateway.address.port() == 0 || gateway.address.ip().is_unspecified() {
+            errors.push(BuildError::BadAddress {
+                gateway: gateway.name.clone(),
+                address: gateway.address,
+            });
+        }
+        let listener = match find_listener(spec, gateway) {
+            Ok(listener) => listener,
+            Err(error) => {
+                errors.push(error);
+                continue;
+            }
+        };
+        gateways[id as usize] = Some(Gateway {
+            id: GatewayId(id),
+            name: gateway.name.as_str().into(),
+            carrier: gateway.carrier.as_str().into(),
+            address: gateway.address,
+            transport: gateway.transport,
+            listener,
+            host: host_text(
+                gateway.domain.as_deref(),
+                gateway.address,
+                gateway.transport,
+            ),
+            escaped_prefix: escape_prefix(&gateway.called.prefix),
+            called: gateway.called.clone(),
+            maintenance: gateway.maintenance,
+            probe: gateway.probe,
+            health: gateway.health,
+            no_response_ms: gateway.no_response_ms,
+        });
+    }
+    gateways.into()
+}
+
+/// The listener that a gateway names, or the first that can reach it.
+fn find_listener(spec: &Spec, gateway: &GatewaySpec) -> Result<ListenerId, BuildError> {
+    let reaches = |at: usize| {
+        let listener = &spec.listeners[at];
+        listener.transport == gateway.transport
+            && listener.address.is_ipv4() == gateway.address.is_ipv4()
+    };
+    let id = |at: usize| ListenerId(at as u8);
+    let mut places = 0..spec.listeners.len().min(usize::from(u8::MAX) + 1);
+    let name = gateway.name.clone();
+    let Some(wanted) = &gateway.listener else {
+        let first = places.find(|&at| reaches(at)).map(id);
+        return first.ok_or(BuildError::NoListener { gateway: name });
+    };
+    let listener = wanted.clone();
+    match places.find(|&at| spec.listeners[at].name == *wanted) {
+        Some(at) if reaches(at) => Ok(id(at)),
+        Some(_) => Err(BuildError::WrongListener {
+            gateway: name,
+            listener,
+        }),
+        None => Err(BuildError::UnknownListener {
+            gateway: name,
+            listener,
+        }),
+    }
+}
+
+#[derive(Default)]
+struct RouteTable {
+    prefixes: Prefixes,
+    rows: Box<[Row]>,
+    digits: Box<str>,
+    catch_all: Option<RouteId>,
+    routes: Box<[Route]>,
+}
+
+fn build_routes(specs: &[RouteSpec], ids: &Ids, errors: &mut Vec<BuildError>) -> RouteTable {
+    let mut sorted: Vec<&RouteSpec> = specs.iter().collect();
+    sorted.sort_by(|a, b| a.prefix.cmp(&b.prefix));
+    for pair in sorted
+        .windows(2)
+        .filter(|pair| pair[0].prefix == pair[1].prefix)
+    {
+        let prefix = pair[0].prefix.clone();
+        errors.push(BuildError::DuplicatePrefix { prefix });
+    }
+    let mut plans = Plans::default();
+    let (mut rows, mut digits) = (Vec::with_capacity(sorted.len()), String::new());
+    let mut catch_all = None;
+    for spec in &sorted {
+        let start = digits.len() as u32;
+        match spec.prefix.as_str() {
+            "*" => catch_all = Some(RouteId(rows.len() as u32)),
+            prefix if is_digit_prefix(prefix) => digits.push_str(prefix),
+            prefix => errors.push(BuildError::BadPrefix {
+                prefix: prefix.to_owned(),
+            }),
+        }
+        rows.push(Row {
+            start,
+            length: (digits.len() as u32 - start) as u8,
+            route: plans.intern(spec, ids, errors),
+        });
+    }
+    if !errors.is_empty() {
+        return RouteTable::default();
+    }
+    let numbered = sorted
+        .iter()
+        .zip(0..)
+        .filter(|(spec, _)| spec.prefix != "*");
+    let entries: Vec<(&[u8], u32)> = numbered
+        .map(|(spec, row)| (spec.prefix.as_bytes(), row))
+        .collect();
+    RouteTable {
+        prefixes: Prefixes::build(&entries),
+        rows: rows.into(),
+        digits: digits.into(),
+        catch_all,
+        routes: plans.routes.into(),
+    }
+}
+
+fn is_digit_prefix(prefix: &str) -> bool {
+    (1..=DIGITS_MAX).contains(&prefix.len()) && prefix.bytes().all(|octet| octet.is_ascii_digit())
+}
+
+/// Plans that were turned into routes already: by where they are, then by what they say, so that a
+/// deck of a million rows is compared by address only.
+#[derive(Default)]
+struct Plans<'s> {
+    by_place: HashMap<*const PlanSpec, u32>,
+    by_value: HashMap<&'s PlanSpec, u32>,
+    routes: Vec<Route>,
+}
+
+impl<'s> Plans<'s> {
+    fn intern(&mut self, spec: &'s RouteSpec, ids: &Ids, errors: &mut Vec<BuildError>) -> u32 {
+        let place = Arc::as_ptr(&spec.plan);
+        if let Some(&at) = self.by_place.get(&place) {
+            return at;
+        }
+        let at = match self.by_value.get(&*spec.plan) {
+            Some(&at) => at,
+            None => {
+                let at = self.routes.len() as u32;
+                self.routes.push(build_route(spec, ids, errors));
+                self.by_value.insert(&spec.plan, at);
+                at
+            }
+        };
+        self.by_place.insert(place, at);
+        at
+    }
+}
+
+fn build_route(spec: &RouteSpec, ids: &Ids, errors: &mut Vec<BuildError>) -> Route {
+    let (plan, prefix) = (&*spec.plan, || spec.prefix.clone());
+    match plan.targets.len() {
+        0 => errors.push(BuildError::NoTargets { prefix: prefix() }),
+        1..=TARGETS_MAX => {}
+        count => errors.push(BuildError::TooManyTargets {
+            prefix: prefix(),
+            count,
+        }),
+    }
+    let mut targets: Vec<Target> = Vec::new();
+    for target in &plan.targets {
+        let gateway = || target.gateway.clone();
+        let Some(id) = ids.of(&target.gateway).map(GatewayId) else {
+            errors.push(BuildError::UnknownGateway {
+                prefix: prefix(),
+                gateway: gateway(),
+            });
+            continue;
+        };
+        if targets.iter().any(|other| other.gateway == id) {
+            errors.push(BuildError::RepeatedGateway {
+                prefix: prefix(),
+                gateway: gateway(),
+            });
+        }
+        if !(1..=WEIGHT_MAX).contains(&target.weight) {
+            let weight = target.weight;
+            errors.push(BuildError::BadWeight {
+                prefix: prefix(),
+                gateway: gateway(),
+                weight,
+            });
+        }
+        targets.push(Target {
+            gateway: id,
+            weight: target.weight,
+        });
+    }
+    Route {
+        targets: targets.into(),
+        mode: plan.mode,
+        advance: plan.advance,
+        attempts_max: plan.attempts_max.max(1),
+        no_response_ms: plan.no_response_ms,
+        ring_ms: plan.ring_ms,
+    }
+}

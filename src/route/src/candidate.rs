@@ -1,0 +1,134 @@
+//! The gateways of a call in the order to try, each with its verdict.
+
+use std::fmt;
+
+use base::GatewayId;
+use smallvec::SmallVec;
+
+use crate::limits::TARGETS_MAX;
+
+/// One gateway of a call, and whether it may be tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Candidate {
+    /// Which gateway.
+    pub gateway: GatewayId,
+    /// Whether, or why not.
+    pub verdict: Verdict,
+}
+
+/// Whether a candidate may be tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It takes the call if those before it do not.
+    Try,
+    /// It is left out of this call.
+    Skip(SkipReason),
+}
+
+/// Why a candidate is left out.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SkipReason {
+    /// The operator took it out of service.
+    Maintenance,
+    /// It failed, and its hold-down is not over or it has not answered enough probes since.
+    Down,
+    /// It is coming back, and this call is not in the share that it gets yet.
+    SlowReturn,
+}
+
+impl SkipReason {
+    /// In words, for people and records.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            SkipReason::Maintenance => "in maintenance",
+            SkipReason::Down => "down",
+            SkipReason::SlowReturn => "slow return",
+        }
+    }
+}
+
+/// The candidates of one call, in the order to try. Reusable; never on the heap, because a route
+/// has at most [`TARGETS_MAX`] gateways.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Candidates {
+    list: SmallVec<[Candidate; TARGETS_MAX]>,
+}
+
+impl Candidates {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Candidates {
+        Candidates::default()
+    }
+
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.list.clear();
+    }
+
+    pub(crate) fn push(&mut self, candidate: Candidate) {
+        self.list.push(candidate);
+    }
+
+    /// How many there are, those to be skipped included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// All, in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, Candidate> {
+        self.list.iter()
+    }
+
+    /// The one at this place.
+    #[must_use]
+    pub fn get(&self, at: usize) -> Option<Candidate> {
+        self.list.get(at).copied()
+    }
+
+    /// The first at or after `from` that may be tried, and its place.
+    #[must_use]
+    pub fn next_to_try(&self, from: usize) -> Option<(usize, GatewayId)> {
+        let rest = self.list.get(from..)?;
+        let offset = rest.iter().position(|c| c.verdict == Verdict::Try)?;
+        Some((from + offset, rest[offset].gateway))
+    }
+}
+
+impl<'a> IntoIterator for &'a Candidates {
+    type Item = &'a Candidate;
+    type IntoIter = std::slice::Iter<'a, Candidate>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+/// Why there is no route for a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoRoute {
+    /// The trunk is not in this snapshot.
+    UnknownTrunk,
+    /// No prefix matches the number, and there is no catch-all route.
+    NoPrefix,
+    /// The user part is no number, and there is no catch-all route.
+    NotANumber,
+}
+
+impl fmt::Display for NoRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NoRoute::UnknownTrunk => "the trunk is not configured (any more)",
+            NoRoute::NoPrefix => "no route has a prefix of this number, and there is no route `*`",
+            NoRoute::NotANumber => "not a number, and there is no route `*`",
+        })
+    }
+}

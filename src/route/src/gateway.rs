@@ -1,0 +1,205 @@
+//! A gateway: where it is, how it wants to be asked, and when it counts as dead.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+use base::{GatewayId, ListenerId, Transport};
+use sip::Uri;
+
+use crate::Number;
+
+/// An address that takes calls.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    /// Its number, which stays the same over reloads.
+    pub id: GatewayId,
+    /// Its name.
+    pub name: Box<str>,
+    /// The company it belongs to; may be empty.
+    pub carrier: Box<str>,
+    /// Where its requests are sent.
+    pub address: SocketAddr,
+    /// Over what.
+    pub transport: Transport,
+    /// The listener that sends them.
+    pub listener: ListenerId,
+    /// How it wants the called number.
+    pub called: EgressFormat,
+    /// Taken out of service by the operator: takes no new calls.
+    pub maintenance: bool,
+    /// Active health checks.
+    pub probe: Option<Probe>,
+    /// When it is taken out of service, and how it comes back.
+    pub health: HealthRules,
+    /// Its own no-response timer, instead of the route's.
+    pub no_response_ms: Option<u32>,
+    /// `host[:port][;transport=tcp]` as the Request-URI ends.
+    pub(crate) host: Box<str>,
+    /// The prefix that is put before a number, escaped as a user part must be.
+    pub(crate) escaped_prefix: Box<str>,
+}
+
+/// How a gateway wants the called number written.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct EgressFormat {
+    /// The form of the number itself.
+    pub style: EgressStyle,
+    /// How many leading digits (of the dialled form: octets) are taken off first.
+    pub strip: u8,
+    /// What is put in front: digits, `*`, `#`, `+`.
+    pub prefix: String,
+}
+
+/// The form of a called number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EgressStyle {
+    /// `+` and the normalised digits.
+    #[default]
+    E164Plus,
+    /// The normalised digits.
+    E164,
+    /// The user part as it was dialled.
+    Dialled,
+}
+
+/// How a gateway is probed with OPTIONS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Probe {
+    /// From one probe to the next.
+    pub interval_ms: u32,
+    /// How much a distance may differ from the interval, either way, in per cent.
+    pub jitter_percent: u8,
+    /// How long an answer may take.
+    pub timeout_ms: u32,
+    /// Down after so many probes in a row without an answer.
+    pub down_after: u16,
+    /// Up again after so many answered in a row.
+    pub up_after: u16,
+}
+
+impl Default for Probe {
+    fn default() -> Probe {
+        Probe {
+            interval_ms: 10_000,
+            jitter_percent: 10,
+            timeout_ms: 2_000,
+            down_after: 2,
+            up_after: 2,
+        }
+    }
+}
+
+/// When a gateway goes down by the fate of its calls, and how it comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HealthRules {
+    /// Down after so many attempts in a row without any response; 0 for never.
+    pub down_after: u16,
+    /// How long it stays down at least. Doubled with each fall during a slow return, up to
+    /// 16 times; back to this after a slow return that was completed.
+    pub hold_down_ms: u32,
+    /// How long it takes to get from a tenth of its calls to all; 0 for at once.
+    pub slow_return_ms: u32,
+}
+
+impl Default for HealthRules {
+    fn default() -> HealthRules {
+        HealthRules {
+            down_after: 5,
+            hold_down_ms: 30_000,
+            slow_return_ms: 30_000,
+        }
+    }
+}
+
+impl Gateway {
+    /// Writes the Request-URI for a call to this gateway; `None` if it does not fit.
+    ///
+    /// The host is the gateway's; `user=phone` stays if the caller had it, other parameters, the
+    /// password and the headers were for us and go.
+    pub fn write_uri(
+        &self,
+        number: &Number<'_>,
+        original: &Uri<'_>,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let mut out = Writer { out, length: 0 };
+        out.put(b"sip:")?;
+        let start = out.length;
+        if number.is_raw() {
+            out.put(original.user)?;
+        } else {
+            out.put(self.escaped_prefix.as_bytes())?;
+            let strip = usize::from(self.called.strip);
+            match self.called.style {
+                EgressStyle::Dialled => out.put(original.user.get(strip..).unwrap_or(&[]))?,
+                EgressStyle::E164 => out.put(number.text().get(strip..).unwrap_or(&[]))?,
+                EgressStyle::E164Plus => {
+                    out.put(b"+")?;
+                    out.put(number.text().get(strip..).unwrap_or(&[]))?;
+                }
+            }
+        }
+        if out.length > start {
+            out.put(b"@")?;
+        }
+        out.put(self.host.as_bytes())?;
+        if is_phone(original) && out.length > start {
+            out.put(b";user=phone")?;
+        }
+        Some(out.length)
+    }
+}
+
+/// Whether the caller said that the user part is a telephone number.
+pub(crate) fn is_phone(uri: &Uri<'_>) -> bool {
+    let user = uri.param(b"user").flatten();
+    user.is_some_and(|value| value.eq_ignore_ascii_case(b"phone"))
+}
+
+/// The end of a Request-URI: the domain or the address, and the transport unless it is UDP.
+pub(crate) fn host_text(
+    domain: Option<&str>,
+    address: SocketAddr,
+    transport: Transport,
+) -> Box<str> {
+    const DEFAULT_PORT: u16 = 5060;
+    let mut host = match (domain, address.port()) {
+        (Some(domain), _) => domain.to_owned(),
+        (None, DEFAULT_PORT) => match address {
+            SocketAddr::V4(v4) => v4.ip().to_string(),
+            SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+        },
+        (None, _) => address.to_string(),
+    };
+    match transport {
+        Transport::Udp => {}
+        Transport::Tcp => host.push_str(";transport=tcp"),
+    }
+    host.into()
+}
+
+/// `prefix` as it may stand in a user part: all but digits, `*` and `+` escaped.
+pub(crate) fn escape_prefix(prefix: &str) -> Box<str> {
+    let mut escaped = String::new();
+    for octet in prefix.bytes() {
+        match octet {
+            b'0'..=b'9' | b'*' | b'+' => escaped.push(char::from(octet)),
+            _ => write!(escaped, "%{octet:02X}").expect("a String takes all"),
+        }
+    }
+    escaped.into()
+}
+
+struct Writer<'o> {
+    out: &'o mut [u8],
+    length: usize,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, text: &[u8]) -> Option<()> {
+        let end = self.length + text.len();
+        self.out.get_mut(self.length..end)?.copy_from_slice(text);
+        self.length = end;
+        Some(())
+    }
+}

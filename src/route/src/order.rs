@@ -1,0 +1,173 @@
+//! In which order the gateways of a route are tried: as written, or by weight with one random
+//! number.
+
+use smallvec::SmallVec;
+
+use crate::limits::TARGETS_MAX;
+use crate::snapshot::Target;
+
+/// How the gateways of a route are ordered for a call.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum Mode {
+    /// As written: the first takes all calls that it can.
+    #[default]
+    Ordered,
+    /// By chance in proportion to the weights; the others follow in the same manner.
+    Weighted,
+}
+
+/// Places of a route's targets, in the order to try.
+pub(crate) type Order = SmallVec<[u8; TARGETS_MAX]>;
+
+/// Puts the places of `targets` in the order to try for this throw of the dice.
+pub(crate) fn order(mode: Mode, targets: &[Target], dice: u64) -> Order {
+    let mut places: Order = (0..targets.len() as u8).collect();
+    match mode {
+        Mode::Ordered => {}
+        Mode::Weighted => weigh(targets, Dice::new(dice), &mut places),
+    }
+    places
+}
+
+/// Draws without putting back: each next place with a chance in proportion to its weight among
+/// those that are left. So the first that is fit to be tried has its exact share among the fit.
+fn weigh(targets: &[Target], mut dice: Dice, places: &mut Order) {
+    let weight = |place: u8| u64::from(targets[usize::from(place)].weight);
+    let mut left: u64 = places.iter().map(|&place| weight(place)).sum();
+    for next in 0..places.len() {
+        let mut point = dice.below(left);
+        let drawn = (next..places.len())
+            .find(|&at| {
+                let here = weight(places[at]);
+                let hit = point < here;
+                point = point.wrapping_sub(here);
+                hit
+            })
+            .unwrap_or(next);
+        left -= weight(places[drawn]);
+        // Keeps the rest in the order of the file, so that equal throws give equal orders.
+        places[next..=drawn].rotate_right(1);
+    }
+}
+
+/// One random number as a fraction that is used up from the front.
+///
+/// Multiplying the fraction by the number of choices gives the choice before the point; what stands
+/// behind the point is as random as before and serves the next choice. The caller's 64 bits come
+/// first, so the first choice is exact to one part in 2^64 / sum of weights; 64 more bits, mixed
+/// from them, keep the last choice of a long list as fine as the first.
+struct Dice {
+    fraction: u128,
+}
+
+impl Dice {
+    fn new(dice: u64) -> Dice {
+        Dice {
+            fraction: u128::from(dice) << 64 | u128::from(mix(dice)),
+        }
+    }
+
+    /// A number below `count`, which may be 0 only if the result does not matter.
+    fn below(&mut self, count: u64) -> u64 {
+        let low = (self.fraction & u128::from(u64::MAX)) * u128::from(count);
+        let high = (self.fraction >> 64) * u128::from(count) + (low >> 64);
+        self.fraction = high << 64 | low & u128::from(u64::MAX);
+        (high >> 64) as u64
+    }
+}
+
+/// Spreads 64 bits over 64 bits (the finalizer of SplitMix64): one to one, and every bit counts.
+pub(crate) const fn mix(bits: u64) -> u64 {
+    let bits = bits.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    bits ^ bits >> 31
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base::GatewayId;
+    use std::collections::BTreeMap;
+
+    fn targets(weights: &[u32]) -> Vec<Target> {
+        let numbered = weights.iter().enumerate();
+        numbered
+            .map(|(at, &weight)| Target {
+                gateway: GatewayId(at as u32),
+                weight,
+            })
+            .collect()
+    }
+
+    /// All throws that matter for the first choices: the fractions k / steps, at their middle.
+    fn count(weights: &[u32], steps: u64, chosen: usize) -> BTreeMap<Vec<u8>, u64> {
+        let targets = targets(weights);
+        let mut counts = BTreeMap::new();
+        for k in 0..steps {
+            let dice = ((u128::from(k) * 2 + 1) << 63) / u128::from(steps);
+            let order = order(Mode::Weighted, &targets, dice as u64);
+            *counts.entry(order[..chosen].to_vec()).or_default() += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn as_written() {
+        for dice in [0, 1, u64::MAX / 2, u64::MAX] {
+            let order = order(Mode::Ordered, &targets(&[1, 100, 7]), dice);
+            assert_eq!(&order[..], [0, 1, 2]);
+        }
+    }
+
+    #[test]
+    fn first_choice_is_exact_over_all_throws() {
+        for weights in [&[1, 2, 3, 4][..], &[70, 30], &[1], &[9_999, 1], &[5, 5, 5]] {
+            let total: u32 = weights.iter().sum();
+            let counts = count(weights, u64::from(total) * 3, 1);
+            for (place, &weight) in weights.iter().enumerate() {
+                assert_eq!(
+                    counts[&vec![place as u8]],
+                    u64::from(weight) * 3,
+                    "{weights:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn first_two_choices_are_exact_over_all_throws() {
+        // P(a, b) = a/10 · b/(10 - a), on a grid of 10·9·8·7·6 throws where all of it is whole.
+        let (weights, steps) = ([1, 2, 3, 4], 30_240_u64);
+        let counts = count(&weights, steps, 2);
+        for a in 0..4_usize {
+            for b in (0..4_usize).filter(|&b| b != a) {
+                let (wa, wb) = (u64::from(weights[a]), u64::from(weights[b]));
+                let want = steps * wa * wb / (10 * (10 - wa));
+                assert_eq!(counts[&vec![a as u8, b as u8]], want, "{a} then {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_order_has_every_target_once() {
+        let weights: Vec<u32> = (1..=TARGETS_MAX as u32).map(|w| w * 600).collect();
+        let targets = targets(&weights);
+        let mut last = BTreeMap::new();
+        for k in 0..20_000_u64 {
+            let mut order = order(Mode::Weighted, &targets, mix(k));
+            *last.entry(order[TARGETS_MAX - 1]).or_insert(0_u32) += 1;
+            order.sort_unstable();
+            assert!(
+                order
+                    .iter()
+                    .enumerate()
+                    .all(|(at, &place)| at == usize::from(place))
+            );
+        }
+        assert!(
+            last[&0] > last[&15] * 4,
+            "the light ones are mostly last: {last:?}"
+        );
+    }
+}

@@ -1,0 +1,315 @@
+//! The world as the shards see it: immutable, shared, swapped whole.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use base::{GatewayId, Time, Transport, TrunkId};
+use sip::Uri;
+
+use crate::ingress::{Egress, Ingress};
+use crate::number::normalise;
+use crate::order::order;
+use crate::{
+    AdvanceTable, Candidate, Candidates, Gateway, Health, Mode, NoRoute, Number, NumberBuffer,
+    NumberError, NumberFormat, Prefixes, Source, UnknownSource,
+};
+
+/// A route: one prefix of one snapshot. Means nothing in another snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct RouteId(pub(crate) u32);
+
+/// A trunk: the side that calls come from.
+#[derive(Clone, Debug)]
+pub struct Trunk {
+    /// Its number, which stays the same over reloads.
+    pub id: TrunkId,
+    /// Its name.
+    pub name: Box<str>,
+    /// The company it belongs to; may be empty.
+    pub carrier: Box<str>,
+    /// The addresses its requests come from.
+    pub sources: Box<[Source]>,
+    /// How the numbers that it dials are read.
+    pub number: NumberFormat,
+    /// After how many seconds its answered calls are ended; 0 for the node's default.
+    pub max_call_seconds: u32,
+    /// Whether a 3xx of a vendor is followed for its calls.
+    pub follow_redirects: bool,
+    pub(crate) allow: Box<[Box<str>]>,
+}
+
+impl Trunk {
+    /// Whether the trunk may send this method. Methods are case-sensitive (RFC 3261 §7.1).
+    #[must_use]
+    pub fn allows(&self, method: &[u8]) -> bool {
+        self.allow.is_empty() || self.allow.iter().any(|word| word.as_bytes() == method)
+    }
+
+    /// The methods that it may send; empty for all.
+    pub fn allowed(&self) -> impl Iterator<Item = &str> {
+        self.allow.iter().map(|word| &**word)
+    }
+}
+
+/// What happens to the calls of a route. Routes with the same plan share one.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Its gateways, in the order of the file.
+    pub targets: Box<[Target]>,
+    /// How they are ordered for a call.
+    pub mode: Mode,
+    /// What makes a call go on to the next gateway.
+    pub advance: AdvanceTable,
+    /// The most gateways tried for one call.
+    pub attempts_max: u8,
+    /// How long a gateway may stay silent after the INVITE.
+    pub no_response_ms: u32,
+    /// How long a gateway may ring.
+    pub ring_ms: u32,
+}
+
+impl Route {
+    /// How long this gateway may stay silent: its own timer, or else the route's.
+    #[must_use]
+    pub fn no_response_ms(&self, gateway: &Gateway) -> u32 {
+        gateway.no_response_ms.unwrap_or(self.no_response_ms)
+    }
+}
+
+/// One gateway of a route.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// Which.
+    pub gateway: GatewayId,
+    /// Its share, if the route is weighted.
+    pub weight: u32,
+}
+
+/// One prefix: where its digits stand in the text of all, and which plan it has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) start: u32,
+    pub(crate) length: u8,
+    pub(crate) route: u32,
+}
+
+/// Names by id, of all that the process ever knew.
+pub(crate) type Names = Box<[std::sync::Arc<str>]>;
+
+/// The whole routing world, read-only. Lives in an `Arc` that every shard holds; built and freed
+/// outside the shards.
+pub struct Snapshot {
+    pub(crate) generation: u64,
+    pub(crate) unknown_source: UnknownSource,
+    pub(crate) gateways_max: usize,
+    pub(crate) trunks: Box<[Option<Trunk>]>,
+    pub(crate) trunk_names: Names,
+    pub(crate) gateways: Box<[Option<Gateway>]>,
+    pub(crate) gateway_names: Names,
+    pub(crate) ingress: Ingress,
+    pub(crate) egress: Egress,
+    pub(crate) prefixes: Prefixes,
+    pub(crate) rows: Box<[Row]>,
+    pub(crate) digits: Box<str>,
+    pub(crate) catch_all: Option<RouteId>,
+    pub(crate) routes: Box<[Route]>,
+}
+
+impl Snapshot {
+    /// The number of the file it was built from: counted up by each reload.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What a request from an unknown source gets.
+    #[must_use]
+    pub fn unknown_source(&self) -> UnknownSource {
+        self.unknown_source
+    }
+
+    /// The trunk that requests from this address belong to: the most specific network decides,
+    /// then the port, then the transport. `::ffff:a.b.c.d` is `a.b.c.d`.
+    #[must_use]
+    pub fn ingress(&self, peer: SocketAddr, transport: Transport) -> Option<TrunkId> {
+        self.ingress.find(peer, transport)
+    }
+
+    /// The gateway that a message from this address comes from.
+    #[must_use]
+    pub fn egress(&self, peer: SocketAddr, transport: Transport) -> Option<GatewayId> {
+        self.egress.find(peer, transport)
+    }
+
+    /// Whether the address is of a trunk or a gateway: in-dialog requests of calls that were lost
+    /// go nowhere else.
+    #[must_use]
+    pub fn is_known_address(&self, address: SocketAddr) -> bool {
+        self.ingress.knows(address.ip()) || self.egress.knows(address.ip())
+    }
+
+    /// A trunk of this snapshot.
+    #[must_use]
+    pub fn trunk(&self, id: TrunkId) -> Option<&Trunk> {
+        self.trunks.get(id.0 as usize)?.as_ref()
+    }
+
+    /// A gateway of this snapshot.
+    #[must_use]
+    pub fn gateway(&self, id: GatewayId) -> Option<&Gateway> {
+        self.gateways.get(id.0 as usize)?.as_ref()
+    }
+
+    /// The name of a trunk, of a removed one too; empty if there never was one.
+    #[must_use]
+    pub fn trunk_name(&self, id: TrunkId) -> &str {
+        self.trunk_names.get(id.0 as usize).map_or("", |name| name)
+    }
+
+    /// The name of a gateway, of a removed one too; empty if there never was one.
+    #[must_use]
+    pub fn gateway_name(&self, id: GatewayId) -> &str {
+        self.gateway_names
+            .get(id.0 as usize)
+            .map_or("", |name| name)
+    }
+
+    /// All gateways, in the order of their ids.
+    pub fn gateways(&self) -> impl Iterator<Item = &Gateway> {
+        self.gateways.iter().flatten()
+    }
+
+    /// All trunks, in the order of their ids.
+    pub fn trunks(&self) -> impl Iterator<Item = &Trunk> {
+        self.trunks.iter().flatten()
+    }
+
+    /// A trunk by name. Walks them all: for people, not for calls.
+    #[must_use]
+    pub fn trunk_named(&self, name: &str) -> Option<&Trunk> {
+        self.trunks().find(|trunk| &*trunk.name == name)
+    }
+
+    /// A gateway by name. Walks them all: for people, not for calls.
+    #[must_use]
+    pub fn gateway_named(&self, name: &str) -> Option<&Gateway> {
+        self.gateways().find(|gateway| &*gateway.name == name)
+    }
+
+    /// How many gateway names were ever known: ids are below it. Removed ones are counted.
+    #[must_use]
+    pub fn gateways_known(&self) -> usize {
+        self.gateway_names.len()
+    }
+
+    /// How many trunk names were ever known: ids are below it. Removed ones are counted.
+    #[must_use]
+    pub fn trunks_known(&self) -> usize {
+        self.trunk_names.len()
+    }
+
+    /// The most gateway names that there may ever be: the capacity that [`Health`] needs.
+    #[must_use]
+    pub fn gateways_max(&self) -> usize {
+        self.gateways_max
+    }
+
+    /// How many routes there are, the catch-all one included.
+    #[must_use]
+    pub fn routes_len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The called number, normalised by the rules of the trunk.
+    ///
+    /// # Errors
+    /// Why the number is refused.
+    pub fn number<'b>(
+        &self,
+        trunk: TrunkId,
+        uri: &Uri<'_>,
+        buffer: &'b mut NumberBuffer,
+    ) -> Result<Number<'b>, NumberError> {
+        let trunk = self.trunk(trunk).ok_or(NumberError::UnknownTrunk)?;
+        normalise(&trunk.number, uri, buffer)
+    }
+
+    /// The route of a number: that of its longest prefix, or else the catch-all one.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn find_route(&self, number: &Number<'_>) -> Result<RouteId, NoRoute> {
+        if number.is_raw() {
+            return self.catch_all.ok_or(NoRoute::NotANumber);
+        }
+        let found = self.prefixes.longest(number.text());
+        let found = found.map(|(row, _)| RouteId(row));
+        found.or(self.catch_all).ok_or(NoRoute::NoPrefix)
+    }
+
+    /// Fills `out` with the gateways for a call in the order to try, and says by which route.
+    ///
+    /// `dice` is a random number: one for each call is enough. All candidates may come out as
+    /// [`crate::Verdict::Skip`]; then nothing can be tried.
+    ///
+    /// # Errors
+    /// Why there is no route.
+    pub fn candidates(
+        &self,
+        trunk: TrunkId,
+        number: &Number<'_>,
+        health: &Health,
+        now: Time,
+        dice: u64,
+        out: &mut Candidates,
+    ) -> Result<RouteId, NoRoute> {
+        out.clear();
+        self.trunk(trunk).ok_or(NoRoute::UnknownTrunk)?;
+        let id = self.find_route(number)?;
+        let route = self.route(id);
+        for place in order(route.mode, &route.targets, dice) {
+            let target = route.targets[usize::from(place)];
+            let gateway = self
+                .gateway(target.gateway)
+                .expect("a route names gateways of its own snapshot");
+            out.push(Candidate {
+                gateway: target.gateway,
+                verdict: health.verdict(gateway, now, dice),
+            });
+        }
+        Ok(id)
+    }
+
+    /// What happens to the calls of a route.
+    ///
+    /// # Panics
+    /// If the id is of another snapshot and not in this one.
+    #[must_use]
+    pub fn route(&self, id: RouteId) -> &Route {
+        &self.routes[self.rows[id.0 as usize].route as usize]
+    }
+
+    /// The prefix of a route: digits, or `*` for the catch-all one.
+    ///
+    /// # Panics
+    /// If the id is of another snapshot and not in this one.
+    #[must_use]
+    pub fn prefix(&self, id: RouteId) -> &str {
+        if self.catch_all == Some(id) {
+            return "*";
+        }
+        let row = self.rows[id.0 as usize];
+        &self.digits[row.start as usize..][..usize::from(row.length)]
+    }
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("generation", &self.generation)
+            .field("trunks", &self.trunks().count())
+            .field("gateways", &self.gateways().count())
+            .field("routes", &self.rows.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,228 @@
+//! Plain data from which a snapshot is built: what the configuration, a test or the simulator says.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::Transport;
+
+use crate::{AdvanceTable, EgressFormat, HealthRules, Mode, NumberFormat, Probe, Source};
+
+/// The bounds of a snapshot; `build` refuses what goes over one, by name.
+pub mod limits {
+    /// The most trunk names a process may ever have known.
+    pub const TRUNKS_MAX: usize = 65_536;
+    /// The most gateway names a process may ever have known.
+    pub const GATEWAYS_MAX: usize = 65_536;
+    /// The most gateways of one route.
+    pub const TARGETS_MAX: usize = 16;
+    /// The most routes.
+    pub const ROUTES_MAX: usize = 16_000_000;
+    /// The largest weight of a gateway in a route.
+    pub const WEIGHT_MAX: u32 = 10_000;
+    /// The most digits of a normalised number, and so of a prefix.
+    pub const DIGITS_MAX: usize = 32;
+    /// The longest user part that is routed as it is, by the catch-all route.
+    pub const RAW_BYTES_MAX: usize = 128;
+    /// The longest tech prefix.
+    pub const TECH_PREFIX_BYTES_MAX: usize = 16;
+}
+
+/// What to do with a request from an address that belongs to no trunk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum UnknownSource {
+    /// Answer 403.
+    #[default]
+    Refuse,
+    /// Say nothing: scanners learn nothing.
+    Drop,
+}
+
+/// Everything a snapshot is built from.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Spec {
+    /// The listeners, in the order of their ids: a gateway is reached through one of them.
+    pub listeners: Vec<ListenerSpec>,
+    /// The trunks that calls come from.
+    pub trunks: Vec<TrunkSpec>,
+    /// The gateways that calls go to.
+    pub gateways: Vec<GatewaySpec>,
+    /// The routes, in any order.
+    pub routes: Vec<RouteSpec>,
+    /// What an unknown source gets.
+    pub unknown_source: UnknownSource,
+    /// The most gateway names that the process may ever know: what [`crate::Health`] has room for.
+    pub gateways_max: usize,
+}
+
+impl Default for Spec {
+    fn default() -> Spec {
+        Spec {
+            listeners: Vec::new(),
+            trunks: Vec::new(),
+            gateways: Vec::new(),
+            routes: Vec::new(),
+            unknown_source: UnknownSource::Refuse,
+            gateways_max: 4_096,
+        }
+    }
+}
+
+/// A listener, as far as routing needs to know it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListenerSpec {
+    /// Its name.
+    pub name: String,
+    /// The transport it speaks.
+    pub transport: Transport,
+    /// The address it is bound to.
+    pub address: SocketAddr,
+}
+
+/// A trunk.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TrunkSpec {
+    /// Its name, unique among trunks.
+    pub name: String,
+    /// The company it belongs to; may be empty.
+    pub carrier: String,
+    /// The addresses its requests come from.
+    pub sources: Vec<Source>,
+    /// How the numbers that it dials are read.
+    pub number: NumberFormat,
+    /// The methods that it may send; empty for all.
+    pub allow: Vec<String>,
+    /// After how many seconds its answered calls are ended; 0 for the node's default.
+    pub max_call_seconds: u32,
+    /// Whether a 3xx of a vendor is followed for its calls (RFC 3261 §16.5 recursion).
+    pub follow_redirects: bool,
+}
+
+impl TrunkSpec {
+    /// A trunk with one name and one source, all else at its default.
+    #[must_use]
+    pub fn new(name: &str, source: Source) -> TrunkSpec {
+        TrunkSpec {
+            name: name.to_owned(),
+            carrier: String::new(),
+            sources: vec![source],
+            number: NumberFormat::default(),
+            allow: Vec::new(),
+            max_call_seconds: 0,
+            follow_redirects: false,
+        }
+    }
+}
+
+/// A gateway.
+#[derive(Clone, PartialEq, Debug)]
+pub struct GatewaySpec {
+    /// Its name, unique among gateways.
+    pub name: String,
+    /// The company it belongs to; may be empty.
+    pub carrier: String,
+    /// Where its requests are sent.
+    pub address: SocketAddr,
+    /// Over what.
+    pub transport: Transport,
+    /// The listener to send from, by name; without, the first of the transport and the family.
+    pub listener: Option<String>,
+    /// The host part of the Request-URI, `host` or `host:port`; without, the address.
+    pub domain: Option<String>,
+    /// How it wants the called number.
+    pub called: EgressFormat,
+    /// Taken out of service by the operator.
+    pub maintenance: bool,
+    /// Active health checks; none if absent.
+    pub probe: Option<Probe>,
+    /// When it is taken out of service, and how it comes back.
+    pub health: HealthRules,
+    /// Its own no-response timer, instead of the route's.
+    pub no_response_ms: Option<u32>,
+}
+
+impl GatewaySpec {
+    /// A gateway over UDP that is not probed, all else at its default.
+    #[must_use]
+    pub fn new(name: &str, address: SocketAddr) -> GatewaySpec {
+        GatewaySpec {
+            name: name.to_owned(),
+            carrier: String::new(),
+            address,
+            transport: Transport::Udp,
+            listener: None,
+            domain: None,
+            called: EgressFormat::default(),
+            maintenance: false,
+            probe: None,
+            health: HealthRules::default(),
+            no_response_ms: None,
+        }
+    }
+}
+
+/// What happens to the calls of one route. Routes with the same plan share it.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct PlanSpec {
+    /// The gateways, in the order of the file.
+    pub targets: Vec<TargetSpec>,
+    /// How they are ordered for a call.
+    pub mode: Mode,
+    /// What makes a call go on to the next gateway.
+    pub advance: AdvanceTable,
+    /// The most gateways tried for one call.
+    pub attempts_max: u8,
+    /// How long a gateway may stay silent after the INVITE before the next one is tried.
+    pub no_response_ms: u32,
+    /// How long a gateway may ring before the attempt is cancelled.
+    pub ring_ms: u32,
+}
+
+impl PlanSpec {
+    /// The gateways in this order, all else at its default.
+    #[must_use]
+    pub fn ordered(gateways: &[&str]) -> PlanSpec {
+        PlanSpec {
+            targets: gateways
+                .iter()
+                .map(|name| TargetSpec {
+                    gateway: (*name).to_owned(),
+                    weight: 1,
+                })
+                .collect(),
+            mode: Mode::Ordered,
+            advance: AdvanceTable::default(),
+            attempts_max: 3,
+            no_response_ms: 2_000,
+            ring_ms: 180_000,
+        }
+    }
+}
+
+/// One gateway of a plan.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct TargetSpec {
+    /// The gateway's name.
+    pub gateway: String,
+    /// Its share of the calls, if the plan is weighted.
+    pub weight: u32,
+}
+
+/// The numbers under one prefix.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RouteSpec {
+    /// Digits of the normalised number, without `+`; `*` for whatever no other route takes.
+    pub prefix: String,
+    /// What happens to them. Shared, because a deck of a million prefixes knows few plans.
+    pub plan: Arc<PlanSpec>,
+}
+
+impl RouteSpec {
+    /// A route to gateways in this order, all else at its default.
+    #[must_use]
+    pub fn new(prefix: &str, gateways: &[&str]) -> RouteSpec {
+        RouteSpec {
+            prefix: prefix.to_owned(),
+            plan: Arc::new(PlanSpec::ordered(gateways)),
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The path of a call through a snapshot, as a whole.
