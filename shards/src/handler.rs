@@ -1,0 +1,125 @@
+//! The seam between the runtime and what it runs: [`Handler`] and the values that cross it.
+
+use std::sync::Arc;
+
+use base::{Flow, ShardId, Time};
+
+use crate::Outbox;
+
+/// What a shard runs: one value per shard, called by the runtime or by a [`crate::World`], which
+/// answers by writing into the [`Outbox`].
+///
+/// All calls come from one thread, one after another; nothing may block in them.
+pub trait Handler: Sized {
+    /// What handlers of different shards send each other.
+    type Letter: Send + 'static;
+    /// What a handler tells the control plane, rarely.
+    type Notice: Send + 'static;
+    /// The read-only world that the control plane swaps whole.
+    type Snapshot: Send + Sync + 'static;
+
+    /// Which shard owns these bytes. Asked for each message before anything else, on the shard that
+    /// received it; `None` = handle it where it landed.
+    fn owner(&self, bytes: &[u8]) -> Option<ShardId>;
+
+    /// What stands at the start of a stream's bytes: a pure function over all octets received since
+    /// the last message ended. It may name a message before its last octet is there.
+    fn frame(&self, bytes: &[u8]) -> Frame;
+
+    /// A message that this shard owns.
+    fn message(&mut self, inbound: &Inbound<'_>, out: &mut Outbox<Self>);
+
+    /// A stream whose bytes cannot be framed: `reason` is what [`Frame::Bad`] said, or
+    /// [`TOO_BIG`]. The handler may send an error response; the connection is closed afterwards.
+    fn unframed(&mut self, inbound: &Inbound<'_>, reason: u8, out: &mut Outbox<Self>);
+
+    /// A message whose owner's inbox is full. It is dropped and counted; a handler may answer it
+    /// statelessly first. The default leaves it at the drop, as a network would.
+    #[cold]
+    fn overflow(&mut self, inbound: &Inbound<'_>, owner: ShardId, out: &mut Outbox<Self>) {
+        let _ = (inbound, owner, out);
+    }
+
+    /// A letter from the handler of another shard, or of this one.
+    fn letter(&mut self, from: ShardId, letter: Self::Letter, out: &mut Outbox<Self>);
+
+    /// A deadline armed with this token has passed. It never comes early.
+    fn deadline(&mut self, token: u64, out: &mut Outbox<Self>);
+
+    /// A packet sent with this token (never 0) did not leave: the connection could not be opened or
+    /// closed first, or the system refused the datagram.
+    fn undelivered(&mut self, token: u64, why: Undelivered, out: &mut Outbox<Self>);
+
+    /// A new world. Returns the old one, which the runtime sends away to be freed elsewhere.
+    fn snapshot(
+        &mut self,
+        snapshot: Arc<Self::Snapshot>,
+        out: &mut Outbox<Self>,
+    ) -> Option<Arc<Self::Snapshot>>;
+
+    /// Called every 100 ms.
+    fn housekeeping(&mut self, out: &mut Outbox<Self>);
+
+    /// No new calls from now on. The runtime then asks [`Handler::is_idle`] at each housekeeping and
+    /// stops when all shards are idle, or at the drain's deadline.
+    fn drain(&mut self, out: &mut Outbox<Self>);
+
+    /// Whether nothing is in progress that a stop would cut off.
+    fn is_idle(&self) -> bool;
+
+    /// The process ends now: last records out.
+    fn stop(&mut self, out: &mut Outbox<Self>);
+}
+
+/// What the start of a stream's bytes is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Frame {
+    /// Not to be said yet.
+    More,
+    /// A message of so many octets. If fewer are there, the runtime waits for the rest.
+    Message(usize),
+    /// Blank lines between messages (RFC 3261 §7.5), of so many octets.
+    KeepAlive {
+        /// Octets to skip.
+        bytes: usize,
+        /// Whether it is a double CRLF that wants a CRLF in return (RFC 5626 §4.4.1).
+        pong: bool,
+    },
+    /// Nothing that can be framed; the number is the handler's own word for why.
+    Bad(u8),
+}
+
+/// The reason given to [`Handler::unframed`] when a message passes [`crate::Limits::message_bytes_max`].
+pub const TOO_BIG: u8 = u8::MAX;
+
+/// A message and how it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Inbound<'a> {
+    /// The path it came by; an answer over the same flow reaches its sender.
+    pub flow: Flow,
+    /// Its octets.
+    pub bytes: &'a [u8],
+    /// When the kernel received it, on the shards' time axis.
+    pub received: Time,
+    /// Whether another shard received it and handed it over.
+    pub handed_over: bool,
+}
+
+/// Why a packet did not leave.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Undelivered {
+    /// The peer refused the connection.
+    Refused,
+    /// The connection was closed before the packet had left.
+    Closed,
+    /// The network says there is no way to the peer.
+    Unreachable,
+    /// A queue, a write buffer or the table of connections is full.
+    Full,
+    /// The connection was not open in time.
+    TimedOut,
+    /// The flow names no listener of its transport.
+    NoListener,
+    /// The datagram does not fit the path or the protocol.
+    TooBig,
+}

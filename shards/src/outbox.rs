@@ -1,0 +1,330 @@
+//! What a handler may do: send, remember deadlines, write to others. All of it is preallocated.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use base::{ConnId, Flow, PacketId, ShardId, Time, TimerId, Wall};
+use crossbeam_queue::ArrayQueue;
+
+use crate::handler::{Handler, Undelivered};
+use crate::inbox::{Inbox, Parcel};
+use crate::limits::Limits;
+use crate::metric::Metric;
+use crate::packet::Packets;
+use crate::random::Random;
+use crate::ring::RecordRing;
+use crate::stats::{Page, ShardStats};
+use crate::wheel::Wheel;
+
+/// A handler's hands: one per shard, given to it with every call.
+///
+/// Owns the shard's packets, deadlines and random numbers, and the queue of what it sends, which
+/// the runtime (or the [`crate::World`]) empties after the turn. Time stands still during a call.
+pub struct Outbox<H: Handler> {
+    shard: ShardId,
+    shards: u16,
+    now: Time,
+    wall: Wall,
+    random: Random,
+    pub(crate) packets: Packets,
+    pub(crate) wheel: Wheel,
+    /// What was sent since the last flush, in order.
+    pub(crate) outgoing: VecDeque<Outgoing>,
+    sends_max: usize,
+    /// Failures whose handler is to be told.
+    pub(crate) failures: VecDeque<(u64, Undelivered)>,
+    pub(crate) mail: Mail<H::Letter>,
+    pub(crate) notices: Arc<ArrayQueue<H::Notice>>,
+    pub(crate) records: Arc<RecordRing>,
+    pub(crate) stats: Arc<ShardStats>,
+}
+
+/// One thing to do at the end of the turn.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Outgoing {
+    /// Its reference to the packet is the queue's own.
+    Send {
+        flow: Flow,
+        packet: PacketId,
+        token: u64,
+    },
+    Close(ConnId),
+}
+
+/// Where letters go.
+pub(crate) enum Mail<L> {
+    /// Into the other shards' inboxes at once; who got some is woken after the turn.
+    Inboxes {
+        all: Arc<[Inbox<L>]>,
+        touched: Vec<bool>,
+    },
+    /// Kept until the world takes them; `room` says how many each shard would still take.
+    Staged {
+        letters: Vec<(ShardId, L)>,
+        room: Vec<usize>,
+    },
+}
+
+/// What an outbox is made of besides memory.
+pub(crate) struct Links<H: Handler> {
+    pub(crate) shard: ShardId,
+    pub(crate) shards: u16,
+    pub(crate) seed: u64,
+    pub(crate) mail: Mail<H::Letter>,
+    pub(crate) notices: Arc<ArrayQueue<H::Notice>>,
+    pub(crate) records: Arc<RecordRing>,
+    pub(crate) stats: Arc<ShardStats>,
+}
+
+impl<H: Handler> std::fmt::Debug for Outbox<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outbox")
+            .field("shard", &self.shard)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<H: Handler> Outbox<H> {
+    pub(crate) fn new(limits: &Limits, links: Links<H>) -> Outbox<H> {
+        Outbox {
+            shard: links.shard,
+            shards: links.shards,
+            now: Time::ZERO,
+            wall: Wall::default(),
+            random: Random::new(links.seed, u64::from(links.shard.0)),
+            packets: Packets::new(limits.packets),
+            wheel: Wheel::new(limits.timers),
+            outgoing: VecDeque::with_capacity(limits.sends),
+            sends_max: limits.sends,
+            failures: VecDeque::with_capacity(limits.sends),
+            mail: links.mail,
+            notices: links.notices,
+            records: links.records,
+            stats: links.stats,
+        }
+    }
+
+    /// The moment of this call, on the monotonic clock.
+    #[must_use]
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// The moment of this call in civil time, for records.
+    #[must_use]
+    pub fn wall(&self) -> Wall {
+        self.wall
+    }
+
+    /// Which shard this is.
+    #[must_use]
+    pub fn shard(&self) -> ShardId {
+        self.shard
+    }
+
+    /// How many shards there are.
+    #[must_use]
+    pub fn shards(&self) -> u16 {
+        self.shards
+    }
+
+    /// 64 pseudo-random bits, from a sequence of this shard's own. Not for secrets.
+    pub fn random(&mut self) -> u64 {
+        self.random.draw()
+    }
+
+    /// A packet for at least `capacity` octets, with one reference and length 0. `None` = the pool
+    /// is used up, which is counted.
+    pub fn packet(&mut self, capacity: usize) -> Option<PacketId> {
+        let packet = self.packets.take(capacity);
+        if packet.is_none() {
+            self.count(Metric::PacketsFull, 1);
+        }
+        packet
+    }
+
+    /// A packet's octets.
+    #[must_use]
+    pub fn bytes(&self, packet: PacketId) -> &[u8] {
+        self.packets.bytes(packet)
+    }
+
+    /// A packet's whole capacity, to compose into. It must have no second reference.
+    pub fn buffer(&mut self, packet: PacketId) -> &mut [u8] {
+        self.packets.buffer(packet)
+    }
+
+    /// Says how many octets of its buffer a packet has.
+    pub fn set_len(&mut self, packet: PacketId, len: usize) {
+        self.packets.set_len(packet, len);
+    }
+
+    /// One more reference to a packet.
+    pub fn retain(&mut self, packet: PacketId) {
+        self.packets.retain(packet);
+    }
+
+    /// One reference to a packet less; the last one frees it.
+    pub fn release(&mut self, packet: PacketId) {
+        self.packets.release(packet);
+    }
+
+    /// Queues a packet to be sent at the end of the turn, with a reference of its own.
+    ///
+    /// Datagrams leave from this shard's socket of `flow.listener`, with `flow.local` as source if
+    /// that listener is a wildcard. On a stream with a connection the packet leaves over it, on
+    /// whichever shard it lives; without one, over the connection that this shard opened to
+    /// `flow.peer`, or over a new one, where it waits until that is open. If it cannot leave,
+    /// [`Handler::undelivered`] is told `token`; 0 = nobody wants to hear of it.
+    pub fn send(&mut self, flow: &Flow, packet: PacketId, token: u64) {
+        if self.outgoing.len() == self.sends_max {
+            self.count(Metric::SendQueueFull, 1);
+            self.fail(token, Undelivered::Full);
+            return;
+        }
+        self.packets.retain(packet);
+        self.outgoing.push_back(Outgoing::Send {
+            flow: *flow,
+            packet,
+            token,
+        });
+    }
+
+    /// Closes a connection at the end of the turn, after what was sent over it before.
+    pub fn close(&mut self, conn: ConnId) {
+        if self.outgoing.len() == self.sends_max {
+            self.count(Metric::SendQueueFull, 1);
+            return;
+        }
+        self.outgoing.push_back(Outgoing::Close(conn));
+    }
+
+    /// Remembers to call [`Handler::deadline`] with `token` after `delay_us`. `None` = the wheel is
+    /// full, which is counted.
+    pub fn arm(&mut self, delay_us: u64, token: u64) -> Option<TimerId> {
+        let deadline = Time(self.now.0.saturating_add(delay_us));
+        let timer = self.wheel.insert(deadline, token);
+        let metric = match timer {
+            Some(_) => Metric::TimersArmed,
+            None => Metric::TimersFull,
+        };
+        self.count(metric, 1);
+        timer
+    }
+
+    /// Forgets a deadline; one that has fired or was cancelled is left alone.
+    pub fn cancel(&mut self, timer: TimerId) {
+        if self.wheel.cancel(timer) {
+            self.count(Metric::TimersCancelled, 1);
+        }
+    }
+
+    /// Sends a letter to the handler of a shard, this one's own included. `false` = its inbox is
+    /// full, which is counted.
+    pub fn post(&mut self, to: ShardId, letter: H::Letter) -> bool {
+        let index = usize::from(to.0);
+        let posted = match &mut self.mail {
+            Mail::Inboxes { all, touched } => {
+                let from = self.shard;
+                let posted = all[index].push(Parcel::Letter { from, letter });
+                touched[index] |= posted;
+                posted
+            }
+            Mail::Staged { letters, room } => {
+                let posted = room[index] > 0;
+                if posted {
+                    room[index] -= 1;
+                    letters.push((to, letter));
+                }
+                posted
+            }
+        };
+        let metric = if posted {
+            Metric::LettersOut
+        } else {
+            Metric::InboxDrops
+        };
+        self.count(metric, 1);
+        posted
+    }
+
+    /// Tells the control plane something. `false` = it has not read the earlier ones, which is
+    /// counted.
+    pub fn notice(&mut self, notice: H::Notice) -> bool {
+        let told = self.notices.push(notice).is_ok();
+        if !told {
+            self.count(Metric::NoticesFull, 1);
+        }
+        told
+    }
+
+    /// Puts one record out: `fill` writes up to `len_max` octets into the buffer it is given and
+    /// returns how many. `false` = the ring is full or records are never so long, which is counted;
+    /// nothing was written.
+    pub fn record(&mut self, len_max: usize, fill: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
+        let put = self.records.put(len_max, fill);
+        let metric = if put {
+            Metric::RecordsOut
+        } else {
+            Metric::RecordsFull
+        };
+        self.count(metric, 1);
+        put
+    }
+
+    /// How many records can be put out before one is read.
+    #[must_use]
+    pub fn records_free(&self) -> usize {
+        self.records.free()
+    }
+
+    /// The handler's own page of numbers.
+    #[must_use]
+    pub fn stats(&self) -> &Page {
+        &self.stats.handler
+    }
+
+    /// Adds a value to a histogram of the handler's page.
+    pub fn histogram_record(&self, index: usize, value_us: u64) {
+        self.stats.handler.histogram_record(index, value_us);
+    }
+
+    /// How many packets are in use.
+    #[must_use]
+    pub fn packets_live(&self) -> usize {
+        self.packets.live()
+    }
+
+    /// How many deadlines are armed.
+    #[must_use]
+    pub fn timers_armed(&self) -> usize {
+        self.wheel.len()
+    }
+
+    pub(crate) fn set_time(&mut self, now: Time, wall: Wall) {
+        self.now = now;
+        self.wall = wall;
+    }
+
+    pub(crate) fn count(&self, metric: Metric, n: u64) {
+        self.stats.runtime.add(metric as usize, n);
+    }
+
+    /// Remembers that the handler is to be told of a packet that did not leave.
+    pub(crate) fn fail(&mut self, token: u64, why: Undelivered) {
+        if token != 0 {
+            self.failures.push_back((token, why));
+        }
+    }
+
+    /// Sets the gauges that only housekeeping needs to.
+    pub(crate) fn set_gauges(&self) {
+        let page = &self.stats.runtime;
+        page.set(Metric::TimersLive as usize, self.wheel.len() as u64);
+        for class in 0..crate::packet::PACKET_SIZES.len() {
+            let live = self.packets.live_of(class) as u64;
+            page.set(Metric::PacketsLive512 as usize + class, live);
+        }
+    }
+}

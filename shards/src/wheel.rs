@@ -1,0 +1,389 @@
+//! The shard's deadlines: a hierarchical timer wheel (Varghese and Lauck, 1987, scheme 7).
+//!
+//! Seven levels of 64 slots; a slot of level `n` spans 64^n ticks of one millisecond. A deadline
+//! lies at the level of the highest six-bit digit in which it differs from the wheel's own time, so
+//! that each slot is visited once and its timers move down a level until they are due.
+//!
+//! Cost: insert and cancel touch the timer's own 32 bytes and its two neighbours in the list; a
+//! timer moves at most six times in its life. The next deadline is found from seven bitmaps. Held by
+//! `benches/timers.rs`. Most timers of SIP are cancelled, so nothing is kept sorted.
+
+use std::num::NonZeroU64;
+
+use base::{Time, TimerId};
+
+const TICK_US: u64 = 1_000;
+const DIGIT_BITS: u32 = 6;
+const SLOTS: usize = 1 << DIGIT_BITS;
+const LEVELS: usize = 7;
+/// The farthest that a tick can lie ahead: 139 years.
+const SPAN_TICKS: u64 = 1 << (DIGIT_BITS * LEVELS as u32);
+
+// The heads of the lists are nodes like the timers, so that a timer leaves its list without knowing
+// which one it is in. First those of the slots, level by level, then these two:
+/// Timers of a slot that was reached, to be moved down.
+const PENDING: u32 = (LEVELS * SLOTS) as u32;
+/// Timers that are due.
+const DUE: u32 = PENDING + 1;
+const HEADS: u32 = DUE + 1;
+
+/// Deadlines of one shard, each with a token for its owner.
+///
+/// Never fires early; fires up to one tick late, and later if the shard has no time for it. At the
+/// limit `insert` says `None`; the caller counts and refuses.
+#[derive(Debug)]
+pub struct Wheel {
+    nodes: Vec<Node>,
+    capacity: usize,
+    len: usize,
+    /// Head of the list of unused nodes; 0 (a head of a slot) = none.
+    free: u32,
+    /// All timers with a tick up to this one are due or pending.
+    elapsed: u64,
+    /// For each level, which slots hold timers.
+    occupied: [u64; LEVELS],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Node {
+    prev: u32,
+    next: u32,
+    generation: u32,
+    tick: u64,
+    token: u64,
+}
+
+impl Wheel {
+    /// A wheel with room for so many deadlines.
+    #[must_use]
+    pub fn new(capacity: usize) -> Wheel {
+        assert!(capacity < (u32::MAX - HEADS) as usize, "timers fit 32 bits");
+        let mut nodes = Vec::with_capacity(capacity + HEADS as usize);
+        nodes.extend((0..HEADS).map(|head| Node {
+            prev: head,
+            next: head,
+            generation: 0,
+            tick: 0,
+            token: 0,
+        }));
+        Wheel {
+            nodes,
+            capacity,
+            len: 0,
+            free: 0,
+            elapsed: 0,
+            occupied: [0; LEVELS],
+        }
+    }
+
+    /// Remembers a deadline; `None` if the wheel is full.
+    pub fn insert(&mut self, deadline: Time, token: u64) -> Option<TimerId> {
+        let index = self.allocate()?;
+        let generation = {
+            let node = &mut self.nodes[index as usize];
+            // Rounded up: early is wrong, late is usual.
+            node.tick = deadline.0.div_ceil(TICK_US);
+            node.token = token;
+            node.generation
+        };
+        self.link(index);
+        self.len += 1;
+        let bits = u64::from(generation) << 32 | u64::from(index);
+        Some(TimerId(
+            NonZeroU64::new(bits).expect("an index in use is never 0"),
+        ))
+    }
+
+    /// Forgets a deadline. `false` if it has fired or was cancelled before.
+    pub fn cancel(&mut self, timer: TimerId) -> bool {
+        let (index, generation) = (timer.0.get() as u32, (timer.0.get() >> 32) as u32);
+        match self.nodes.get(index as usize) {
+            Some(node) if index >= HEADS && node.generation == generation => {
+                self.unlink(index);
+                self.retire(index);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes the next deadline that has passed at `now`, in the order of the deadlines.
+    ///
+    /// Each timer taken or moved costs 1 of `work`; at 0 it stops, to be called again next turn.
+    pub fn pop(&mut self, now: Time, work: &mut u32) -> Option<u64> {
+        let now_tick = now.0 / TICK_US;
+        while *work > 0 {
+            let due = self.nodes[DUE as usize].next;
+            if due != DUE {
+                *work -= 1;
+                let token = self.nodes[due as usize].token;
+                self.unlink(due);
+                self.retire(due);
+                return Some(token);
+            }
+            let pending = self.nodes[PENDING as usize].next;
+            if pending != PENDING {
+                *work -= 1;
+                self.unlink(pending);
+                self.link(pending);
+                continue;
+            }
+            match self.next_slot() {
+                Some((tick, level, slot)) if tick <= now_tick => {
+                    self.elapsed = tick;
+                    self.occupied[level] &= !(1 << slot);
+                    let to = if level == 0 { DUE } else { PENDING };
+                    self.splice((level * SLOTS + slot) as u32, to);
+                }
+                _ => {
+                    self.elapsed = self.elapsed.max(now_tick);
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
+    /// When [`Wheel::pop`] should be called next: not after the next deadline. `None` = no deadline.
+    #[must_use]
+    pub fn next(&self) -> Option<Time> {
+        let waiting = [DUE, PENDING]
+            .iter()
+            .any(|&head| self.nodes[head as usize].next != head);
+        if waiting {
+            return Some(Time(self.elapsed * TICK_US));
+        }
+        self.next_slot().map(|(tick, ..)| Time(tick * TICK_US))
+    }
+
+    /// How many deadlines are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no deadline is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The first slot with timers: its first tick, its level, its place there.
+    ///
+    /// A timer of a level shares all higher digits with `elapsed` and has a greater digit there, so
+    /// the lowest level comes first and within it the lowest slot.
+    fn next_slot(&self) -> Option<(u64, usize, usize)> {
+        let level = self.occupied.iter().position(|&bits| bits != 0)?;
+        let slot = self.occupied[level].trailing_zeros() as usize;
+        let shift = DIGIT_BITS * level as u32;
+        let above = self.elapsed >> (shift + DIGIT_BITS) << (shift + DIGIT_BITS);
+        Some((above | (slot as u64) << shift, level, slot))
+    }
+
+    fn link(&mut self, index: u32) {
+        let limit = self.elapsed | (SPAN_TICKS - 1);
+        let tick = self.nodes[index as usize].tick.min(limit);
+        let head = if tick <= self.elapsed {
+            DUE
+        } else {
+            let level = (tick ^ self.elapsed).ilog2() / DIGIT_BITS;
+            let slot = (tick >> (DIGIT_BITS * level)) as usize % SLOTS;
+            self.occupied[level as usize] |= 1 << slot;
+            (level as usize * SLOTS + slot) as u32
+        };
+        let last = self.nodes[head as usize].prev;
+        self.nodes[index as usize].prev = last;
+        self.nodes[index as usize].next = head;
+        self.nodes[last as usize].next = index;
+        self.nodes[head as usize].prev = index;
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let Node { prev, next, .. } = self.nodes[index as usize];
+        self.nodes[prev as usize].next = next;
+        self.nodes[next as usize].prev = prev;
+        if prev == next && prev < PENDING {
+            // Only its head is left in that slot.
+            self.occupied[prev as usize / SLOTS] &= !(1 << (prev as usize % SLOTS));
+        }
+    }
+
+    /// Moves a whole list behind another one, in constant time.
+    fn splice(&mut self, from: u32, to: u32) {
+        let Node {
+            prev: last,
+            next: first,
+            ..
+        } = self.nodes[from as usize];
+        if first == from {
+            return;
+        }
+        let before = self.nodes[to as usize].prev;
+        self.nodes[before as usize].next = first;
+        self.nodes[first as usize].prev = before;
+        self.nodes[last as usize].next = to;
+        self.nodes[to as usize].prev = last;
+        self.nodes[from as usize].prev = from;
+        self.nodes[from as usize].next = from;
+    }
+
+    fn allocate(&mut self) -> Option<u32> {
+        if self.free != 0 {
+            let index = self.free;
+            self.free = self.nodes[index as usize].next;
+            return Some(index);
+        }
+        if self.nodes.len() - HEADS as usize == self.capacity {
+            return None;
+        }
+        self.nodes.push(Node {
+            prev: 0,
+            next: 0,
+            generation: 1,
+            tick: 0,
+            token: 0,
+        });
+        Some((self.nodes.len() - 1) as u32)
+    }
+
+    fn retire(&mut self, index: u32) {
+        let node = &mut self.nodes[index as usize];
+        // From here on an id of the old generation finds nothing.
+        node.generation = node.generation.wrapping_add(1).max(1);
+        node.next = self.free;
+        self.free = index;
+        self.len -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Debug)]
+    enum Op {
+        Insert { delay_us: u64 },
+        Cancel { pick: usize },
+        Pass { us: u64, work: u32 },
+    }
+
+    fn op() -> impl Strategy<Value = Op> {
+        let delay = prop_oneof![
+            0..3_000_u64,
+            0..200_000_u64,
+            0..40_000_000_u64,
+            0..10_u64.pow(13)
+        ];
+        let pass = prop_oneof![
+            0..3_000_u64,
+            0..200_000_u64,
+            0..40_000_000_u64,
+            0..10_u64.pow(12)
+        ];
+        prop_oneof![
+            4 => delay.prop_map(|delay_us| Op::Insert { delay_us }),
+            2 => any::<usize>().prop_map(|pick| Op::Cancel { pick }),
+            3 => (pass, prop_oneof![Just(u32::MAX), 1..5_u32])
+                .prop_map(|(us, work)| Op::Pass { us, work }),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+
+        /// Against a sorted list: what fires is what is due, never early, never twice, in order of
+        /// ticks; what was cancelled never fires; `next` is never after the first deadline.
+        #[test]
+        fn agrees_with_a_sorted_list(ops in prop::collection::vec(op(), 1..300)) {
+            let mut wheel = Wheel::new(60);
+            let mut model: Vec<(u64, u64, TimerId)> = Vec::new();
+            let mut gone: Vec<TimerId> = Vec::new();
+            let mut now = Time(0);
+            for (serial, op) in ops.into_iter().enumerate() {
+                match op {
+                    Op::Insert { delay_us } => {
+                        let deadline = Time(now.0 + delay_us);
+                        match wheel.insert(deadline, serial as u64) {
+                            Some(id) => model.push((deadline.0, serial as u64, id)),
+                            None => prop_assert_eq!(model.len(), 60),
+                        }
+                    }
+                    Op::Cancel { pick } if !model.is_empty() => {
+                        let (_, _, id) = model.swap_remove(pick % model.len());
+                        prop_assert!(wheel.cancel(id));
+                        gone.push(id);
+                    }
+                    Op::Cancel { .. } => {}
+                    Op::Pass { us, work } => {
+                        now = Time(now.0 + us);
+                        let mut left = work;
+                        let mut last_tick = 0;
+                        while let Some(token) = wheel.pop(now, &mut left) {
+                            let at = model.iter().position(|m| m.1 == token).expect("armed");
+                            let (deadline, _, id) = model.swap_remove(at);
+                            gone.push(id);
+                            prop_assert!(deadline <= now.0, "early");
+                            if work == u32::MAX {
+                                let tick = deadline.div_ceil(TICK_US);
+                                prop_assert!(tick >= last_tick, "out of order");
+                                last_tick = tick;
+                            }
+                        }
+                        if left > 0 {
+                            let late = model.iter().filter(|m| m.0.div_ceil(TICK_US) * TICK_US <= now.0);
+                            prop_assert_eq!(late.count(), 0, "due, but not fired");
+                        }
+                    }
+                }
+                prop_assert_eq!(wheel.len(), model.len());
+                let first = model.iter().map(|m| m.0.div_ceil(TICK_US) * TICK_US).min();
+                match (wheel.next(), first) {
+                    (Some(next), Some(first)) => prop_assert!(next.0 <= first),
+                    (next, first) => prop_assert_eq!(next.is_none(), first.is_none()),
+                }
+            }
+            for id in gone {
+                prop_assert!(!wheel.cancel(id), "a stale id finds nothing");
+            }
+        }
+    }
+
+    #[test]
+    fn a_deadline_within_a_millisecond_is_not_early() {
+        let mut wheel = Wheel::new(4);
+        let _ = wheel.insert(Time(1), 7);
+        assert_eq!(wheel.pop(Time(999), &mut 10), None);
+        assert_eq!(wheel.next(), Some(Time(1_000)));
+        assert_eq!(wheel.pop(Time(1_000), &mut 10), Some(7));
+        assert_eq!((wheel.next(), wheel.is_empty()), (None, true));
+    }
+
+    #[test]
+    fn a_turn_moves_no_more_timers_than_its_budget() {
+        let mut wheel = Wheel::new(1_000);
+        for token in 0..1_000 {
+            let _ = wheel.insert(Time::from_millis(100), token);
+        }
+        let mut fired = 0;
+        let mut turns = 0;
+        while !wheel.is_empty() {
+            let mut work = 64;
+            while wheel.pop(Time::from_millis(100), &mut work).is_some() {
+                fired += 1;
+            }
+            turns += 1;
+            assert!(wheel.is_empty() || wheel.next() <= Some(Time::from_millis(100)));
+        }
+        // Each timer was moved down once and taken once.
+        assert_eq!((fired, turns), (1_000, 2_000_u32.div_ceil(64)));
+    }
+
+    #[test]
+    fn a_deadline_farther_than_the_wheel_waits_at_its_rim() {
+        let mut wheel = Wheel::new(1);
+        let timer = wheel.insert(Time(u64::MAX), 1).expect("room");
+        assert_eq!(wheel.pop(Time::from_millis(1 << 40), &mut 1_000), None);
+        assert!(wheel.cancel(timer));
+    }
+}
