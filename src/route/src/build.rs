@@ -13,9 +13,9 @@ use crate::limits::{
     DIGITS_MAX, GATEWAYS_MAX, ROUTES_MAX, TARGETS_MAX, TECH_PREFIX_BYTES_MAX, TRUNKS_MAX,
     WEIGHT_MAX,
 };
-use crate::snapshot::{Names, Row};
+use crate::snapshot::{Known, Names, Plan, Row};
 use crate::{
-    Gateway, GatewaySpec, NumberFormat, PlainRule, PlanSpec, Prefixes, Route, RouteId, RouteSpec,
+    Gateway, GatewaySpec, NumberFormat, PlainRule, PlanSpec, Prefixes, RouteId, RouteSpec,
     Snapshot, Source, Spec, Target, Trunk, TrunkSpec,
 };
 
@@ -138,9 +138,15 @@ pub fn build(
 ) -> Result<Snapshot, Vec<BuildError>> {
     let mut errors = Vec::new();
     let known = previous.map_or(&[][..], |old| &old.trunk_names);
-    let trunk_ids = Ids::assign(known, spec.trunks.iter().map(|trunk| trunk.name.as_str()));
+    let trunk_ids = Ids::assign(
+        known,
+        spec.trunks.iter().map(|it| (&*it.name, &*it.carrier)),
+    );
     let known = previous.map_or(&[][..], |old| &old.gateway_names);
-    let gateway_ids = Ids::assign(known, spec.gateways.iter().map(|g| g.name.as_str()));
+    let gateway_ids = Ids::assign(
+        known,
+        spec.gateways.iter().map(|it| (&*it.name, &*it.carrier)),
+    );
     check_counts(spec, &trunk_ids, &gateway_ids, &mut errors);
     let repeated = trunk_ids.repeated.iter().cloned();
     errors.extend(repeated.map(|name| BuildError::DuplicateTrunk { name }));
@@ -169,7 +175,7 @@ pub fn build(
         rows: table.rows,
         digits: table.digits,
         catch_all: table.catch_all,
-        routes: table.routes,
+        plans: table.plans,
     })
 }
 
@@ -181,19 +187,24 @@ struct Ids {
 }
 
 impl Ids {
-    fn assign<'n>(known: &[Arc<str>], wanted: impl Iterator<Item = &'n str>) -> Ids {
-        let mut names: Vec<Arc<str>> = known.to_vec();
-        let mut by_name: BTreeMap<Arc<str>, u32> = names.iter().cloned().zip(0..).collect();
+    /// `wanted` are names with their carriers.
+    fn assign<'n>(known: &[Known], wanted: impl Iterator<Item = (&'n str, &'n str)>) -> Ids {
+        let mut names: Vec<Known> = known.to_vec();
+        let old = names.iter().map(|it| Arc::clone(&it.name));
+        let mut by_name: BTreeMap<Arc<str>, u32> = old.zip(0..).collect();
         let mut seen = BTreeSet::new();
         let mut repeated = Vec::new();
-        for name in wanted {
+        for (name, carrier) in wanted {
             if !seen.insert(name) {
                 repeated.push(name.to_owned());
             }
-            if !by_name.contains_key(name) {
-                let shared: Arc<str> = name.into();
-                by_name.insert(Arc::clone(&shared), names.len() as u32);
-                names.push(shared);
+            let (name, carrier): (Arc<str>, Arc<str>) = (name.into(), carrier.into());
+            match by_name.get(&name) {
+                Some(&id) => names[id as usize].carrier = carrier,
+                None => {
+                    by_name.insert(Arc::clone(&name), names.len() as u32);
+                    names.push(Known { name, carrier });
+                }
             }
         }
         Ids {
@@ -242,6 +253,7 @@ fn build_trunks(
             sources: spec.sources.as_slice().into(),
             number: spec.number.clone(),
             max_call_seconds: spec.max_call_seconds,
+            max_calls: spec.max_calls,
             follow_redirects: spec.follow_redirects,
             allow: spec.allow.iter().map(|word| word.as_str().into()).collect(),
         });
@@ -324,7 +336,7 @@ fn build_gateways(spec: &Spec, ids: &Ids, errors: &mut Vec<BuildError>) -> Box<[
             carrier: gateway.carrier.as_str().into(),
             address: gateway.address,
             transport: gateway.transport,
-            listener,
+            listener: Some(listener),
             host: host_text(
                 gateway.domain.as_deref(),
                 gateway.address,
@@ -375,7 +387,7 @@ struct RouteTable {
     rows: Box<[Row]>,
     digits: Box<str>,
     catch_all: Option<RouteId>,
-    routes: Box<[Route]>,
+    plans: Box<[Plan]>,
 }
 
 fn build_routes(specs: &[RouteSpec], ids: &Ids, errors: &mut Vec<BuildError>) -> RouteTable {
@@ -403,7 +415,7 @@ fn build_routes(specs: &[RouteSpec], ids: &Ids, errors: &mut Vec<BuildError>) ->
         rows.push(Row {
             start,
             length: (digits.len() as u32 - start) as u8,
-            route: plans.intern(spec, ids, errors),
+            plan: plans.intern(spec, ids, errors),
         });
     }
     if !errors.is_empty() {
@@ -421,7 +433,7 @@ fn build_routes(specs: &[RouteSpec], ids: &Ids, errors: &mut Vec<BuildError>) ->
         rows: rows.into(),
         digits: digits.into(),
         catch_all,
-        routes: plans.routes.into(),
+        plans: plans.built.into(),
     }
 }
 
@@ -429,13 +441,13 @@ fn is_digit_prefix(prefix: &str) -> bool {
     (1..=DIGITS_MAX).contains(&prefix.len()) && prefix.bytes().all(|octet| octet.is_ascii_digit())
 }
 
-/// Plans that were turned into routes already: by where they are, then by what they say, so that a
+/// Plans that were built already: by where they are, then by what they say, so that a
 /// deck of a million rows is compared by address only.
 #[derive(Default)]
 struct Plans<'s> {
     by_place: HashMap<*const PlanSpec, u32>,
     by_value: HashMap<&'s PlanSpec, u32>,
-    routes: Vec<Route>,
+    built: Vec<Plan>,
 }
 
 impl<'s> Plans<'s> {
@@ -447,8 +459,8 @@ impl<'s> Plans<'s> {
         let at = match self.by_value.get(&*spec.plan) {
             Some(&at) => at,
             None => {
-                let at = self.routes.len() as u32;
-                self.routes.push(build_route(spec, ids, errors));
+                let at = self.built.len() as u32;
+                self.built.push(build_plan(spec, ids, errors));
                 self.by_value.insert(&spec.plan, at);
                 at
             }
@@ -458,7 +470,7 @@ impl<'s> Plans<'s> {
     }
 }
 
-fn build_route(spec: &RouteSpec, ids: &Ids, errors: &mut Vec<BuildError>) -> Route {
+fn build_plan(spec: &RouteSpec, ids: &Ids, errors: &mut Vec<BuildError>) -> Plan {
     let (plan, prefix) = (&*spec.plan, || spec.prefix.clone());
     match plan.targets.len() {
         0 => errors.push(BuildError::NoTargets { prefix: prefix() }),
@@ -497,12 +509,11 @@ fn build_route(spec: &RouteSpec, ids: &Ids, errors: &mut Vec<BuildError>) -> Rou
             weight: target.weight,
         });
     }
-    Route {
+    Plan {
         targets: targets.into(),
         mode: plan.mode,
         advance: plan.advance,
         attempts_max: plan.attempts_max.max(1),
-        no_response_ms: plan.no_response_ms,
         ring_ms: plan.ring_ms,
     }
 }

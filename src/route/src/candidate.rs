@@ -16,6 +16,23 @@ pub struct Candidate {
     pub verdict: Verdict,
 }
 
+impl Candidate {
+    /// One that may be tried.
+    #[must_use]
+    pub const fn try_it(gateway: GatewayId) -> Candidate {
+        Candidate {
+            gateway,
+            verdict: Verdict::Try,
+        }
+    }
+
+    /// Whether it may be tried.
+    #[must_use]
+    pub fn may_try(&self) -> bool {
+        self.verdict == Verdict::Try
+    }
+}
+
 /// Whether a candidate may be tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
@@ -62,12 +79,21 @@ impl Candidates {
         Candidates::default()
     }
 
+    /// One gateway, which may be tried: for requests that name their target themselves.
+    #[must_use]
+    pub fn only(gateway: GatewayId) -> Candidates {
+        let mut candidates = Candidates::new();
+        candidates.push(Candidate::try_it(gateway));
+        candidates
+    }
+
     /// Forgets all.
     pub fn clear(&mut self) {
         self.list.clear();
     }
 
-    pub(crate) fn push(&mut self, candidate: Candidate) {
+    /// Adds one at the end. The caller has at most [`TARGETS_MAX`]: more go to the heap.
+    pub fn push(&mut self, candidate: Candidate) {
         self.list.push(candidate);
     }
 
@@ -98,7 +124,7 @@ impl Candidates {
     #[must_use]
     pub fn next_to_try(&self, from: usize) -> Option<(usize, GatewayId)> {
         let rest = self.list.get(from..)?;
-        let offset = rest.iter().position(|c| c.verdict == Verdict::Try)?;
+        let offset = rest.iter().position(Candidate::may_try)?;
         Some((from + offset, rest[offset].gateway))
     }
 }
@@ -112,23 +138,12 @@ impl<'a> IntoIterator for &'a Candidates {
     }
 }
 
-/// Why there is no route for a call.
+/// There is no route for a call: no prefix of its number has one, and there is no catch-all route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NoRoute {
-    /// The trunk is not in this snapshot.
-    UnknownTrunk,
-    /// No prefix matches the number, and there is no catch-all route.
-    NoPrefix,
-    /// The user part is no number, and there is no catch-all route.
-    NotANumber,
-}
+pub struct NoRoute;
 
 impl fmt::Display for NoRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            NoRoute::UnknownTrunk => "the trunk is not configured (any more)",
-            NoRoute::NoPrefix => "no route has a prefix of this number, and there is no route `*`",
-            NoRoute::NotANumber => "not a number, and there is no route `*`",
-        })
+        f.write_str("no route has a prefix of this number, and there is no route `*`")
     }
 }

@@ -5,9 +5,8 @@ use std::fmt::{self, Write};
 use base::{Time, TrunkId};
 use sip::Uri;
 
-use crate::limits::RAW_BYTES_MAX;
 use crate::{
-    Candidates, GatewayState, Health, Mode, NoRoute, NumberBuffer, NumberError, Snapshot, Verdict,
+    Candidates, GatewayState, Health, NoRoute, NumberBuffer, NumberError, Snapshot, Verdict,
 };
 
 /// What would be tried for one call.
@@ -27,10 +26,10 @@ pub struct Explanation {
     pub tech_prefix: String,
     /// The prefix that matched; `*` for the catch-all route.
     pub prefix: Option<String>,
-    /// `ordered` or `weighted`.
+    /// `ordered`, `weighted` or `parallel`.
     pub mode: Option<&'static str>,
     /// The most gateways that would be tried.
-    pub attempts_max: u8,
+    pub attempts_max: usize,
     /// Each gateway in the order to try.
     pub steps: Vec<Step>,
     /// Why the call is refused, if it is.
@@ -126,11 +125,8 @@ pub fn explain(
         }
     };
     let route = snapshot.route(id);
-    told.prefix = Some(snapshot.prefix(id).to_owned());
-    told.mode = Some(match route.mode {
-        Mode::Ordered => "ordered",
-        Mode::Weighted => "weighted",
-    });
+    told.prefix = Some(route.prefix.to_owned());
+    told.mode = Some(route.mode.text());
     told.attempts_max = route.attempts_max;
     for (at, candidate) in candidates.iter().enumerate() {
         let Some(gateway) = snapshot.gateway(candidate.gateway) else {
@@ -140,8 +136,8 @@ pub fn explain(
             .targets
             .iter()
             .find(|t| t.gateway == candidate.gateway);
-        let mut request_uri = [0; 4 * RAW_BYTES_MAX + 512];
-        let length = gateway.write_uri(&number, uri, &mut request_uri);
+        let mut request_uri = Vec::new();
+        gateway.write_uri(&number, uri, &mut request_uri);
         told.steps.push(Step {
             position: at + 1,
             gateway: gateway.name.to_string(),
@@ -149,13 +145,13 @@ pub fn explain(
             address: gateway.address.to_string(),
             transport: gateway.transport.uri_name(),
             weight: target.map_or(0, |target| target.weight),
-            state: health.state(gateway, now),
+            state: health.state_of(gateway, now),
             skipped: match candidate.verdict {
                 Verdict::Try => None,
                 Verdict::Skip(reason) => Some(reason.text()),
             },
-            request_uri: text(&request_uri[..length.unwrap_or(0)]),
-            no_response_ms: route.no_response_ms(gateway),
+            request_uri: text(&request_uri),
+            no_response_ms: gateway.no_response_ms,
         });
     }
     if candidates.next_to_try(0).is_none() {
@@ -260,7 +256,7 @@ impl Explanation {
         json_text(&mut json, "tech_prefix", Some(&self.tech_prefix));
         json_text(&mut json, "prefix", self.prefix.as_deref());
         json_text(&mut json, "mode", self.mode);
-        json_number(&mut json, "attempts_max", u64::from(self.attempts_max));
+        json_number(&mut json, "attempts_max", self.attempts_max as u64);
         let refused = self.refused.map(|refusal| refusal.to_string());
         json_text(&mut json, "refused", refused.as_deref());
         json.push_str("\"candidates\":[");

@@ -7,6 +7,7 @@ use base::{GatewayId, ListenerId, Transport};
 use sip::Uri;
 
 use crate::Number;
+use crate::limits::URI_BYTES_MAX;
 
 /// An address that takes calls.
 #[derive(Clone, Debug)]
@@ -21,8 +22,8 @@ pub struct Gateway {
     pub address: SocketAddr,
     /// Over what.
     pub transport: Transport,
-    /// The listener that sends them.
-    pub listener: ListenerId,
+    /// The listener that sends them: [`crate::build`] always finds one.
+    pub listener: Option<ListenerId>,
     /// How it wants the called number.
     pub called: EgressFormat,
     /// Taken out of service by the operator: takes no new calls.
@@ -31,8 +32,8 @@ pub struct Gateway {
     pub probe: Option<Probe>,
     /// When it is taken out of service, and how it comes back.
     pub health: HealthRules,
-    /// Its own no-response timer, instead of the route's.
-    pub no_response_ms: Option<u32>,
+    /// How long it may stay silent after an INVITE before the next gateway is tried.
+    pub no_response_ms: u32,
     /// `host[:port][;transport=tcp]` as the Request-URI ends.
     pub(crate) host: Box<str>,
     /// The prefix that is put before a number, escaped as a user part must be.
@@ -112,41 +113,54 @@ impl Default for HealthRules {
 }
 
 impl Gateway {
-    /// Writes the Request-URI for a call to this gateway; `None` if it does not fit.
+    /// Appends the Request-URI for a call to this gateway. `false` if it would be longer than
+    /// [`crate::limits::URI_BYTES_MAX`]: then nothing was appended.
     ///
     /// The host is the gateway's; `user=phone` stays if the caller had it, other parameters, the
     /// password and the headers were for us and go.
-    pub fn write_uri(
-        &self,
-        number: &Number<'_>,
-        original: &Uri<'_>,
-        out: &mut [u8],
-    ) -> Option<usize> {
-        let mut out = Writer { out, length: 0 };
-        out.put(b"sip:")?;
-        let start = out.length;
+    pub fn write_uri(&self, number: &Number<'_>, original: &Uri<'_>, out: &mut Vec<u8>) -> bool {
+        let (plus, prefix, user) = self.user(number, original);
+        let has_user = !(plus.is_empty() && prefix.is_empty() && user.is_empty());
+        let parts: [&[u8]; 7] = [
+            b"sip:",
+            prefix,
+            plus,
+            user,
+            if has_user { b"@" } else { b"" },
+            self.host.as_bytes(),
+            if has_user && is_phone(original) {
+                b";user=phone"
+            } else {
+                b""
+            },
+        ];
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if length > URI_BYTES_MAX {
+            return false;
+        }
+        for part in parts {
+            out.extend_from_slice(part);
+        }
+        true
+    }
+
+    /// The user part in its pieces: `+`, what is put before, and the number.
+    fn user<'n>(
+        &'n self,
+        number: &Number<'n>,
+        original: &Uri<'n>,
+    ) -> (&'n [u8], &'n [u8], &'n [u8]) {
         if number.is_raw() {
-            out.put(original.user)?;
-        } else {
-            out.put(self.escaped_prefix.as_bytes())?;
-            let strip = usize::from(self.called.strip);
-            match self.called.style {
-                EgressStyle::Dialled => out.put(original.user.get(strip..).unwrap_or(&[]))?,
-                EgressStyle::E164 => out.put(number.text().get(strip..).unwrap_or(&[]))?,
-                EgressStyle::E164Plus => {
-                    out.put(b"+")?;
-                    out.put(number.text().get(strip..).unwrap_or(&[]))?;
-                }
-            }
+            return (b"", b"", original.user);
         }
-        if out.length > start {
-            out.put(b"@")?;
+        let strip = usize::from(self.called.strip);
+        let prefix = self.escaped_prefix.as_bytes();
+        let digits = || number.text().get(strip..).unwrap_or(&[]);
+        match self.called.style {
+            EgressStyle::E164Plus => (b"+", prefix, digits()),
+            EgressStyle::E164 => (b"", prefix, digits()),
+            EgressStyle::Dialled => (b"", prefix, original.user.get(strip..).unwrap_or(&[])),
         }
-        out.put(self.host.as_bytes())?;
-        if is_phone(original) && out.length > start {
-            out.put(b";user=phone")?;
-        }
-        Some(out.length)
     }
 }
 
@@ -188,18 +202,4 @@ pub(crate) fn escape_prefix(prefix: &str) -> Box<str> {
         }
     }
     escaped.into()
-}
-
-struct Writer<'o> {
-    out: &'o mut [u8],
-    length: usize,
-}
-
-impl Writer<'_> {
-    fn put(&mut self, text: &[u8]) -> Option<()> {
-        let end = self.length + text.len();
-        self.out.get_mut(self.length..end)?.copy_from_slice(text);
-        self.length = end;
-        Some(())
-    }
 }

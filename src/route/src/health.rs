@@ -14,6 +14,8 @@
 //! against the on and off of the classic reading). Maintenance is the operator's word and stands
 //! above all; it is read from the gateway and not kept here.
 
+use std::fmt;
+
 use base::{GatewayId, Time};
 
 use crate::order::mix;
@@ -31,12 +33,10 @@ pub enum HealthEvent {
     ProbeOk,
     /// It did not answer a probe in time.
     ProbeFailed,
-    /// It answered an attempt: the first response of any kind.
+    /// It answered an attempt: the first response of any kind, a refusal too.
     AttemptOk,
     /// It stayed silent until the no-response timer or Timer B.
     AttemptTimedOut,
-    /// It refused an attempt with this status: an answer, too.
-    AttemptRefused(u16),
     /// It could not be reached: ICMP unreachable, connection refused. Counts as silence, because
     /// one forged ICMP must not take a gateway down.
     TransportError,
@@ -71,6 +71,23 @@ impl GatewayState {
             GatewayState::Down { .. } => "down",
             GatewayState::Maintenance => "maintenance",
         }
+    }
+
+    /// A number for metrics: 0 down, 1 returning, 2 up, 3 maintenance.
+    #[must_use]
+    pub const fn code(self) -> u64 {
+        match self {
+            GatewayState::Down { .. } => 0,
+            GatewayState::Returning { .. } => 1,
+            GatewayState::Up => 2,
+            GatewayState::Maintenance => 3,
+        }
+    }
+}
+
+impl fmt::Display for GatewayState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 
@@ -200,7 +217,7 @@ impl Slot {
     #[rustfmt::skip] // a table: one row for each arrow of the figure
     fn step(&mut self, gateway: &Gateway, event: HealthEvent, now: Time) {
         use HealthEvent::{
-            AttemptOk, AttemptRefused, AttemptTimedOut, ProbeFailed, ProbeOk, TransportError,
+            AttemptOk, AttemptTimedOut, ProbeFailed, ProbeOk, TransportError,
         };
         let passive = gateway.health.down_after;
         let probe = gateway.probe.unwrap_or_default();
@@ -214,7 +231,7 @@ impl Slot {
                 self.probes_failed = self.probes_failed.saturating_add(1);
                 if self.probes_failed >= probe.down_after { self.fall(gateway, now); }
             }
-            (Phase::Up | Phase::Returning { .. }, AttemptOk | AttemptRefused(_)) => self.silent = 0,
+            (Phase::Up | Phase::Returning { .. }, AttemptOk) => self.silent = 0,
             (Phase::Up | Phase::Returning { .. }, ProbeOk) => self.probes_failed = 0,
             // Passive checks that are switched off stay off while it returns.
             (Phase::Returning { .. }, AttemptTimedOut | TransportError) if passive == 0 => {}
@@ -228,7 +245,7 @@ impl Slot {
             }
             (Phase::Down { .. }, ProbeFailed) => self.probes_ok = 0,
             // What was under way when it fell says nothing new.
-            (Phase::Down { .. }, AttemptOk | AttemptRefused(_) | AttemptTimedOut | TransportError) => {}
+            (Phase::Down { .. }, AttemptOk | AttemptTimedOut | TransportError) => {}
         }
     }
 
@@ -324,21 +341,27 @@ impl Health {
         };
     }
 
-    /// How a gateway is now.
+    /// How a gateway fares now, by what it did. Maintenance is not asked: the gateway says it.
     #[must_use]
-    pub fn state(&self, gateway: &Gateway, now: Time) -> GatewayState {
+    pub fn state(&self, gateway: GatewayId, now: Time) -> GatewayState {
+        self.slots
+            .get(gateway.0 as usize)
+            .map_or(GatewayState::Up, |slot| slot.state(now))
+    }
+
+    /// How a gateway is now: in maintenance, or as it fares.
+    #[must_use]
+    pub fn state_of(&self, gateway: &Gateway, now: Time) -> GatewayState {
         if gateway.maintenance {
             return GatewayState::Maintenance;
         }
-        self.slots
-            .get(gateway.id.0 as usize)
-            .map_or(GatewayState::Up, |slot| slot.state(now))
+        self.state(gateway.id, now)
     }
 
     /// Whether a call with these dice may be sent to a gateway.
     #[must_use]
     pub fn verdict(&self, gateway: &Gateway, now: Time, dice: u64) -> Verdict {
-        match self.state(gateway, now) {
+        match self.state_of(gateway, now) {
             GatewayState::Up => Verdict::Try,
             GatewayState::Down { .. } => Verdict::Skip(SkipReason::Down),
             GatewayState::Maintenance => Verdict::Skip(SkipReason::Maintenance),

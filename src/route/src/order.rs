@@ -14,6 +14,20 @@ pub enum Mode {
     Ordered,
     /// By chance in proportion to the weights; the others follow in the same manner.
     Weighted,
+    /// As written, and all at once: the first that answers has the call.
+    Parallel,
+}
+
+impl Mode {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            Mode::Ordered => "ordered",
+            Mode::Weighted => "weighted",
+            Mode::Parallel => "parallel",
+        }
+    }
 }
 
 /// Places of a route's targets, in the order to try.
@@ -23,7 +37,7 @@ pub(crate) type Order = SmallVec<[u8; TARGETS_MAX]>;
 pub(crate) fn order(mode: Mode, targets: &[Target], dice: u64) -> Order {
     let mut places: Order = (0..targets.len() as u8).collect();
     match mode {
-        Mode::Ordered => {}
+        Mode::Ordered | Mode::Parallel => {}
         Mode::Weighted => weigh(targets, Dice::new(dice), &mut places),
     }
     places

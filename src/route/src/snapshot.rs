@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use base::{GatewayId, Time, Transport, TrunkId};
 use sip::Uri;
@@ -33,6 +34,8 @@ pub struct Trunk {
     pub number: NumberFormat,
     /// After how many seconds its answered calls are ended; 0 for the node's default.
     pub max_call_seconds: u32,
+    /// How many calls it may have up at once, over all shards; none for no limit.
+    pub max_calls: Option<u32>,
     /// Whether a 3xx of a vendor is followed for its calls.
     pub follow_redirects: bool,
     pub(crate) allow: Box<[Box<str>]>,
@@ -53,26 +56,42 @@ impl Trunk {
 
 /// What happens to the calls of a route. Routes with the same plan share one.
 #[derive(Clone, Debug)]
-pub struct Route {
+pub(crate) struct Plan {
+    pub(crate) targets: Box<[Target]>,
+    pub(crate) mode: Mode,
+    pub(crate) advance: AdvanceTable,
+    pub(crate) attempts_max: usize,
+    pub(crate) ring_ms: u32,
+}
+
+/// What happens to the calls of one route.
+#[derive(Clone, Copy, Debug)]
+pub struct Route<'s> {
+    /// Its prefix: digits, or `*` for the catch-all route.
+    pub prefix: &'s str,
     /// Its gateways, in the order of the file.
-    pub targets: Box<[Target]>,
+    pub targets: &'s [Target],
     /// How they are ordered for a call.
     pub mode: Mode,
     /// What makes a call go on to the next gateway.
     pub advance: AdvanceTable,
     /// The most gateways tried for one call.
-    pub attempts_max: u8,
-    /// How long a gateway may stay silent after the INVITE.
-    pub no_response_ms: u32,
-    /// How long a gateway may ring.
+    pub attempts_max: usize,
+    /// How long a gateway may ring; 0 for until Timer C.
     pub ring_ms: u32,
 }
 
-impl Route {
-    /// How long this gateway may stay silent: its own timer, or else the route's.
+impl<'s> Route<'s> {
+    /// Whether all its gateways are asked at once.
     #[must_use]
-    pub fn no_response_ms(&self, gateway: &Gateway) -> u32 {
-        gateway.no_response_ms.unwrap_or(self.no_response_ms)
+    pub fn is_parallel(&self) -> bool {
+        self.mode == Mode::Parallel
+    }
+
+    /// The prefix as records write it.
+    #[must_use]
+    pub const fn prefix_text(&self) -> &'s [u8] {
+        self.prefix.as_bytes()
     }
 }
 
@@ -90,11 +109,18 @@ pub struct Target {
 pub(crate) struct Row {
     pub(crate) start: u32,
     pub(crate) length: u8,
-    pub(crate) route: u32,
+    pub(crate) plan: u32,
 }
 
-/// Names by id, of all that the process ever knew.
-pub(crate) type Names = Box<[std::sync::Arc<str>]>;
+/// A name that the process knows, with the carrier that it had last.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) name: Arc<str>,
+    pub(crate) carrier: Arc<str>,
+}
+
+/// By id, all that the process ever knew.
+pub(crate) type Names = Box<[Known]>;
 
 /// The whole routing world, read-only. Lives in an `Arc` that every shard holds; built and freed
 /// outside the shards.
@@ -112,7 +138,7 @@ pub struct Snapshot {
     pub(crate) rows: Box<[Row]>,
     pub(crate) digits: Box<str>,
     pub(crate) catch_all: Option<RouteId>,
-    pub(crate) routes: Box<[Route]>,
+    pub(crate) plans: Box<[Plan]>,
 }
 
 impl Snapshot {
@@ -163,7 +189,9 @@ impl Snapshot {
     /// The name of a trunk, of a removed one too; empty if there never was one.
     #[must_use]
     pub fn trunk_name(&self, id: TrunkId) -> &str {
-        self.trunk_names.get(id.0 as usize).map_or("", |name| name)
+        self.trunk_names
+            .get(id.0 as usize)
+            .map_or("", |it| &it.name)
     }
 
     /// The name of a gateway, of a removed one too; empty if there never was one.
@@ -171,7 +199,19 @@ impl Snapshot {
     pub fn gateway_name(&self, id: GatewayId) -> &str {
         self.gateway_names
             .get(id.0 as usize)
-            .map_or("", |name| name)
+            .map_or("", |it| &it.name)
+    }
+
+    /// Name and carrier of a trunk, of a removed one too, as records write them.
+    #[must_use]
+    pub fn trunk_names(&self, id: TrunkId) -> (&[u8], &[u8]) {
+        name_and_carrier(&self.trunk_names, id.0)
+    }
+
+    /// Name and carrier of a gateway, of a removed one too, as records write them.
+    #[must_use]
+    pub fn gateway_names(&self, id: GatewayId) -> (&[u8], &[u8]) {
+        name_and_carrier(&self.gateway_names, id.0)
     }
 
     /// All gateways, in the order of their ids.
@@ -240,11 +280,11 @@ impl Snapshot {
     /// Why there is none.
     pub fn find_route(&self, number: &Number<'_>) -> Result<RouteId, NoRoute> {
         if number.is_raw() {
-            return self.catch_all.ok_or(NoRoute::NotANumber);
+            return self.catch_all.ok_or(NoRoute);
         }
         let found = self.prefixes.longest(number.text());
         let found = found.map(|(row, _)| RouteId(row));
-        found.or(self.catch_all).ok_or(NoRoute::NoPrefix)
+        found.or(self.catch_all).ok_or(NoRoute)
     }
 
     /// Fills `out` with the gateways for a call in the order to try, and says by which route.
@@ -264,10 +304,10 @@ impl Snapshot {
         out: &mut Candidates,
     ) -> Result<RouteId, NoRoute> {
         out.clear();
-        self.trunk(trunk).ok_or(NoRoute::UnknownTrunk)?;
+        self.trunk(trunk).ok_or(NoRoute)?;
         let id = self.find_route(number)?;
         let route = self.route(id);
-        for place in order(route.mode, &route.targets, dice) {
+        for place in order(route.mode, route.targets, dice) {
             let target = route.targets[usize::from(place)];
             let gateway = self
                 .gateway(target.gateway)
@@ -285,22 +325,25 @@ impl Snapshot {
     /// # Panics
     /// If the id is of another snapshot and not in this one.
     #[must_use]
-    pub fn route(&self, id: RouteId) -> &Route {
-        &self.routes[self.rows[id.0 as usize].route as usize]
-    }
-
-    /// The prefix of a route: digits, or `*` for the catch-all one.
-    ///
-    /// # Panics
-    /// If the id is of another snapshot and not in this one.
-    #[must_use]
-    pub fn prefix(&self, id: RouteId) -> &str {
-        if self.catch_all == Some(id) {
-            return "*";
-        }
+    pub fn route(&self, id: RouteId) -> Route<'_> {
         let row = self.rows[id.0 as usize];
-        &self.digits[row.start as usize..][..usize::from(row.length)]
+        let plan = &self.plans[row.plan as usize];
+        let digits = &self.digits[row.start as usize..][..usize::from(row.length)];
+        Route {
+            prefix: if digits.is_empty() { "*" } else { digits },
+            targets: &plan.targets,
+            mode: plan.mode,
+            advance: plan.advance,
+            attempts_max: plan.attempts_max,
+            ring_ms: plan.ring_ms,
+        }
     }
+}
+
+fn name_and_carrier(names: &[Known], id: u32) -> (&[u8], &[u8]) {
+    names
+        .get(id as usize)
+        .map_or((&[], &[]), |it| (it.name.as_bytes(), it.carrier.as_bytes()))
 }
 
 impl fmt::Debug for Snapshot {

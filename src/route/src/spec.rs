@@ -23,6 +23,8 @@ pub mod limits {
     pub const DIGITS_MAX: usize = 32;
     /// The longest user part that is routed as it is, by the catch-all route.
     pub const RAW_BYTES_MAX: usize = 128;
+    /// The longest Request-URI that is written.
+    pub const URI_BYTES_MAX: usize = 1_024;
     /// The longest tech prefix.
     pub const TECH_PREFIX_BYTES_MAX: usize = 16;
 }
@@ -93,6 +95,8 @@ pub struct TrunkSpec {
     pub allow: Vec<String>,
     /// After how many seconds its answered calls are ended; 0 for the node's default.
     pub max_call_seconds: u32,
+    /// The most calls that it may have at a time; without, as many as the node takes.
+    pub max_calls: Option<u32>,
     /// Whether a 3xx of a vendor is followed for its calls (RFC 3261 §16.5 recursion).
     pub follow_redirects: bool,
 }
@@ -108,6 +112,7 @@ impl TrunkSpec {
             number: NumberFormat::default(),
             allow: Vec::new(),
             max_call_seconds: 0,
+            max_calls: None,
             follow_redirects: false,
         }
     }
@@ -136,8 +141,8 @@ pub struct GatewaySpec {
     pub probe: Option<Probe>,
     /// When it is taken out of service, and how it comes back.
     pub health: HealthRules,
-    /// Its own no-response timer, instead of the route's.
-    pub no_response_ms: Option<u32>,
+    /// How long it may stay silent after an INVITE before the next gateway is tried.
+    pub no_response_ms: u32,
 }
 
 impl GatewaySpec {
@@ -155,7 +160,7 @@ impl GatewaySpec {
             maintenance: false,
             probe: None,
             health: HealthRules::default(),
-            no_response_ms: None,
+            no_response_ms: 2_000,
         }
     }
 }
@@ -170,10 +175,8 @@ pub struct PlanSpec {
     /// What makes a call go on to the next gateway.
     pub advance: AdvanceTable,
     /// The most gateways tried for one call.
-    pub attempts_max: u8,
-    /// How long a gateway may stay silent after the INVITE before the next one is tried.
-    pub no_response_ms: u32,
-    /// How long a gateway may ring before the attempt is cancelled.
+    pub attempts_max: usize,
+    /// How long a gateway may ring before the attempt is cancelled; 0 for until Timer C.
     pub ring_ms: u32,
 }
 
@@ -192,8 +195,7 @@ impl PlanSpec {
             mode: Mode::Ordered,
             advance: AdvanceTable::default(),
             attempts_max: 3,
-            no_response_ms: 2_000,
-            ring_ms: 180_000,
+            ring_ms: 0,
         }
     }
 }
