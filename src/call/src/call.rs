@@ -93,6 +93,8 @@ pub struct Dialog {
     pub peer: Flow,
     /// Where requests to the callee go.
     pub target: Target,
+    /// Whether the target is a proxy beyond us, which a new Contact does not move.
+    pub is_routed: bool,
     /// When the 2xx came; `None`: early.
     pub answered: Option<Time>,
     /// When and how it ended.
@@ -125,6 +127,8 @@ pub struct Call {
     pub caller: Flow,
     /// Where requests to the caller go.
     pub caller_target: Target,
+    /// Whether that is a proxy before us, which a new Contact does not move.
+    pub caller_is_routed: bool,
     /// The trunk it came in by.
     pub trunk: TrunkId,
     /// The generation of the world that routed it.
@@ -151,8 +155,10 @@ pub struct Call {
     pub is_recorded: bool,
     /// Whether it holds a channel of its trunk.
     pub holds_channel: bool,
+    /// Whether it is on the router's list of calls whose record found the ring full.
+    pub is_waiting: bool,
     /// All tries.
-    pub attempts: SmallVec<[Attempt; 2]>,
+    pub attempts: SmallVec<[Attempt; 4]>,
     /// All dialogs.
     pub dialogs: SmallVec<[Dialog; 1]>,
 }
@@ -205,17 +211,20 @@ impl Call {
         }
     }
 
-    /// Finds or makes the dialog of a tag. `None`: the call has [`DIALOGS_MAX`] others.
+    /// Finds or makes the dialog of a tag. `target`: where requests to the callee go, and whether
+    /// that is a proxy beyond us. `None`: the call has [`DIALOGS_MAX`] others.
     pub fn dialog(
         &mut self,
         tag: u64,
         attempt: usize,
         peer: Flow,
-        target: Target,
+        target: (Target, bool),
     ) -> Option<usize> {
         if let Some(at) = self.dialogs.iter().position(|dialog| dialog.tag == tag) {
-            // The last word on where the callee is: a 183 may name another place than the 200.
-            self.dialogs[at].target = target;
+            // A 183 may name another place than the 200; behind that, only a refresh moves it.
+            if self.dialogs[at].answered.is_none() {
+                (self.dialogs[at].target, self.dialogs[at].is_routed) = target;
+            }
             return Some(at);
         }
         if self.dialogs.len() >= DIALOGS_MAX {
@@ -226,7 +235,8 @@ impl Call {
             tag,
             attempt,
             peer,
-            target,
+            target: target.0,
+            is_routed: target.1,
             answered: None,
             ending: None,
             is_recorded: false,
@@ -308,8 +318,11 @@ impl Call {
     /// Moves the target of a side: a target refresh succeeded.
     pub fn refresh(&mut self, side: Side, dialog: usize, target: Target) {
         match side {
-            Side::Caller => self.caller_target = target,
-            Side::Callee => self.dialogs[dialog].target = target,
+            Side::Caller if !self.caller_is_routed => self.caller_target = target,
+            Side::Callee if !self.dialogs[dialog].is_routed => {
+                self.dialogs[dialog].target = target;
+            }
+            Side::Caller | Side::Callee => {}
         }
     }
 

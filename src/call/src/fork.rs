@@ -147,6 +147,8 @@ pub enum Purpose {
     InDialog {
         /// The call.
         call: SlotId,
+        /// Which of its dialogs.
+        dialog: usize,
         /// Who sent the request.
         from: crate::Side,
         /// What it may change when it succeeds.
@@ -183,7 +185,7 @@ pub struct Fork {
     /// When it came.
     pub began: Time,
     /// All tries, in the order in which they were made.
-    pub branches: SmallVec<[Branch; 2]>,
+    pub branches: SmallVec<[Branch; 4]>,
     /// The best final response that has not been forwarded.
     pub best: Option<Best>,
     /// Whether a final response went upstream.

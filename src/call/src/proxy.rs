@@ -185,28 +185,33 @@ pub fn routes<'a>(
 }
 
 /// The URI of the element right beyond us towards the callee, as its response tells: the
-/// Record-Route value before our own, or its Contact.
+/// Record-Route value before our own, or its Contact. And whether it is the former.
 #[must_use]
-pub fn beyond_us<'a>(response: &Message<'a>, is_us: impl Fn(&Uri<'_>) -> bool) -> Option<&'a [u8]> {
+pub fn beyond_us<'a>(
+    response: &Message<'a>,
+    is_us: impl Fn(&Uri<'_>) -> bool,
+) -> Option<(&'a [u8], bool)> {
     let mut before = None;
     for value in response.values(HeaderId::RecordRoute) {
         let entry = NameAddr::parse(value.bytes).ok()?;
         let uri = Uri::parse(entry.uri).ok()?;
         if is_us(&uri) {
-            return before.or_else(|| contact(response));
+            break;
         }
-        before = Some(entry.uri);
+        before = Some((entry.uri, true));
     }
-    contact(response)
+    before.or_else(|| contact(response).map(|uri| (uri, false)))
 }
 
 /// The URI of the element right before us towards the caller, as its request tells: the topmost
-/// Record-Route value, or its Contact.
+/// Record-Route value, or its Contact. And whether it is the former.
 #[must_use]
-pub fn before_us<'a>(request: &Message<'a>) -> Option<&'a [u8]> {
+pub fn before_us<'a>(request: &Message<'a>) -> Option<(&'a [u8], bool)> {
     match request.values(HeaderId::RecordRoute).next() {
-        Some(value) => NameAddr::parse(value.bytes).ok().map(|entry| entry.uri),
-        None => contact(request),
+        Some(value) => NameAddr::parse(value.bytes)
+            .ok()
+            .map(|entry| (entry.uri, true)),
+        None => contact(request).map(|uri| (uri, false)),
     }
 }
 

@@ -83,6 +83,7 @@ pub fn encode_record<'a>(
         egress_carrier,
         route_prefix: identity.prefix,
         attempts: &attempts,
+        clipped: false,
     };
     cdr::encode(&record, out)
 }

@@ -89,7 +89,8 @@ impl Timer {
     }
 
     /// Whether it repeats a message, and so runs beside the one that ends the state.
-    pub(crate) const fn repeats(self) -> bool {
+    #[must_use]
+    pub const fn repeats(self) -> bool {
         matches!(self, Timer::A | Timer::E | Timer::G)
     }
 }

@@ -17,6 +17,7 @@ fn call() -> Call {
         caller_tag: 10,
         caller: flow("192.0.2.1:5060"),
         caller_target: Target::Peer,
+        caller_is_routed: false,
         trunk: TrunkId(0),
         generation: 1,
         fork: None,
@@ -30,6 +31,7 @@ fn call() -> Call {
         unanswered: None,
         is_recorded: false,
         holds_channel: false,
+        is_waiting: false,
         attempts: SmallVec::new(),
         dialogs: SmallVec::new(),
     }
@@ -42,7 +44,7 @@ fn answered() -> Call {
     let attempt = call.attempt(Some(GatewayId(0)), &vendor, Time::from_millis(1_001));
     call.provisional(attempt, 180, Time::from_millis(2_000));
     let dialog = call
-        .dialog(20, attempt, vendor, Target::Peer)
+        .dialog(20, attempt, vendor, (Target::Peer, false))
         .expect("room");
     assert!(call.answered(dialog, 200, Time::from_millis(3_000)));
     assert!(
@@ -95,7 +97,7 @@ fn tags_find_the_dialog_and_the_side() {
 fn two_answers_make_two_dialogs_and_both_must_be_recorded() {
     let mut call = answered();
     let second = call
-        .dialog(21, 0, flow("192.0.2.3:5060"), Target::Peer)
+        .dialog(21, 0, flow("192.0.2.3:5060"), (Target::Peer, false))
         .expect("room");
     assert!(call.answered(second, 200, Time::from_millis(3_001)));
     call.end_all(Party::Router, Cause::MaxDuration, Time::from_millis(10_000));
@@ -110,16 +112,16 @@ fn dialogs_have_a_limit() {
     let mut call = call();
     for tag in 0..DIALOGS_MAX as u64 {
         assert!(
-            call.dialog(tag, 0, flow("192.0.2.3:5060"), Target::Peer)
+            call.dialog(tag, 0, flow("192.0.2.3:5060"), (Target::Peer, false))
                 .is_some()
         );
     }
     assert!(
-        call.dialog(99, 0, flow("192.0.2.3:5060"), Target::Peer)
+        call.dialog(99, 0, flow("192.0.2.3:5060"), (Target::Peer, false))
             .is_none()
     );
     assert_eq!(
-        call.dialog(3, 0, flow("192.0.2.3:5060"), Target::Peer),
+        call.dialog(3, 0, flow("192.0.2.3:5060"), (Target::Peer, false)),
         Some(3)
     );
 }

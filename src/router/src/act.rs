@@ -1,0 +1,235 @@
+//! Transactions are stepped and their actions carried out.
+
+use base::{PacketId, SlotId};
+use call::Event;
+use sip::{Message, parse};
+use transaction::{Action, Actions, ClientEvent, ServerEvent, Timer};
+
+use crate::counters::{Count, GatewayCell, TrunkCell};
+use crate::wake::Wake;
+use crate::{Out, Router};
+
+/// Which table a slot is of.
+#[derive(Clone, Copy)]
+enum Half {
+    Server,
+    Client,
+}
+
+impl Router {
+    pub(crate) fn count(&self, count: Count, out: &Out) {
+        out.stats().add(count as usize, 1);
+    }
+
+    pub(crate) fn count_gateway(&self, gateway: base::GatewayId, cell: GatewayCell, out: &Out) {
+        let at = gateway.0 as usize * crate::GATEWAY_CELLS.len() + cell as usize;
+        if (gateway.0 as usize) < self.settings.gateways_max {
+            out.stats().dynamic_add(at, 1);
+        }
+    }
+
+    pub(crate) fn count_trunk(&self, trunk: base::TrunkId, cell: TrunkCell, out: &Out) {
+        let at = self.settings.gateways_max * crate::GATEWAY_CELLS.len()
+            + trunk.0 as usize * crate::TRUNK_CELLS.len()
+            + cell as usize;
+        out.stats().dynamic_add(at, 1);
+    }
+
+    /// Steps a server transaction. Returns whether it hands an ACK up (RFC 6026 §7.1).
+    pub(crate) fn step_server(&mut self, id: SlotId, event: ServerEvent, out: &mut Out) -> bool {
+        let mut actions = Actions::new();
+        self.table.server(id, event, &mut actions);
+        let mut delivered = false;
+        for action in actions.drain() {
+            match action {
+                Action::Send { packet } => self.send_by_server(id, packet, out),
+                Action::Arm { timer, delay_ms } => {
+                    self.arm(Half::Server, id, timer, delay_ms, out);
+                }
+                Action::Disarm { timer } => self.disarm(id, timer, out),
+                Action::Release { packet } => out.release(packet),
+                Action::Deliver => delivered = true,
+                Action::ComposeTrying => self.trying(id, out),
+                Action::TimedOut => self.count(Count::AckMissing, out),
+                Action::Failed => self.count(Count::SendFailed, out),
+                Action::Terminated => self.retire_server(id, out),
+                Action::ComposeAck | Action::NoAnswer | Action::Ignored => {}
+            }
+        }
+        delivered
+    }
+
+    /// Steps a client transaction; `response` is the message that the event speaks of.
+    pub(crate) fn step_client(
+        &mut self,
+        id: SlotId,
+        event: ClientEvent,
+        response: Option<&Message<'_>>,
+        out: &mut Out,
+    ) {
+        let mut actions = Actions::new();
+        self.table.client(id, event, &mut actions);
+        for action in actions.drain() {
+            match action {
+                Action::Send { packet } => {
+                    if let Some(slot) = self.table.client_ref(id) {
+                        let flow = *slot.flow();
+                        out.send(&flow, packet, Wake::SentByClient(id).token());
+                    }
+                }
+                Action::Arm { timer, delay_ms } => {
+                    self.arm(Half::Client, id, timer, delay_ms, out);
+                }
+                Action::Disarm { timer } => self.disarm(id, timer, out),
+                Action::Release { packet } => out.release(packet),
+                Action::Deliver => {
+                    if let Some(response) = response {
+                        self.branch_answered(id, response, out);
+                    }
+                }
+                Action::ComposeAck => {
+                    if let Some(response) = response {
+                        self.acknowledge(id, response, out);
+                    }
+                }
+                Action::NoAnswer => self.branch_event(id, Event::NoAnswer, out),
+                Action::TimedOut => self.branch_event(id, Event::TimedOut, out),
+                Action::Failed => self.branch_event(id, Event::Failed, out),
+                Action::Terminated => self.retire_client(id, out),
+                Action::ComposeTrying | Action::Ignored => {}
+            }
+        }
+    }
+
+    fn send_by_server(&mut self, id: SlotId, packet: PacketId, out: &mut Out) {
+        if let Some(slot) = self.table.server_ref(id) {
+            let flow = *slot.flow();
+            out.send(&flow, packet, Wake::SentByServer(id).token());
+        }
+    }
+
+    fn arm(&mut self, half: Half, id: SlotId, timer: Timer, delay_ms: u32, out: &mut Out) {
+        let token = Wake::Timer(timer, id).token();
+        let Some(armed) = out.arm(u64::from(delay_ms) * 1_000, token) else {
+            // The wheel has room for all timers of full tables, so this is a bug of its size. A
+            // transaction without its last timer would stay for ever: it ends now instead.
+            self.count(Count::TimersFull, out);
+            match half {
+                Half::Server if !timer.repeats() => self.retire_server(id, out),
+                Half::Client if !timer.repeats() => self.retire_client(id, out),
+                Half::Server | Half::Client => {}
+            }
+            return;
+        };
+        if let Some(stale) = self.table.store_timer(id, timer, armed) {
+            out.cancel(stale);
+        }
+    }
+
+    fn disarm(&mut self, id: SlotId, timer: Timer, out: &mut Out) {
+        if let Some(armed) = self.table.take_timer(id, timer) {
+            out.cancel(armed);
+        }
+    }
+
+    /// Composes the ACK for a refusal from the INVITE that was sent (RFC 3261 §17.1.1.3).
+    fn acknowledge(&mut self, id: SlotId, response: &Message<'_>, out: &mut Out) {
+        let Some(invite) = self.table.client_ref(id).and_then(|slot| slot.request()) else {
+            return;
+        };
+        let mut index = self.take_index();
+        self.scratch.clear();
+        self.scratch.extend_from_slice(out.bytes(invite));
+        if let Ok(invite) = parse(&self.scratch, &mut index)
+            && let Some(packet) = out.packet(invite.section_end() + response.to().len() + 64)
+        {
+            match sip::derive::ack(&invite, response, out.buffer(packet)) {
+                Some(len) => {
+                    out.set_len(packet, len);
+                    self.put_index(index);
+                    self.step_client(id, ClientEvent::SendAck { packet }, None, out);
+                    return;
+                }
+                None => out.release(packet),
+            }
+        }
+        self.put_index(index);
+        // Without an ACK the peer repeats its refusal, and the next copy brings us here again.
+        self.count(Count::PacketsFull, out);
+    }
+
+    /// Frees a server's slot; its fork may go with it.
+    pub(crate) fn retire_server(&mut self, id: SlotId, out: &mut Out) {
+        let Some(retired) = self.table.retire_server(id) else {
+            return;
+        };
+        give_back(&retired.packets, &retired.timers, out);
+        if let Some(held) = self.forks.get_mut(retired.user)
+            && held.fork.server == Some(id)
+        {
+            held.fork.server = None;
+            self.leave_fork(retired.user, out);
+        }
+    }
+
+    /// Frees a client's slot; its fork may go with it.
+    pub(crate) fn retire_client(&mut self, id: SlotId, out: &mut Out) {
+        let Some(retired) = self.table.retire_client(id) else {
+            return;
+        };
+        give_back(&retired.packets, &retired.timers, out);
+        if self.is_probe(retired.user_tag) {
+            self.probe_retired(id);
+            return;
+        }
+        let Some(held) = self.forks.get_mut(retired.user) else {
+            return;
+        };
+        let fork = &mut held.fork;
+        if let Some(at) = fork.branch_of(id) {
+            fork.branches[at].client = None;
+            if let Some(timer) = fork.branches[at].timer.take() {
+                out.cancel(timer);
+            }
+        } else if let Some(at) = fork.branch_of_cancel(id) {
+            fork.branches[at].cancel = None;
+        } else {
+            return;
+        }
+        self.leave_fork(retired.user, out);
+    }
+
+    /// One transaction less points at a fork; the last one takes it along.
+    fn leave_fork(&mut self, id: SlotId, out: &mut Out) {
+        let Some(held) = self.forks.get_mut(id) else {
+            return;
+        };
+        held.fork.users -= 1;
+        if held.fork.users > 0 {
+            return;
+        }
+        let Some(held) = self.forks.remove(id) else {
+            return;
+        };
+        let kept = [
+            held.fork.request,
+            held.fork.best.and_then(|best| best.packet),
+            held.plan.redirect.map(|redirect| redirect.packet),
+        ];
+        for packet in kept.into_iter().flatten() {
+            out.release(packet);
+        }
+        if let call::Purpose::Initial { call } = held.fork.purpose {
+            self.fork_left_call(call, out);
+        }
+    }
+}
+
+fn give_back(packets: &[Option<PacketId>; 2], timers: &[Option<base::TimerId>; 2], out: &mut Out) {
+    for packet in packets.iter().flatten() {
+        out.release(*packet);
+    }
+    for timer in timers.iter().flatten() {
+        out.cancel(*timer);
+    }
+}

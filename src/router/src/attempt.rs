@@ -1,0 +1,324 @@
+//! The next candidate is tried.
+
+use base::{Flow, GatewayId, SlotId, Transport};
+use call::proxy::{self, Routes};
+use call::{Branch, Purpose, next_hop};
+use route::NumberBuffer;
+use sip::{HeaderId, Message, Uri, parse};
+use transaction::{ClientEvent, Kind};
+
+use crate::counters::{Count, GatewayCell};
+use crate::held::Try;
+use crate::local::copy;
+use crate::paths::{Onward, uri_of};
+use crate::wake::Wake;
+use crate::{Out, Router};
+
+/// The most contacts of one 3xx that are tried.
+const CONTACTS_MAX: usize = 8;
+
+impl Router {
+    /// Goes on to the next candidate, from the kept copy of the request.
+    pub(crate) fn advance(&mut self, fork: SlotId, out: &mut Out) {
+        let Some(request) = self.forks.get(fork).and_then(|held| held.fork.request) else {
+            return;
+        };
+        let mut index = self.take_index();
+        // Not the shared scratch: what follows may compose from other packets.
+        let bytes = copy(std::mem::take(&mut self.scratch), out.bytes(request));
+        self.count(Count::Advances, out);
+        if let Ok(message) = parse(&bytes, &mut index) {
+            self.launch(fork, &message, out);
+        }
+        if self.scratch.capacity() < bytes.capacity() {
+            self.scratch = bytes;
+        }
+        self.put_index(index);
+    }
+
+    /// Tries the next candidate (or all of them, in a parallel plan); finishes if there is none.
+    pub(crate) fn launch(&mut self, fork: SlotId, message: &Message<'_>, out: &mut Out) {
+        let mut sent = 0;
+        while let Some(next) = self.next_try(fork, out) {
+            if self.attempt(fork, message, next, out) {
+                sent += 1;
+                if self
+                    .forks
+                    .get(fork)
+                    .is_none_or(|held| !held.plan.is_parallel)
+                {
+                    return;
+                }
+            }
+        }
+        if sent == 0 {
+            self.finish(fork, out);
+        }
+    }
+
+    /// Takes the next candidate off the plan.
+    fn next_try(&mut self, fork: SlotId, out: &mut Out) -> Option<Try> {
+        if let Some(next) = self.next_contact(fork, out) {
+            return Some(next);
+        }
+        let plan = &mut self.forks.get_mut(fork)?.plan;
+        if plan.attempts_left == 0 {
+            return None;
+        }
+        let (at, gateway) = plan.candidates.next_to_try(plan.next)?;
+        plan.next = at + 1;
+        plan.attempts_left -= 1;
+        Some(Try::Gateway(gateway))
+    }
+
+    /// The next contact of the kept 3xx that leads to a gateway of ours.
+    fn next_contact(&mut self, fork: SlotId, out: &mut Out) -> Option<Try> {
+        let redirect = self.forks.get(fork)?.plan.redirect?;
+        let mut index = self.take_index();
+        self.scratch.clear();
+        self.scratch.extend_from_slice(out.bytes(redirect.packet));
+        let mut found = None;
+        let mut next = redirect.next;
+        if let Ok(message) = parse(&self.scratch, &mut index) {
+            for value in message
+                .values(HeaderId::Contact)
+                .take(CONTACTS_MAX)
+                .skip(redirect.next)
+            {
+                next += 1;
+                let uri = uri_of(value.bytes).and_then(|uri| Uri::parse(uri).ok());
+                let gateway = uri.and_then(|uri| match next_hop::hop(&uri) {
+                    next_hop::Hop::Address(transport, address) => self
+                        .world
+                        .egress(address, transport.unwrap_or(Transport::Udp)),
+                    next_hop::Hop::Name | next_hop::Hop::Nowhere => None,
+                });
+                match gateway {
+                    Some(gateway) => {
+                        found = Some(Try::Contact(gateway, next - 1));
+                        break;
+                    }
+                    None => self.count(Count::RedirectsRefused, out),
+                }
+            }
+        }
+        self.put_index(index);
+        let plan = &mut self.forks.get_mut(fork)?.plan;
+        let spent = plan.attempts_left == 0 || found.is_none();
+        match spent {
+            true => {
+                plan.redirect = None;
+                out.release(redirect.packet);
+                None
+            }
+            false => {
+                plan.attempts_left -= 1;
+                plan.redirect = Some(crate::held::Redirect { next, ..redirect });
+                self.count(Count::Redirects, out);
+                found
+            }
+        }
+    }
+
+    /// The Request-URI for a try, in `text`; `false` if it stays as it is.
+    fn target_uri(
+        &mut self,
+        fork: SlotId,
+        routes: &Routes<'_>,
+        next: Try,
+        text: &mut Vec<u8>,
+        out: &mut Out,
+    ) -> bool {
+        let Some(held) = self.forks.get(fork) else {
+            return false;
+        };
+        if held.plan.by_route {
+            return false;
+        }
+        match next {
+            Try::Contact(_, at) => {
+                let Some(redirect) = held.plan.redirect else {
+                    return false;
+                };
+                let mut index = self.take_index();
+                let mut found = false;
+                if let Ok(message) = parse(out.bytes(redirect.packet), &mut index)
+                    && let Some(value) = message.values(HeaderId::Contact).nth(at)
+                    && let Some(uri) = uri_of(value.bytes)
+                {
+                    // Headers in a Contact are not ours to obey: the request is the caller's.
+                    let end = uri
+                        .iter()
+                        .position(|&byte| byte == b'?')
+                        .unwrap_or(uri.len());
+                    text.extend_from_slice(&uri[..end]);
+                    found = true;
+                }
+                self.put_index(index);
+                found
+            }
+            Try::Gateway(gateway) => {
+                let trunk = self.trunk_of(fork);
+                let (Some(trunk), Ok(uri)) = (trunk, Uri::parse(routes.uri)) else {
+                    return false;
+                };
+                let mut buffer = NumberBuffer::new();
+                let (Ok(number), Some(gateway)) = (
+                    self.world.number(trunk, &uri, &mut buffer),
+                    self.world.gateway(gateway),
+                ) else {
+                    return false;
+                };
+                // A name that is not ours was never for us to change (RFC 3261 §16.6 step 2).
+                if number.is_raw() && !self.settings.is_us(&uri, held.fork.source.local) {
+                    return false;
+                }
+                gateway.write_uri(&number, &uri, text)
+            }
+        }
+    }
+
+    /// The trunk that a fork's request came in by.
+    pub(crate) fn trunk_of(&self, fork: SlotId) -> Option<base::TrunkId> {
+        let fork = &self.forks.get(fork)?.fork;
+        match fork.purpose {
+            Purpose::Initial { call } | Purpose::InDialog { call, .. } => {
+                self.calls.get(call).map(|call| call.trunk)
+            }
+            Purpose::Other => self.world.ingress(fork.source.peer, fork.source.transport),
+        }
+    }
+
+    /// Sends the request to one target. `false`: it could not even be written or sent.
+    fn attempt(&mut self, fork: SlotId, message: &Message<'_>, next: Try, out: &mut Out) -> bool {
+        let (Try::Gateway(id) | Try::Contact(id, _)) = next;
+        let Some(gateway) = self.world.gateway(id) else {
+            return false;
+        };
+        let (transport, address, listener) = (gateway.transport, gateway.address, gateway.listener);
+        let Some(flow) = self.settings.flow(transport, address, listener) else {
+            return false;
+        };
+        let patience_ms = gateway.no_response_ms;
+        let Some(held) = self.forks.get(fork) else {
+            return false;
+        };
+        let source = held.fork.source;
+        let routes = {
+            let settings = &self.settings;
+            proxy::routes(message, |uri| settings.is_us(uri, source.local))
+        };
+        let Ok(routes) = routes else { return false };
+        let mut text = std::mem::take(&mut self.uri_text);
+        text.clear();
+        let changes = self.target_uri(fork, &routes, next, &mut text, out);
+        let sent = self.send_branch(
+            fork,
+            message,
+            &mut Onward {
+                flow,
+                source,
+                uri: changes.then_some(&text[..]),
+                routes: &routes,
+                record_route: self.call_of(fork),
+                breadth: self.breadth_of(fork),
+            },
+            Some(id),
+            u64::from(patience_ms),
+            out,
+        );
+        self.uri_text = text;
+        sent
+    }
+
+    /// The call that a fork sets up.
+    pub(crate) fn call_of(&self, fork: SlotId) -> Option<SlotId> {
+        match self.forks.get(fork)?.fork.purpose {
+            Purpose::Initial { call } => Some(call),
+            Purpose::InDialog { .. } | Purpose::Other => None,
+        }
+    }
+
+    /// What Max-Breadth a branch gets: all of it in turn, its share at once (RFC 5393 §5.3.3).
+    fn breadth_of(&self, fork: SlotId) -> Option<u32> {
+        let plan = &self.forks.get(fork)?.plan;
+        if !plan.is_parallel {
+            return (plan.breadth != proxy::BREADTH_DEFAULT).then_some(plan.breadth);
+        }
+        let branches = u32::try_from(plan.candidates.len())
+            .unwrap_or(u32::MAX)
+            .max(1);
+        Some((plan.breadth / branches).max(1))
+    }
+
+    /// Makes a branch of a fork: a client transaction, its packet, its patience. `onward.flow`
+    /// changes if the request is too large for UDP.
+    pub(crate) fn send_branch(
+        &mut self,
+        fork: SlotId,
+        message: &Message<'_>,
+        onward: &mut Onward<'_>,
+        gateway: Option<GatewayId>,
+        patience_ms: u64,
+        out: &mut Out,
+    ) -> bool {
+        let Some(held) = self.forks.get(fork) else {
+            return false;
+        };
+        let (at, routed, may_switch) = (
+            held.fork.branches.len(),
+            held.plan.routed,
+            !held.plan.udp_only,
+        );
+        let kind = match held.fork.kind {
+            call::Kind::Invite => Kind::Invite,
+            call::Kind::NonInvite => Kind::NonInvite,
+        };
+        if may_switch && let Some(stream) = self.stream_instead(message, onward) {
+            onward.flow = stream;
+        }
+        let number = u32::try_from(at).unwrap_or(u32::MAX);
+        let Some(client) = self.table.insert_client(kind, onward.flow, fork, number) else {
+            self.count(Count::TransactionsFull, out);
+            return false;
+        };
+        let branch = self.settings.keys.branch(client, routed);
+        let Some(packet) = self.compose_onward(message, onward, &branch, out) else {
+            // Never started: the slot holds nothing.
+            let _ = self.table.retire_client(client);
+            return false;
+        };
+        let mut entry = Branch::new(gateway);
+        entry.client = Some(client);
+        if patience_ms > 0 && kind == Kind::Invite {
+            entry.timer = out.arm(patience_ms * 1_000, Wake::Patience(client).token());
+        }
+        let Some(held) = self.forks.get_mut(fork) else {
+            return false;
+        };
+        held.fork.branches.push(entry);
+        held.fork.users += 1;
+        self.note_attempt(fork, gateway, &onward.flow, out);
+        self.step_client(client, ClientEvent::Start { packet }, None, out);
+        true
+    }
+
+    fn note_attempt(
+        &mut self,
+        fork: SlotId,
+        gateway: Option<GatewayId>,
+        flow: &Flow,
+        out: &mut Out,
+    ) {
+        let Some(call) = self.call_of(fork) else {
+            return;
+        };
+        self.count(Count::Attempts, out);
+        if let Some(gateway) = gateway {
+            self.count_gateway(gateway, GatewayCell::Attempts, out);
+        }
+        if let Some(call) = self.calls.get_mut(call) {
+            call.attempt(gateway, flow, out.now());
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What a router counts: one table, in which each counter has its name and its help.
+
+use shards::{CounterDef, CounterKind, HistogramDef};
+
+macro_rules! counters {
+    ($($(#[$kind:ident])? $id:ident $name:literal $help:literal,)*) => {
+        /// The counters by name.
+        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+        pub(crate) enum Count { $($id,)* }
+
+        /// The table of a router's counters, in the order of their cells.
+        pub const COUNTERS: &[CounterDef] = &[
+            $(CounterDef { name: $name, help: $help, kind: counters!(@kind $($kind)?) },)*
+        ];
+    };
+    (@kind) => { CounterKind::Counter };
+    (@kind gauge) => { CounterKind::Gauge };
+}
+
+counters! {
+    Requests "requests" "requests that were parsed",
+    Responses "responses" "responses that were parsed",
+    Invites "invites" "new INVITEs of trunks",
+    CallsAnswered "calls_answered" "calls that got a 2xx",
+    CallsFailed "calls_failed" "calls that ended without a 2xx",
+    Attempts "attempts" "INVITEs sent to gateways",
+    Advances "advances" "times that a call went on to its next gateway",
+    Redirects "redirects" "3xx whose contacts were tried",
+    RedirectsRefused "redirects_refused" "3xx contacts that lead to no gateway of ours",
+    Records "records" "call records handed over",
+    RecordsWaiting "records_waiting" "times that a call record found the ring full and waits",
+    #[gauge] CallsHeld "calls_held" "call slots in use",
+    #[gauge] CallsUp "calls_up" "calls that are answered and not ended",
+    #[gauge] ForksHeld "forks_held" "response contexts in use",
+    #[gauge] ServersHeld "server_transactions_held" "server transactions in use",
+    #[gauge] ClientsHeld "client_transactions_held" "client transactions in use",
+    Retransmissions "request_retransmissions" "requests that were absorbed as retransmissions",
+    Malformed "malformed" "messages that could not be parsed",
+    MalformedAnswered "malformed_answered" "of these, requests that were answered with an error",
+    NotSip "not_sip" "datagrams that are no SIP: keep-alives, STUN, noise",
+    UnknownSource "unknown_source" "requests from addresses that belong to no trunk or gateway",
+    Overload "overload_refused" "INVITEs refused with 503 because this shard was late",
+    TransactionsFull "transactions_full" "requests refused with 503 because a transaction table was full",
+    CallsFull "calls_full" "INVITEs refused with 503 because the table of calls was full",
+    PacketsFull "packets_full" "messages dropped or refused because the packet pool was full",
+    TimersFull "timers_full" "deadlines that found the wheel full",
+    Draining "draining_refused" "INVITEs refused with 503 while draining",
+    BillingFull "billing_refused" "INVITEs refused with 503 because call records could not be handed over",
+    TrunkFull "trunk_full" "INVITEs refused because their trunk has all its calls up",
+    NoRoute "no_route" "requests that no route leads on",
+    BadNumber "bad_number" "requests whose called number cannot be normalised",
+    NoGateway "no_gateway" "requests whose route has no gateway that may be tried",
+    Looped "looped" "requests refused with 482",
+    HopsSpent "hops_spent" "requests refused with 483",
+    ForgedRoute "forged_route" "requests refused because their Route carries a token that is not ours",
+    ForeignTarget "foreign_target" "requests refused because they lead to where neither routing nor dialog leads",
+    ForeignSource "foreign_source" "requests of a dialog that came from neither side of it",
+    NoDialog "no_dialog" "requests refused with 481",
+    DialogLost "dialog_lost" "requests of calls that an earlier process had, passed on by their Route",
+    AcksDropped "acks_dropped" "ACKs that belong to nothing here",
+    StrayResponses "stray_responses" "responses that belong to no transaction of ours",
+    ForeignResponses "foreign_responses" "responses from another address than the request went to",
+    LateResponses "late_responses" "2xx that came when their call had been given up",
+    CancelsStray "cancels_stray" "CANCELs that match no INVITE, or come from another source",
+    TimedOut "branches_timed_out" "branches without a final response in time",
+    SendFailed "sends_failed" "requests and responses that did not leave",
+    AckMissing "acks_missing" "refusals that nobody acknowledged (Timer H)",
+    CallsTooLong "calls_too_long" "calls ended by their maximum duration",
+    ProbesSent "probes_sent" "OPTIONS sent to gateways",
+    ProbesFailed "probes_failed" "OPTIONS to gateways without a good answer",
+    GaugeDrift "gauge_drift" "channels that an audit found counted without a call; a bug if not 0",
+}
+
+/// The histograms' indexes.
+pub(crate) const SETUP_TIME: usize = 0;
+pub(crate) const DIAL_DELAY: usize = 1;
+
+/// The table of a router's histograms.
+pub const HISTOGRAMS: &[HistogramDef] = &[
+    HistogramDef {
+        name: "setup_time_us",
+        help: "from INVITE to 2xx",
+    },
+    HistogramDef {
+        name: "post_dial_delay_us",
+        help: "from INVITE to the first 18x",
+    },
+];
+
+/// What is counted for each gateway: name, help, whether it is a gauge.
+pub const GATEWAY_CELLS: &[(&str, &str, bool)] = &[
+    ("attempts", "INVITEs sent to the gateway", false),
+    ("answered", "of these, answered with a 2xx", false),
+    ("refused", "of these, refused with a final response", false),
+    ("timed_out", "of these, without any response in time", false),
+    ("state", "0 up, 1 returning, 2 down, 3 in maintenance", true),
+];
+/// What is counted for each trunk.
+pub const TRUNK_CELLS: &[(&str, &str, bool)] = &[
+    ("calls", "INVITEs that came in by the trunk", false),
+    ("answered", "of these, answered with a 2xx", false),
+];
+
+/// How many dynamic cells a page needs: first those of all gateways, then those of all trunks.
+#[must_use]
+pub const fn dynamic_cells(gateways_max: usize, trunks_max: usize) -> usize {
+    gateways_max * GATEWAY_CELLS.len() + trunks_max * TRUNK_CELLS.len()
+}
+
+/// A gateway's cell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum GatewayCell {
+    Attempts,
+    Answered,
+    Refused,
+    TimedOut,
+    State,
+}
+
+/// A trunk's cell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TrunkCell {
+    Calls,
+    Answered,
+}

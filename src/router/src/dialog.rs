@@ -1,0 +1,324 @@
+//! A request inside a call: whose dialog, from whom, to where.
+
+use base::{Flow, SlotId, Transport};
+use call::proxy::Routes;
+use call::{Call, Effect, Purpose, Side, Target, next_hop, proxy};
+use shards::Inbound;
+use sip::{Message, Method, Uri, parse};
+
+use crate::counters::Count;
+use crate::local::copy;
+use crate::paths::Onward;
+use crate::request::Source;
+use crate::{Out, Router};
+
+/// A request's place in a call.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    call: SlotId,
+    dialog: usize,
+    from: Side,
+}
+
+/// Why a request with a To tag is not passed on.
+#[derive(Clone, Copy, Debug)]
+struct NotOurs {
+    status: u16,
+    count: Count,
+}
+
+impl Router {
+    /// A request with a To tag. It goes on only with a token of ours, in a dialog that we know, from
+    /// one of its sides, to where the other side is.
+    pub(crate) fn in_dialog(
+        &mut self,
+        message: &Message<'_>,
+        routes: &Routes<'_>,
+        routed: u64,
+        source: Source,
+        key: Option<transaction::Key>,
+        inbound: &Inbound<'_>,
+        out: &mut Out,
+    ) {
+        match self.place(message, routes, source, inbound) {
+            Ok(Some((place, onward))) => {
+                self.pass_on(
+                    message,
+                    routes,
+                    routed,
+                    Some(place),
+                    onward,
+                    key,
+                    inbound,
+                    out,
+                );
+            }
+            Ok(None) => self.pass_on_lost(message, routes, routed, key, inbound, out),
+            Err(NotOurs { status, count }) => {
+                self.count(count, out);
+                self.refuse(message, status, &inbound.flow, out);
+            }
+        }
+    }
+
+    /// Where a request belongs and which path it takes; `None`: to a call of an earlier process.
+    fn place(
+        &self,
+        message: &Message<'_>,
+        routes: &Routes<'_>,
+        source: Source,
+        inbound: &Inbound<'_>,
+    ) -> Result<Option<(Place, Flow)>, NotOurs> {
+        let keys = &self.settings.keys;
+        let no_dialog = NotOurs {
+            status: 481,
+            count: Count::NoDialog,
+        };
+        let token = routes.token.ok_or(no_dialog)?;
+        let slot = keys.read_route(token, message.call_id()).ok_or(NotOurs {
+            status: 403,
+            count: Count::ForgedRoute,
+        })?;
+        let call_id = keys.name(message.call_id());
+        let Some(call) = self.calls.get(slot).filter(|call| call.call_id == call_id) else {
+            return Ok(None);
+        };
+        let tags = (keys.name(message.from_tag()), keys.name(message.to_tag()));
+        let (from, dialog) = call.find(tags.0, tags.1).ok_or(no_dialog)?;
+        let place = Place {
+            call: slot,
+            dialog,
+            from,
+        };
+        if !self.is_side(call, place, source, inbound) {
+            return Err(NotOurs {
+                status: 403,
+                count: Count::ForeignSource,
+            });
+        }
+        let foreign = NotOurs {
+            status: 403,
+            count: Count::ForeignTarget,
+        };
+        let next = Uri::parse(routes.next.unwrap_or(routes.uri)).map_err(|_| foreign)?;
+        let (peer, target) = (
+            call.peer(from.other(), dialog),
+            call.target(from.other(), dialog),
+        );
+        if !next_hop::is_allowed(&next, target, peer) {
+            return Err(foreign);
+        }
+        let onward = self.leg_flow(target, peer).ok_or(foreign)?;
+        Ok(Some((place, onward)))
+    }
+
+    /// Whether a request comes from the side that its tags say: from its peer, from where its
+    /// Contact is, or from another address of the same trunk or carrier.
+    fn is_side(&self, call: &Call, place: Place, source: Source, inbound: &Inbound<'_>) -> bool {
+        let ip = inbound.flow.peer.ip().to_canonical();
+        let peer = call.peer(place.from, place.dialog);
+        if peer.peer.ip().to_canonical() == ip {
+            return true;
+        }
+        if let Target::Address(_, address) = call.target(place.from, place.dialog)
+            && address.ip() == ip
+        {
+            return true;
+        }
+        match place.from {
+            Side::Caller => source.trunk == Some(call.trunk),
+            Side::Callee => {
+                let attempt = call
+                    .attempts
+                    .get(usize::from(call.dialogs[place.dialog].attempt));
+                let carrier = |id| self.names_of_gateway(id).1;
+                match (attempt.and_then(|attempt| attempt.gateway), source.gateway) {
+                    (Some(asked), Some(sender)) => {
+                        asked == sender
+                            || (!carrier(asked).is_empty() && carrier(asked) == carrier(sender))
+                    }
+                    _ => false,
+                }
+            }
+        }
+    }
+
+    /// The path to a side: over its own connection if it has one and is still at that host, else to
+    /// its target.
+    fn leg_flow(&self, target: Target, peer: &Flow) -> Option<Flow> {
+        match target {
+            Target::Peer => Some(*peer),
+            Target::Address(transport, address)
+                if peer.conn.is_some()
+                    && transport == peer.transport
+                    && address.ip() == peer.peer.ip().to_canonical() =>
+            {
+                Some(*peer)
+            }
+            Target::Address(transport, address) => {
+                self.settings.flow(transport, address, Some(peer.listener))
+            }
+        }
+    }
+
+    fn pass_on(
+        &mut self,
+        message: &Message<'_>,
+        routes: &Routes<'_>,
+        routed: u64,
+        place: Option<Place>,
+        onward: Flow,
+        key: Option<transaction::Key>,
+        inbound: &Inbound<'_>,
+        out: &mut Out,
+    ) {
+        let mut onward = Onward {
+            flow: onward,
+            source: inbound.flow,
+            uri: None,
+            routes,
+            record_route: None,
+            breadth: None,
+        };
+        if message.method() == Method::Ack {
+            // No transaction for the ACK of a 2xx: every copy goes its way (§16.11).
+            let branch = self
+                .settings
+                .keys
+                .stateless_branch(message.via().branch, routed);
+            if let Some(packet) = self.compose_onward(message, &onward, &branch, out) {
+                out.send(&onward.flow, packet, 0);
+                out.release(packet);
+            }
+            return;
+        }
+        let Some(key) = key else { return };
+        let is_invite = message.method() == Method::Invite;
+        let Some((server, fork)) = self.admit(message, is_invite, key, &inbound.flow, out) else {
+            return;
+        };
+        if let Some(place) = place {
+            self.note_request(message, place, fork, out);
+        }
+        if let Some(held) = self.forks.get_mut(fork) {
+            held.plan.routed = routed;
+        }
+        if is_invite {
+            self.respond_local(server, message, 100, &[], &inbound.flow, out);
+        }
+        if !self.send_branch(fork, message, &mut onward, None, 0, out) {
+            self.finish(fork, out);
+        }
+    }
+
+    /// Notes what a request inside a dialog will change.
+    fn note_request(&mut self, message: &Message<'_>, place: Place, fork: SlotId, out: &mut Out) {
+        let effect = match message.method() {
+            Method::Bye => Effect::End,
+            Method::Invite | Method::Update => Effect::Refresh,
+            _ => Effect::None,
+        };
+        if let Some(held) = self.forks.get_mut(fork) {
+            let Place { call, dialog, from } = place;
+            held.fork.purpose = Purpose::InDialog {
+                call,
+                dialog,
+                from,
+                effect,
+            };
+        }
+        if effect == Effect::End
+            && let Some(call) = self.calls.get_mut(place.call)
+        {
+            call.bye(place.dialog, place.from, out.now());
+            if let Some(cause) = proxy::reason_q850(message) {
+                call.q850 = Some(cause);
+            }
+        }
+    }
+
+    /// A request of a call that an earlier process had: its token is ours, its call is gone. It goes
+    /// where its Route leads, if that is a place that routing knows.
+    #[cold]
+    fn pass_on_lost(
+        &mut self,
+        message: &Message<'_>,
+        routes: &Routes<'_>,
+        routed: u64,
+        key: Option<transaction::Key>,
+        inbound: &Inbound<'_>,
+        out: &mut Out,
+    ) {
+        let uri = Uri::parse(routes.next.unwrap_or(routes.uri));
+        let hop = uri.map_or(next_hop::Hop::Nowhere, |uri| next_hop::hop(&uri));
+        let flow = match hop {
+            next_hop::Hop::Address(transport, address)
+                if self.world.is_known_address(address) && self.source(inbound).is_known() =>
+            {
+                let transport = transport.unwrap_or(Transport::Udp);
+                self.settings
+                    .flow(transport, address, Some(inbound.flow.listener))
+            }
+            _ => None,
+        };
+        match flow {
+            Some(flow) => {
+                self.count(Count::DialogLost, out);
+                self.pass_on(message, routes, routed, None, flow, key, inbound, out);
+            }
+            None => {
+                self.count(Count::NoDialog, out);
+                self.refuse(message, 481, &inbound.flow, out);
+            }
+        }
+    }
+
+    /// A request inside a dialog got its 2xx.
+    pub(crate) fn dialog_answered(&mut self, fork: SlotId, response: &Message<'_>, out: &mut Out) {
+        let Some(held) = self.forks.get(fork) else {
+            return;
+        };
+        let Purpose::InDialog {
+            call,
+            dialog,
+            from,
+            effect,
+        } = held.fork.purpose
+        else {
+            return;
+        };
+        match effect {
+            Effect::None => {}
+            Effect::End => self.bye_answered(call, dialog, response.status(), out),
+            Effect::Refresh => {
+                self.refresh(call, dialog, from.other(), proxy::contact(response));
+                let Some(request) = held_request(self, fork) else {
+                    return;
+                };
+                let mut index = self.take_index();
+                let bytes = copy(std::mem::take(&mut self.scratch), out.bytes(request));
+                if let Ok(request) = parse(&bytes, &mut index) {
+                    self.refresh(call, dialog, from, proxy::contact(&request));
+                }
+                self.scratch = bytes;
+                self.put_index(index);
+            }
+        }
+    }
+
+    /// Moves the target of a side to its new Contact (RFC 3261 §12.2.1.2, §12.2.2).
+    fn refresh(&mut self, call: SlotId, dialog: usize, side: Side, contact: Option<&[u8]>) {
+        let Some(uri) = contact.and_then(|uri| Uri::parse(uri).ok()) else {
+            return;
+        };
+        let Some(call) = self.calls.get_mut(call) else {
+            return;
+        };
+        let target = next_hop::target(&uri, call.peer(side, dialog));
+        call.refresh(side, dialog, target);
+    }
+}
+
+fn held_request(router: &Router, fork: SlotId) -> Option<base::PacketId> {
+    router.forks.get(fork)?.fork.request
+}

@@ -1,0 +1,360 @@
+//! The router as the runtime sees it: four entries, one exit.
+
+use std::hash::Hasher;
+use std::sync::Arc;
+
+use base::ShardId;
+use call::Event;
+use shards::{Frame, Handler, Inbound, Undelivered};
+use sip::frame::{FrameError, Framing};
+use sip::{Method, parse, response_route, sniff};
+use siphasher::sip::SipHasher13;
+use transaction::{ClientEvent, ServerEvent};
+
+use crate::counters::Count;
+use crate::mail::{Letter, Notice};
+use crate::wake::Wake;
+use crate::{Out, Router};
+
+impl Router {
+    /// The shard that owns a Call-ID.
+    pub(crate) fn owner_of(&self, call_id: &[u8]) -> ShardId {
+        let (k0, k1) = self.settings.owner_key;
+        let mut hasher = SipHasher13::new_with_keys(k0, k1);
+        hasher.write(call_id);
+        ShardId((hasher.finish() % u64::from(self.settings.shards)) as u16)
+    }
+
+    /// A new INVITE that waited too long for its turn: 503, before the parse costs anything more
+    /// than its answer. Without Retry-After (RFC 7339 §5.10).
+    #[cold]
+    fn shed(&mut self, inbound: &Inbound<'_>, out: &mut Out) {
+        self.count(Count::Overload, out);
+        let mut index = self.take_index();
+        if let Ok(message) = parse(inbound.bytes, &mut index) {
+            self.refuse(&message, 503, &inbound.flow, out);
+        }
+        self.put_index(index);
+    }
+
+    fn is_late_invite(&self, inbound: &Inbound<'_>, out: &Out) -> bool {
+        if out.now().micros_since(inbound.received) <= self.settings.delay_target_us {
+            return false;
+        }
+        sniff(inbound.bytes).is_some_and(|sniffed| {
+            sniffed.is_request && sniffed.method == Method::Invite && !sniffed.has_to_tag
+        })
+    }
+
+    fn server_undelivered(&mut self, id: base::SlotId, why: Undelivered, out: &mut Out) {
+        self.count(Count::SendFailed, out);
+        let Some(slot) = self.table.server_ref(id) else {
+            return;
+        };
+        let (flow, Some(packet)) = (*slot.flow(), slot.response()) else {
+            return;
+        };
+        // The connection is gone: a new one to where the Via says, at the same host (§18.2.2).
+        if why == Undelivered::Closed && flow.conn.is_some() {
+            let mut index = self.take_index();
+            let target = parse(out.bytes(packet), &mut index)
+                .ok()
+                .and_then(|response| response_route::next_hop(response.via()))
+                .filter(|target| target.ip().to_canonical() == flow.peer.ip().to_canonical());
+            self.put_index(index);
+            if let Some(again) = target.and_then(|target| {
+                self.settings
+                    .flow(flow.transport, target, Some(flow.listener))
+            }) {
+                out.send(&again, packet, Wake::SentByServer(id).token());
+                return;
+            }
+        }
+        self.step_server(id, ServerEvent::TransportError, out);
+    }
+
+    fn client_undelivered(&mut self, id: base::SlotId, why: Undelivered, out: &mut Out) {
+        self.count(Count::SendFailed, out);
+        let Some(slot) = self.table.client_ref(id) else {
+            return;
+        };
+        let (flow, user) = (*slot.flow(), slot.user());
+        if why == Undelivered::Closed
+            && flow.conn.is_some()
+            && let Some(packet) = slot.request()
+            && let Some(again) = self.leg_again(user, &flow)
+        {
+            out.send(&again, packet, Wake::SentByClient(id).token());
+            return;
+        }
+        if self.is_switched(user, id) {
+            return self.back_to_udp(user, id, out);
+        }
+        self.step_client(id, ClientEvent::TransportError, None, out);
+    }
+
+    /// Where a side of a call can be reached when its own connection is gone.
+    fn leg_again(&self, fork: base::SlotId, flow: &base::Flow) -> Option<base::Flow> {
+        let call::Purpose::InDialog {
+            call, dialog, from, ..
+        } = self.forks.get(fork)?.fork.purpose
+        else {
+            return None;
+        };
+        match self.calls.get(call)?.target(from.other(), dialog) {
+            call::Target::Address(transport, address) => {
+                self.settings.flow(transport, address, Some(flow.listener))
+            }
+            call::Target::Peer => None,
+        }
+    }
+
+    /// Whether a branch went by TCP only because it was large.
+    fn is_switched(&self, fork: base::SlotId, client: base::SlotId) -> bool {
+        let branch = self.forks.get(fork).and_then(|held| {
+            let at = held.fork.branch_of(client)?;
+            Some(held.fork.branches[at])
+        });
+        let gateway = branch.and_then(|branch| self.world.gateway(branch.gateway?));
+        let flow = self.table.client_ref(client).map(|slot| *slot.flow());
+        match (gateway, flow) {
+            (Some(gateway), Some(flow)) => gateway.transport != flow.transport,
+            _ => false,
+        }
+    }
+
+    /// The peer takes no TCP: the same gateway again, by UDP (RFC 3261 §18.1.1).
+    fn back_to_udp(&mut self, fork: base::SlotId, client: base::SlotId, out: &mut Out) {
+        let Some(held) = self.forks.get_mut(fork) else {
+            return;
+        };
+        let Some(at) = held.fork.branch_of(client) else {
+            return;
+        };
+        held.plan.udp_only = true;
+        held.plan.attempts_left += 1;
+        held.plan.next = held.plan.next.saturating_sub(1);
+        held.fork.branches[at].state = call::BranchState::Final(503);
+        held.fork.branches[at].abandoned = true;
+        if let Some(call) = self.call_of(fork).and_then(|call| self.calls.get_mut(call)) {
+            call.attempt_ended(at, 0, cdr::Cause::TransportError, out.now());
+        }
+        self.advance(fork, out);
+        self.retire_client(client, out);
+    }
+
+    fn patience_over(&mut self, client: base::SlotId, out: &mut Out) {
+        let Some(slot) = self.table.client_ref(client) else {
+            return;
+        };
+        let fork = slot.user();
+        let Some(held) = self.forks.get_mut(fork) else {
+            return;
+        };
+        let Some(at) = held.fork.branch_of(client) else {
+            return;
+        };
+        let branch = &mut held.fork.branches[at];
+        branch.timer = None;
+        let event = match branch.state {
+            call::BranchState::Calling => Event::NoResponse,
+            call::BranchState::Proceeding => Event::NoAnswer,
+            call::BranchState::Final(_) => return,
+        };
+        self.branch_event(client, event, out);
+    }
+
+    fn show(&self, out: &Out) {
+        let [calls, forks, servers, clients] = self.held();
+        let page = out.stats();
+        page.set(Count::CallsHeld as usize, calls as u64);
+        page.set(Count::ForksHeld as usize, forks as u64);
+        page.set(Count::ServersHeld as usize, servers as u64);
+        page.set(Count::ClientsHeld as usize, clients as u64);
+    }
+
+    /// Counts the calls that are up, a slice of the table at a time.
+    fn audit(&mut self, out: &Out) {
+        const SLICE: usize = 4_096;
+        let (slice, next) = self.calls.slice(self.audit_at, SLICE);
+        let up = slice.filter(|(_, call)| call.is_up()).count() as u64;
+        self.up_so_far += up;
+        self.audit_at = next;
+        if next == 0 {
+            out.stats().set(Count::CallsUp as usize, self.up_so_far);
+            self.up_so_far = 0;
+        }
+    }
+}
+
+impl Handler for Router {
+    type Letter = Letter;
+    type Notice = Notice;
+    type Snapshot = route::Snapshot;
+
+    fn owner(&self, bytes: &[u8]) -> Option<ShardId> {
+        if self.settings.shards == 1 {
+            return None;
+        }
+        sniff(bytes).map(|sniffed| self.owner_of(sniffed.call_id))
+    }
+
+    fn frame(&self, bytes: &[u8]) -> Frame {
+        match sip::frame::frame(bytes, sip::frame::Limits::default()) {
+            Framing::More => Frame::More,
+            Framing::Message(len) => Frame::Message(len),
+            Framing::KeepAlive { bytes, pong } => Frame::KeepAlive { bytes, pong },
+            Framing::Bad(error) => Frame::Bad(error.code()),
+        }
+    }
+
+    fn message(&mut self, inbound: &Inbound<'_>, out: &mut Out) {
+        if self.is_late_invite(inbound, out) {
+            return self.shed(inbound, out);
+        }
+        let mut index = self.take_index();
+        let parsed = parse(inbound.bytes, &mut index);
+        match parsed {
+            Ok(message) if message.is_request() => self.request(&message, inbound, out),
+            Ok(message) => self.response(&message, inbound, out),
+            Err(error) => self.malformed(inbound, &mut index, error, out),
+        }
+        self.put_index(index);
+    }
+
+    #[cold]
+    fn unframed(&mut self, inbound: &Inbound<'_>, reason: u8, out: &mut Out) {
+        self.count(Count::Malformed, out);
+        let known = FrameError::from_code(reason);
+        let status = known.map_or(413, FrameError::status);
+        let mut index = self.take_index();
+        // Best effort: what was received of the header section, if it can be answered at all.
+        let _ = parse(inbound.bytes, &mut index);
+        if self.source(inbound).is_known()
+            && let Some(packet) = out.packet(inbound.bytes.len().min(32_768) + 512)
+        {
+            let reason = known
+                .map_or("Message Too Large", FrameError::reason)
+                .as_bytes();
+            let peer = inbound.flow.peer;
+            let len = sip::respond::refuse(
+                inbound.bytes,
+                &index,
+                status,
+                reason,
+                peer,
+                out.buffer(packet),
+            );
+            if let Some(len) = len {
+                out.set_len(packet, len);
+                out.send(&inbound.flow, packet, 0);
+                self.count(Count::MalformedAnswered, out);
+            }
+            out.release(packet);
+        }
+        self.put_index(index);
+    }
+
+    #[cold]
+    fn overflow(&mut self, inbound: &Inbound<'_>, _owner: ShardId, out: &mut Out) {
+        // The owner cannot take it: a new INVITE is told so, the rest is dropped as a network would.
+        let is_new = sniff(inbound.bytes).is_some_and(|sniffed| {
+            sniffed.is_request && sniffed.method == Method::Invite && !sniffed.has_to_tag
+        });
+        if is_new && self.source(inbound).is_known() {
+            self.shed(inbound, out);
+        }
+    }
+
+    fn letter(&mut self, _from: ShardId, letter: Letter, out: &mut Out) {
+        let Letter::Health { gateway, state } = letter;
+        self.adopt_health(gateway, state, out);
+    }
+
+    fn deadline(&mut self, token: u64, out: &mut Out) {
+        match Wake::read(token, self.shard) {
+            Some(Wake::Timer(timer, slot)) => {
+                // The wheel's entry is gone: nothing of it may be cancelled later.
+                let _ = self.table.take_timer(slot, timer);
+                match timer.side() {
+                    transaction::Side::Server => {
+                        self.step_server(slot, ServerEvent::Timer(timer), out);
+                    }
+                    transaction::Side::Client => {
+                        self.step_client(slot, ClientEvent::Timer(timer), None, out);
+                    }
+                }
+            }
+            Some(Wake::Patience(client)) => self.patience_over(client, out),
+            Some(Wake::CallEnds(call)) => self.call_too_long(call, out),
+            Some(Wake::Probe(client)) => self.probe_overdue(client, out),
+            Some(Wake::SentByServer(_) | Wake::SentByClient(_)) | None => {}
+        }
+    }
+
+    fn undelivered(&mut self, token: u64, why: Undelivered, out: &mut Out) {
+        match Wake::read(token, self.shard) {
+            Some(Wake::SentByServer(server)) => self.server_undelivered(server, why, out),
+            Some(Wake::SentByClient(client)) => self.client_undelivered(client, why, out),
+            _ => {}
+        }
+    }
+
+    fn snapshot(
+        &mut self,
+        snapshot: Arc<route::Snapshot>,
+        out: &mut Out,
+    ) -> Option<Arc<route::Snapshot>> {
+        self.health.follow(&self.world, &snapshot);
+        let old = std::mem::replace(&mut self.world, snapshot);
+        self.list_probes(out);
+        Some(old)
+    }
+
+    fn housekeeping(&mut self, out: &mut Out) {
+        if self.probes.is_empty() && !self.has_listed {
+            self.has_listed = true;
+            self.list_probes(out);
+        }
+        self.send_probes(out);
+        if !self.unrecorded.is_empty() {
+            self.retry_records(out);
+        }
+        self.tick_health(out);
+        self.audit(out);
+        self.show(out);
+    }
+
+    fn drain(&mut self, _out: &mut Out) {
+        self.is_draining = true;
+    }
+
+    fn is_idle(&self) -> bool {
+        // Calls that are up do not hold the process: their records say that it stopped. What must
+        // finish is every request that has been taken and not yet been answered.
+        self.unrecorded.is_empty() && self.forks.iter().all(|(_, held)| held.fork.answered)
+    }
+
+    fn stop(&mut self, out: &mut Out) {
+        self.end_all_calls(out);
+    }
+}
+
+impl Router {
+    #[cold]
+    fn malformed(
+        &mut self,
+        inbound: &Inbound<'_>,
+        index: &mut sip::Index,
+        error: sip::Error,
+        out: &mut Out,
+    ) {
+        if !self.source(inbound).is_known() {
+            // A stranger's garbage is not answered: no amplifier, no oracle.
+            self.count(Count::Malformed, out);
+            self.count(Count::UnknownSource, out);
+            return;
+        }
+        self.refuse_malformed(inbound.bytes, index, error, &inbound.flow, out);
+    }
+}

@@ -1,0 +1,258 @@
+//! A call rings, is answered, ends: its record, its channel, its slot.
+
+use base::SlotId;
+use call::{Identity, Names, encode_record};
+use cdr::{Cause, Party};
+use sip::Message;
+
+use crate::counters::{Count, DIAL_DELAY, SETUP_TIME, TrunkCell};
+use crate::local::copy;
+use crate::wake::Wake;
+use crate::{Out, Router};
+
+/// Room for a record: its fields are limited, its attempts by the plan.
+const RECORD_BYTES: usize = 16_384;
+
+impl Router {
+    /// A 1xx or 2xx of the first INVITE goes to the caller.
+    pub(crate) fn call_progress(&mut self, id: SlotId, response: &Message<'_>, out: &mut Out) {
+        let now = out.now();
+        let status = response.status();
+        let tag = self.settings.keys.name(response.to_tag());
+        let Some(call) = self.calls.get_mut(id) else {
+            return;
+        };
+        if (180..=189).contains(&status) && call.ringing.is_none() {
+            call.ringing = Some(now);
+            out.histogram_record(DIAL_DELAY, now.micros_since(call.began));
+        }
+        if status < 200 {
+            return;
+        }
+        let Some(dialog) = call.dialogs.iter().position(|dialog| dialog.tag == tag) else {
+            return;
+        };
+        let first = !call.is_answered();
+        if !call.answered(dialog, status, now) || !first {
+            return;
+        }
+        let (began, trunk) = (call.began, call.trunk);
+        out.histogram_record(SETUP_TIME, now.micros_since(began));
+        self.count(Count::CallsAnswered, out);
+        self.count_trunk(trunk, TrunkCell::Answered, out);
+        let own_s = self
+            .world
+            .trunk(trunk)
+            .map_or(0, |trunk| trunk.max_call_seconds);
+        let longest_ms = match own_s {
+            0 => self.settings.max_call_ms,
+            own_s => u64::from(own_s) * 1_000,
+        };
+        if longest_ms > 0 {
+            let timer = out.arm(longest_ms * 1_000, Wake::CallEnds(id).token());
+            if timer.is_none() {
+                self.count(Count::TimersFull, out);
+            }
+            if let Some(call) = self.calls.get_mut(id) {
+                call.timer = timer;
+            }
+        }
+    }
+
+    /// The first INVITE is answered with a failure.
+    pub(crate) fn call_refused(
+        &mut self,
+        id: SlotId,
+        status: u16,
+        by: Party,
+        cause: Cause,
+        out: &mut Out,
+    ) {
+        let now = out.now();
+        let Some(call) = self.calls.get_mut(id) else {
+            return;
+        };
+        if call.is_answered() {
+            return;
+        }
+        if by == Party::Callee && call.q850.is_none() {
+            call.q850 = call.attempts.last().and_then(|attempt| attempt.q850);
+        }
+        call.refused(status, by, cause, now);
+        self.count(Count::CallsFailed, out);
+        self.settle_call(id, out);
+    }
+
+    /// A BYE got its final response, or none in time.
+    pub(crate) fn bye_answered(&mut self, id: SlotId, dialog: usize, status: u16, out: &mut Out) {
+        let Some(call) = self.calls.get_mut(id) else {
+            return;
+        };
+        if call.dialogs.get(dialog).is_some() && call.bye_answered(dialog, status) {
+            self.settle_call(id, out);
+        }
+    }
+
+    /// The longest duration of a call is over: nobody said BYE, or the BYE passed us by.
+    pub(crate) fn call_too_long(&mut self, id: SlotId, out: &mut Out) {
+        let now = out.now();
+        let Some(call) = self.calls.get_mut(id) else {
+            return;
+        };
+        call.timer = None;
+        call.end_all(Party::Router, Cause::MaxDuration, now);
+        self.count(Count::CallsTooLong, out);
+        self.settle_call(id, out);
+    }
+
+    /// The fork of a call is gone: nothing of its INVITE is awaited any more.
+    pub(crate) fn fork_left_call(&mut self, id: SlotId, out: &mut Out) {
+        if let Some(call) = self.calls.get_mut(id) {
+            call.fork = None;
+            self.settle_call(id, out);
+        }
+    }
+
+    /// Hands over every record that is due, gives back the channel, frees the slot when all is done.
+    pub(crate) fn settle_call(&mut self, id: SlotId, out: &mut Out) {
+        let Some(call) = self.calls.get(id) else {
+            return;
+        };
+        let dialogs = call.dialogs.len();
+        let mut waits = false;
+        for at in 0..dialogs {
+            let due = self.calls.get(id).is_some_and(|call| {
+                let dialog = &call.dialogs[at];
+                !dialog.is_recorded
+                    && dialog.answered.is_some()
+                    && dialog.ending.is_some_and(|ending| !ending.is_pending)
+            });
+            if due {
+                let done = self.record(id, Some(at), out);
+                waits |= !done;
+                if let Some(call) = self.calls.get_mut(id) {
+                    call.dialogs[at].is_recorded = done;
+                }
+            }
+        }
+        let due = self
+            .calls
+            .get(id)
+            .is_some_and(|call| call.unanswered.is_some() && !call.is_recorded);
+        if due {
+            let done = self.record(id, None, out);
+            waits |= !done;
+            if let Some(call) = self.calls.get_mut(id) {
+                call.is_recorded = done;
+            }
+        }
+        if waits {
+            self.count(Count::RecordsWaiting, out);
+            if let Some(call) = self.calls.get_mut(id)
+                && !std::mem::replace(&mut call.is_waiting, true)
+            {
+                self.unrecorded.push(id);
+            }
+        }
+        self.retire_call(id, out);
+    }
+
+    fn retire_call(&mut self, id: SlotId, out: &mut Out) {
+        let Some(call) = self.calls.get_mut(id) else {
+            return;
+        };
+        let has_ended = call.unanswered.is_some() || (call.is_answered() && !call.is_up());
+        if !has_ended {
+            return;
+        }
+        if std::mem::take(&mut call.holds_channel) {
+            self.gauges.give(call.trunk);
+        }
+        if let Some(timer) = call.timer.take() {
+            out.cancel(timer);
+        }
+        if !call.is_over() {
+            return;
+        }
+        let identity = call.identity.take();
+        self.calls.remove(id);
+        if let Some(packet) = identity {
+            out.release(packet);
+        }
+    }
+
+    /// A trunk's name and carrier. A trunk that was removed keeps its name only.
+    fn names_of_trunk(&self, id: base::TrunkId) -> (&[u8], &[u8]) {
+        let carrier = self.world.trunk(id).map_or("", |trunk| &trunk.carrier);
+        (self.world.trunk_name(id).as_bytes(), carrier.as_bytes())
+    }
+
+    /// A gateway's name and carrier, as of a trunk.
+    pub(crate) fn names_of_gateway(&self, id: base::GatewayId) -> (&[u8], &[u8]) {
+        let carrier = self
+            .world
+            .gateway(id)
+            .map_or("", |gateway| &gateway.carrier);
+        (self.world.gateway_name(id).as_bytes(), carrier.as_bytes())
+    }
+
+    /// Hands a record over. `false`: the ring is full.
+    fn record(&mut self, id: SlotId, dialog: Option<usize>, out: &mut Out) -> bool {
+        let bytes = std::mem::take(&mut self.record_text);
+        let names = self.calls.get(id).and_then(|call| call.identity);
+        let bytes = copy(bytes, names.map_or(&b""[..], |packet| out.bytes(packet)));
+        let Some(call) = self.calls.get(id) else {
+            return true;
+        };
+        let identity = Identity::read(&bytes);
+        let (trunk, carrier) = self.names_of_trunk(call.trunk);
+        let names = Names {
+            node: &self.settings.node,
+            trunk,
+            carrier,
+        };
+        let mut written = false;
+        let put = out.record(RECORD_BYTES, &mut |buffer| {
+            let gateway = |id| self.names_of_gateway(id);
+            let len = encode_record(call, id, dialog, &identity, &names, gateway, buffer);
+            written = len.is_some();
+            len.unwrap_or(0)
+        });
+        debug_assert!(written || !put, "a record fits RECORD_BYTES");
+        if put {
+            self.count(Count::Records, out);
+        }
+        self.record_text = bytes;
+        put
+    }
+
+    /// Tries again to hand over what found the ring full.
+    pub(crate) fn retry_records(&mut self, out: &mut Out) {
+        let mut rounds = self.unrecorded.len();
+        while rounds > 0 && out.records_free() > 0 {
+            rounds -= 1;
+            let id = self.unrecorded.swap_remove(0);
+            if let Some(call) = self.calls.get_mut(id) {
+                call.is_waiting = false;
+            }
+            self.settle_call(id, out);
+        }
+    }
+
+    /// The process ends: calls that are up get their record now, with a cause that says so.
+    pub(crate) fn end_all_calls(&mut self, out: &mut Out) {
+        let all: Vec<SlotId> = self.calls.iter().map(|(id, _)| id).collect();
+        for id in all {
+            let now = out.now();
+            let Some(call) = self.calls.get_mut(id) else {
+                continue;
+            };
+            if call.is_answered() {
+                call.end_all(Party::Router, Cause::Shutdown, now);
+            } else {
+                call.refused(0, Party::Router, Cause::Shutdown, now);
+            }
+            self.settle_call(id, out);
+        }
+    }
+}

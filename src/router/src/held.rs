@@ -1,0 +1,82 @@
+//! A response context with the plan that its attempts follow.
+
+use base::{GatewayId, PacketId};
+use call::Fork;
+use route::{AdvanceTable, Candidates};
+
+/// What a fork slot holds.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) fork: Fork,
+    pub(crate) plan: Plan,
+}
+
+/// Whom to try, in which order, and for how long.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) candidates: Candidates,
+    /// The next candidate to look at.
+    pub(crate) next: usize,
+    /// Which statuses go on to the next candidate.
+    pub(crate) advance: AdvanceTable,
+    /// Attempts that may still be made.
+    pub(crate) attempts_left: usize,
+    /// How long it may ring at one gateway; 0: until Timer C.
+    pub(crate) ring_ms: u32,
+    /// Whether all candidates are tried at once.
+    pub(crate) is_parallel: bool,
+    /// Whether 3xx contacts are tried.
+    pub(crate) follows_redirects: bool,
+    /// Whether the request follows its own Route: the Request-URI stays as it is.
+    pub(crate) by_route: bool,
+    /// The kept 3xx and which of its contacts come next.
+    pub(crate) redirect: Option<Redirect>,
+    /// What the request is routed by, for the loop check of whoever sees it again.
+    pub(crate) routed: u64,
+    /// Whether a stream was refused, so that large requests go by UDP after all (RFC 3261 §18.1.1).
+    pub(crate) udp_only: bool,
+    /// The Max-Breadth that is left for the branches.
+    pub(crate) breadth: u32,
+}
+
+/// A 3xx whose contacts are being tried.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Redirect {
+    pub(crate) packet: PacketId,
+    pub(crate) next: usize,
+}
+
+/// Whom the next attempt goes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Try {
+    /// A candidate of the plan.
+    Gateway(GatewayId),
+    /// A contact of the kept 3xx, which leads to this gateway.
+    Contact(GatewayId, usize),
+}
+
+impl Plan {
+    /// A plan without candidates: for requests whose one target is known.
+    pub(crate) fn none(routed: u64) -> Plan {
+        Plan {
+            candidates: Candidates::default(),
+            next: 0,
+            advance: AdvanceTable::none(),
+            attempts_left: 0,
+            ring_ms: 0,
+            is_parallel: false,
+            follows_redirects: false,
+            by_route: false,
+            redirect: None,
+            routed,
+            udp_only: false,
+            breadth: call::proxy::BREADTH_DEFAULT,
+        }
+    }
+
+    /// Whether somebody is left who may be tried.
+    pub(crate) fn has_next(&self) -> bool {
+        self.attempts_left > 0
+            && (self.redirect.is_some() || self.candidates.next_to_try(self.next).is_some())
+    }
+}

@@ -1,0 +1,394 @@
+//! A new request of a trunk: whose it is, where it may go, and a call is born.
+
+use base::{Flow, SlotId, TrunkId};
+use call::proxy::{self, Routes};
+use call::{Call, Fork, Identity, Purpose, Target, next_hop};
+use cdr::{Cause, Party};
+use route::{Candidates, Mode, Number, NumberBuffer};
+use shards::Inbound;
+use sip::{Message, Method, NameAddr, Uri};
+use smallvec::SmallVec;
+use transaction::{Kind, ServerEvent};
+
+use crate::counters::{Count, TrunkCell};
+use crate::held::{Held, Plan};
+use crate::paths::listed;
+use crate::request::Source;
+use crate::{Out, Router};
+
+/// Why a new request is refused: what its sender is told and what the record says.
+#[derive(Clone, Copy, Debug)]
+struct Denied {
+    status: u16,
+    cause: Cause,
+    count: Count,
+}
+
+impl Router {
+    /// A request without a To tag that is to be routed.
+    pub(crate) fn initial(
+        &mut self,
+        message: &Message<'_>,
+        routes: &Routes<'_>,
+        routed: u64,
+        source: Source,
+        key: transaction::Key,
+        inbound: &Inbound<'_>,
+        out: &mut Out,
+    ) {
+        let flow = &inbound.flow;
+        let Some(trunk) = source.trunk else {
+            // A gateway's address may only send what belongs to a call.
+            self.count(Count::UnknownSource, out);
+            return self.refuse(message, 403, flow, out);
+        };
+        let is_invite = message.method() == Method::Invite;
+        let allows = self
+            .world
+            .trunk(trunk)
+            .is_some_and(|it| it.allows(message.method_bytes()));
+        if !allows {
+            let extra: [(&[u8], &[u8]); 1] = [(b"Allow", crate::local::ALLOW)];
+            return self.refuse_with(message, 405, &extra, flow, out);
+        }
+        if is_invite && let Some(count) = self.refuses_calls() {
+            self.count(count, out);
+            return self.refuse(message, 503, flow, out);
+        }
+        if is_invite {
+            self.count(Count::Invites, out);
+            self.count_trunk(trunk, TrunkCell::Calls, out);
+        }
+        let Some((server, fork)) = self.admit(message, is_invite, key, flow, out) else {
+            return;
+        };
+        let call = match is_invite {
+            false => None,
+            true => match self.begin_call(message, trunk, fork, inbound, out) {
+                Some(call) => Some(call),
+                None => {
+                    self.count(Count::CallsFull, out);
+                    return self.drop_fork(server, fork, message, 503, flow, out);
+                }
+            },
+        };
+        match self.plan(message, routes, routed, trunk, call, out) {
+            Ok(plan) => {
+                let Some(held) = self.forks.get_mut(fork) else {
+                    return;
+                };
+                held.plan = plan;
+                if let Some(call) = call {
+                    held.fork.purpose = Purpose::Initial { call };
+                    self.respond_local(server, message, 100, &[], flow, out);
+                }
+                self.launch(fork, message, out);
+            }
+            Err(denied) => {
+                self.count(denied.count, out);
+                if let Some(call) = call {
+                    self.call_refused(call, denied.status, Party::Router, denied.cause, out);
+                }
+                self.drop_fork(server, fork, message, denied.status, flow, out);
+                if let Some(call) = call {
+                    self.fork_left_call(call, out);
+                }
+            }
+        }
+    }
+
+    /// Whether new calls are refused at all, and which counter says why.
+    fn refuses_calls(&self) -> Option<Count> {
+        if self.is_draining {
+            return Some(Count::Draining);
+        }
+        // A call that cannot be billed is not taken (the records of ended calls go first).
+        (!self.unrecorded.is_empty()).then_some(Count::BillingFull)
+    }
+
+    /// Takes a server transaction and a fork, keeps the request, or refuses with 503.
+    pub(crate) fn admit(
+        &mut self,
+        message: &Message<'_>,
+        is_invite: bool,
+        key: transaction::Key,
+        flow: &Flow,
+        out: &mut Out,
+    ) -> Option<(SlotId, SlotId)> {
+        let kind = if is_invite {
+            Kind::Invite
+        } else {
+            Kind::NonInvite
+        };
+        let fork_kind = if is_invite {
+            call::Kind::Invite
+        } else {
+            call::Kind::NonInvite
+        };
+        let Some(request) = out.packet(message.bytes().len()) else {
+            self.count(Count::PacketsFull, out);
+            self.refuse(message, 503, flow, out);
+            return None;
+        };
+        out.buffer(request)[..message.bytes().len()].copy_from_slice(message.bytes());
+        out.set_len(request, message.bytes().len());
+        let mut fork = Fork::new(fork_kind, Purpose::Other, *flow, out.now());
+        fork.request = Some(request);
+        let fork = self.forks.insert(Held {
+            fork,
+            plan: Plan::none(0),
+        });
+        let reply = self.reply_flow(message, flow);
+        let server = match fork {
+            Ok(fork) => self
+                .table
+                .insert_server(key, kind, reply, fork)
+                .ok_or(fork)
+                .map_err(Some),
+            Err(_) => Err(None),
+        };
+        match (server, fork) {
+            (Ok(server), Ok(fork)) => {
+                let held = self.forks.get_mut(fork).expect("it was just taken");
+                held.fork.server = Some(server);
+                held.fork.users = 1;
+                self.step_server(server, ServerEvent::Start, out);
+                Some((server, fork))
+            }
+            (refused, _) => {
+                if let Err(Some(fork)) = refused {
+                    self.forks.remove(fork);
+                }
+                out.release(request);
+                self.count(Count::TransactionsFull, out);
+                self.refuse(message, 503, flow, out);
+                None
+            }
+        }
+    }
+
+    /// Answers a request that goes nowhere. Its transaction stays as long as it must.
+    fn drop_fork(
+        &mut self,
+        server: SlotId,
+        fork: SlotId,
+        message: &Message<'_>,
+        status: u16,
+        flow: &Flow,
+        out: &mut Out,
+    ) {
+        if let Some(held) = self.forks.get_mut(fork) {
+            held.fork.answered = true;
+        }
+        self.respond_local(server, message, status, &[], flow, out);
+        if let Some(request) = self
+            .forks
+            .get_mut(fork)
+            .and_then(|held| held.fork.request.take())
+        {
+            out.release(request);
+        }
+    }
+
+    fn begin_call(
+        &mut self,
+        message: &Message<'_>,
+        trunk: TrunkId,
+        fork: SlotId,
+        inbound: &Inbound<'_>,
+        out: &mut Out,
+    ) -> Option<SlotId> {
+        let keys = &self.settings.keys;
+        let caller = self.reply_flow(message, &inbound.flow);
+        let (caller_target, caller_is_routed) = proxy::before_us(message)
+            .and_then(|(uri, routed)| Some((Uri::parse(uri).ok()?, routed)))
+            .map_or((Target::Peer, false), |(uri, routed)| {
+                (next_hop::target(&uri, &caller), routed)
+            });
+        let call = Call {
+            call_id: keys.name(message.call_id()),
+            caller_tag: keys.name(message.from_tag()),
+            caller,
+            caller_target,
+            caller_is_routed,
+            trunk,
+            generation: self.world.generation(),
+            fork: Some(fork),
+            identity: None,
+            timer: None,
+            // The moment at which the kernel had it: what we are late by is on the bill of nobody.
+            began: inbound.received.min(out.now()),
+            began_wall: out
+                .wall()
+                .minus_micros(out.now().micros_since(inbound.received)),
+            ringing: None,
+            status: 0,
+            q850: None,
+            unanswered: None,
+            is_recorded: false,
+            holds_channel: false,
+            is_waiting: false,
+            attempts: SmallVec::new(),
+            dialogs: SmallVec::new(),
+        };
+        self.calls.insert(call).ok()
+    }
+
+    /// Works out whom to ask, or why nobody is; keeps the call's names either way.
+    fn plan(
+        &mut self,
+        message: &Message<'_>,
+        routes: &Routes<'_>,
+        routed: u64,
+        trunk: TrunkId,
+        call: Option<SlotId>,
+        out: &mut Out,
+    ) -> Result<Plan, Denied> {
+        let mut prefix: SmallVec<[u8; 32]> = SmallVec::new();
+        let mut buffer = NumberBuffer::new();
+        let uri = Uri::parse(routes.uri).map_err(|_| rejected(400))?;
+        let number = self.world.number(trunk, &uri, &mut buffer);
+        let called = number.as_ref().map_or(&b""[..], Number::text);
+        let channel = call.map_or(Ok(()), |call| self.take_channel(call, trunk));
+        let planned = channel.and_then(|()| {
+            let mut plan = Plan {
+                breadth: breadth(message)?,
+                ..Plan::none(routed)
+            };
+            plan.follows_redirects = self
+                .world
+                .trunk(trunk)
+                .is_some_and(|trunk| trunk.follow_redirects);
+            let number = number.as_ref().map_err(|error| rejected(error.status()))?;
+            match routes.next {
+                Some(next) => self.plan_by_route(next, &mut plan)?,
+                None => self.plan_by_number(trunk, number, &mut plan, &mut prefix, out)?,
+            }
+            Ok(plan)
+        });
+        if let Some(call) = call {
+            self.keep_identity(call, message, called, &prefix, out);
+        }
+        planned
+    }
+
+    /// A preloaded Route beyond us is followed only where routing itself could lead.
+    fn plan_by_route(&self, next: &[u8], plan: &mut Plan) -> Result<(), Denied> {
+        let foreign = Denied {
+            status: 403,
+            cause: Cause::Rejected,
+            count: Count::ForeignTarget,
+        };
+        let hop = Uri::parse(next).map(|uri| next_hop::hop(&uri));
+        let Ok(next_hop::Hop::Address(transport, address)) = hop else {
+            return Err(foreign);
+        };
+        let transport = transport.unwrap_or(base::Transport::Udp);
+        let gateway = self.world.egress(address, transport).ok_or(foreign)?;
+        plan.candidates = Candidates::only(gateway);
+        plan.attempts_left = 1;
+        plan.by_route = true;
+        Ok(())
+    }
+
+    fn plan_by_number(
+        &mut self,
+        trunk: TrunkId,
+        number: &Number<'_>,
+        plan: &mut Plan,
+        prefix: &mut SmallVec<[u8; 32]>,
+        out: &mut Out,
+    ) -> Result<(), Denied> {
+        let (dice, now) = (out.random(), out.now());
+        let found =
+            self.world
+                .candidates(trunk, number, &self.health, now, dice, &mut plan.candidates);
+        let Ok(id) = found else {
+            return Err(Denied {
+                status: 404,
+                cause: Cause::NoRoute,
+                count: Count::NoRoute,
+            });
+        };
+        let route = self.world.route(id);
+        plan.advance = route.advance;
+        plan.attempts_left = route.attempts_max;
+        plan.ring_ms = route.ring_ms;
+        plan.is_parallel = route.mode == Mode::Parallel;
+        prefix.extend_from_slice(route.prefix_text());
+        if !plan.has_next() {
+            return Err(Denied {
+                status: 503,
+                cause: Cause::NoGateway,
+                count: Count::NoGateway,
+            });
+        }
+        Ok(())
+    }
+
+    /// Keeps the names of a call for its record.
+    fn keep_identity(
+        &mut self,
+        call: SlotId,
+        message: &Message<'_>,
+        called: &[u8],
+        prefix: &[u8],
+        out: &mut Out,
+    ) {
+        let from = message.from_addr().ok().map_or(&b""[..], |from| from.uri);
+        let to = message.to_addr().ok().map_or(&b""[..], |to| to.uri);
+        let calling = listed(message, sip::HeaderId::PAssertedIdentity)
+            .and_then(|value| NameAddr::parse(value).ok())
+            .and_then(|asserted| Uri::parse(asserted.uri).ok())
+            .or_else(|| Uri::parse(from).ok())
+            .map_or(&b""[..], |uri| uri.user);
+        let identity = Identity {
+            call_id: message.call_id(),
+            from_uri: from,
+            to_uri: to,
+            request_uri: message.uri(),
+            called,
+            calling,
+            prefix,
+        };
+        let Some(call) = self.calls.get_mut(call) else {
+            return;
+        };
+        if let Some(old) = call.identity.take() {
+            out.release(old);
+        }
+        // Without a packet the record lacks its names; the call is not refused for that.
+        if let Some(packet) = out.packet(identity.len()) {
+            identity.write(&mut out.buffer(packet)[..identity.len()]);
+            out.set_len(packet, identity.len());
+            call.identity = Some(packet);
+        }
+    }
+
+    fn take_channel(&mut self, call: SlotId, trunk: TrunkId) -> Result<(), Denied> {
+        let limit = self.world.trunk(trunk).and_then(|trunk| trunk.max_calls);
+        if !self.gauges.take(trunk, limit) {
+            return Err(Denied {
+                status: 503,
+                cause: Cause::Overloaded,
+                count: Count::TrunkFull,
+            });
+        }
+        if let Some(call) = self.calls.get_mut(call) {
+            call.holds_channel = true;
+        }
+        Ok(())
+    }
+}
+
+fn rejected(status: u16) -> Denied {
+    Denied {
+        status,
+        cause: Cause::Rejected,
+        count: Count::BadNumber,
+    }
+}
+
+fn breadth(message: &Message<'_>) -> Result<u32, Denied> {
+    proxy::breadth(message).map_err(|refusal| rejected(refusal.status()))
+}
