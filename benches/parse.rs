@@ -17,7 +17,7 @@ CSeq: 1 INVITE
 Contact: <sip:+12025550100@192.0.2.10:5060>
 Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, PRACK
 Content-Type: application/sdp
-Content-Length: 194
+Content-Length: 188
 
 v=0
 o=- 2890844526 2890844526 IN IP4 192.0.2.10

@@ -11,16 +11,19 @@ macro_rules! headers {
             Other,
         }
 
+        static NAMES: [&str; HeaderId::COUNT] = [$($name,)* ""];
+
         impl HeaderId {
             /// How many there are, `Other` included.
             pub const COUNT: usize = HeaderId::Other as usize + 1;
+            const ALL: [HeaderId; HeaderId::COUNT] = [$(HeaderId::$id,)* HeaderId::Other];
             /// All but `Other`.
             pub const KNOWN: &'static [HeaderId] = &[$(HeaderId::$id,)*];
 
             /// The name in its long form; empty for `Other`.
             #[must_use]
             pub const fn name(self) -> &'static str {
-                match self { $(HeaderId::$id => $name,)* HeaderId::Other => "" }
+                NAMES[self as usize]
             }
 
             /// Whether a comma separates values, so that one line can hold several.
@@ -92,77 +95,65 @@ headers! {
     ResourcePriority "Resource-Priority" true;
 }
 
+/// The most octets that a known name has.
+const NAME_BYTES_MAX: usize = 20;
+
+/// The first header for a length and a first letter, by its number. A perfect table but for the few that share both, which [`NEXT`] chains.
+static FIRST: [[u8; 32]; NAME_BYTES_MAX + 1] = first_candidates();
+
+/// For each header the next one with the same length and first letter, or `Other`.
+static NEXT: [HeaderId; HeaderId::COUNT] = next_candidates();
+
+const fn first_candidates() -> [[u8; 32]; NAME_BYTES_MAX + 1] {
+    let mut table = [[HeaderId::Other as u8; 32]; NAME_BYTES_MAX + 1];
+    let mut i = HeaderId::KNOWN.len();
+    while i > 0 {
+        i -= 1;
+        let name = HeaderId::KNOWN[i].name().as_bytes();
+        table[name.len()][(name[0] & 31) as usize] = i as u8;
+    }
+    table
+}
+
+const fn next_candidates() -> [HeaderId; HeaderId::COUNT] {
+    let mut table = [HeaderId::Other; HeaderId::COUNT];
+    let mut i = 0;
+    while i < HeaderId::KNOWN.len() {
+        let name = HeaderId::KNOWN[i].name().as_bytes();
+        let mut k = HeaderId::KNOWN.len() - 1;
+        while k > i {
+            let other = HeaderId::KNOWN[k].name().as_bytes();
+            if other.len() == name.len() && other[0] & 31 == name[0] & 31 {
+                table[i] = HeaderId::KNOWN[k];
+            }
+            k -= 1;
+        }
+        i += 1;
+    }
+    table
+}
+
 impl HeaderId {
     /// The header of this name, long or compact, in any case.
     #[must_use]
-    #[rustfmt::skip] // a table
+    #[inline]
     pub fn of(name: &[u8]) -> HeaderId {
-        use HeaderId::*;
-        let Some(&first) = name.first() else { return Other };
-        let initial = first | 0x20;
-        if name.len() == 1 {
-            return HeaderId::of_compact(initial);
-        }
-        let candidates: &[HeaderId] = match (name.len(), initial) {
-            (2, b't') => &[To],
-            (3, b'v') => &[Via],
-            (4, b'f') => &[From],
-            (4, b'c') => &[CSeq],
-            (4, b'r') => &[RAck, RSeq],
-            (4, b'd') => &[Date],
-            (4, b'p') => &[Path],
-            (4, b'j') => &[Join],
-            (5, b'r') => &[Route],
-            (5, b'a') => &[Allow],
-            (5, b'e') => &[Event],
-            (6, b'r') => &[Reason],
-            (6, b's') => &[Server],
-            (6, b'a') => &[Accept],
-            (6, b'm') => &[MinSe],
-            (7, b'c') => &[CallId, Contact],
-            (7, b'r') => &[Require],
-            (7, b'e') => &[Expires],
-            (7, b'w') => &[Warning],
-            (7, b'p') => &[Privacy],
-            (7, b's') => &[Subject],
-            (8, b'i') => &[Identity],
-            (8, b'r') => &[ReferTo, Replaces],
-            (9, b's') => &[Supported],
-            (9, b't') => &[Timestamp],
-            (9, b'd') => &[Diversion],
-            (10, b'u') => &[UserAgent],
-            (11, b'u') => &[Unsupported],
-            (11, b'r') => &[RetryAfter, ReferredBy],
-            (11, b'm') => &[MaxBreadth, MinExpires],
-            (12, b'm') => &[MaxForwards],
-            (12, b'r') => &[RecordRoute],
-            (12, b'c') => &[ContentType],
-            (12, b'a') => &[AllowEvents],
-            (12, b'h') => &[HistoryInfo],
-            (13, b'p') => &[ProxyRequire],
-            (13, b'a') => &[Authorization],
-            (13, b's') => &[ServiceRoute],
-            (14, b'c') => &[ContentLength],
-            (14, b'a') => &[AcceptContact],
-            (14, b'r') => &[RejectContact],
-            (15, b's') => &[SessionExpires],
-            (16, b'w') => &[WwwAuthenticate],
-            (16, b'c') => &[ContentEncoding],
-            (17, b'r') => &[ResourcePriority],
-            (17, b'p') => &[PChargingVector],
-            (18, b'p') => &[ProxyAuthenticate],
-            (19, b'p') => &[PAssertedIdentity, ProxyAuthorization],
-            (19, b'c') => &[ContentDisposition],
-            (19, b'r') => &[RequestDisposition],
-            (20, b'p') => &[PPreferredIdentity],
-            _ => return Other,
+        let (Some(&first), Some(row)) = (name.first(), FIRST.get(name.len())) else {
+            return HeaderId::Other;
         };
-        for &candidate in candidates {
-            if name.eq_ignore_ascii_case(candidate.name().as_bytes()) {
-                return candidate;
-            }
+        if name.len() == 1 {
+            return HeaderId::of_compact(first | 0x20);
         }
-        Other
+        let mut id = HeaderId::ALL[usize::from(row[usize::from(first & 31)])];
+        while id != HeaderId::Other {
+            // Most senders write names as the RFCs do, and a compare of equal octets is quick.
+            let known = id.name().as_bytes();
+            if name == known || name.eq_ignore_ascii_case(known) {
+                return id;
+            }
+            id = NEXT[id as usize];
+        }
+        HeaderId::Other
     }
 
     /// The header of this compact form (the registry of SIP header fields), in lower case.

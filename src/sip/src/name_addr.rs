@@ -174,7 +174,7 @@ impl<'a> Cursor<'a> {
         if self.peek() != Some(b'>') {
             return Err(self.fail(ErrorKind::Uri));
         }
-        self.at += 1;
+        self.at = to + 1;
         Ok(from..to)
     }
 

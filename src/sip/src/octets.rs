@@ -87,15 +87,13 @@ pub(crate) fn is(octet: u8, class: u8) -> bool {
 /// Where the run of octets of the class that begins at `from` ends.
 #[inline]
 pub(crate) fn run(bytes: &[u8], from: usize, class: u8) -> usize {
-    let mut at = from;
-    while let Some(&octet) = bytes.get(at) {
-        if CLASS[octet as usize] & class == 0 {
-            break;
-        }
-        at += 1;
-    }
-    work::add(at - from + 1);
-    at
+    let rest = bytes.get(from..).unwrap_or(&[]);
+    let length = rest
+        .iter()
+        .position(|&octet| CLASS[octet as usize] & class == 0)
+        .unwrap_or(rest.len());
+    work::add(length + 1);
+    from + length
 }
 
 /// Whether all octets are of the class.

@@ -252,7 +252,7 @@ fn tail(bytes: &[u8], at: usize, base: usize) -> Result<(&[u8], &[u8]), Error> {
     if bytes.get(at) == Some(&b';') {
         end = octets::run(bytes, at, URI_PARAM);
         params = &bytes[at + 1..end];
-        if memchr::memchr_iter(b';', params).count() >= PARAMS_MAX {
+        if params.iter().filter(|&&octet| octet == b';').count() >= PARAMS_MAX {
             return Err(Error::new(ErrorKind::TooManyParams, base + at));
         }
     }
