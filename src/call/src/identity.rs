@@ -19,8 +19,8 @@ pub struct Identity<'a> {
     pub prefix: &'a [u8],
 }
 
-/// The most bytes of one name that are kept.
-pub(crate) const NAME_BYTES_MAX: usize = 2_048;
+/// The most bytes of one name that are kept: one more than a record takes, so that it knows of a cut.
+pub(crate) const NAME_BYTES_MAX: usize = cdr::FIELD_BYTES_MAX + 1;
 
 impl<'a> Identity<'a> {
     fn names(&self) -> [&'a [u8]; 7] {

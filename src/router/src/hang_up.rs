@@ -10,8 +10,8 @@ use crate::local::copy;
 use crate::wake::Wake;
 use crate::{Out, Router};
 
-/// Room for a record: its fields are limited, its attempts by the plan.
-const RECORD_BYTES: usize = 16_384;
+/// Room for a record. The runtime's `Limits::record_bytes` must be no less.
+const RECORD_BYTES: usize = cdr::FRAME_BYTES_MAX;
 
 impl Router {
     /// A 1xx or 2xx of the first INVITE goes to the caller.

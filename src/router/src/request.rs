@@ -91,7 +91,8 @@ impl Router {
             Err(refusal) => return self.refuse(message, refusal.status(), flow, out),
         };
         let in_dialog = !message.to_tag().is_empty();
-        if !source.is_known() && !(in_dialog && routes.token.is_some()) {
+        let has_token = in_dialog && routes.token.is_some();
+        if !(source.is_known() || has_token) {
             return self.stranger(message, inbound, out);
         }
         if message.via().is_bare_cookie() {
