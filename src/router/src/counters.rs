@@ -68,7 +68,6 @@ counters! {
     CallsTooLong "calls_too_long" "calls ended by their maximum duration",
     ProbesSent "probes_sent" "OPTIONS sent to gateways",
     ProbesFailed "probes_failed" "OPTIONS to gateways without a good answer",
-    GaugeDrift "gauge_drift" "channels that an audit found counted without a call; a bug if not 0",
 }
 
 /// The histograms' indexes.

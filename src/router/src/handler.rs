@@ -332,7 +332,8 @@ impl Handler for Router {
     fn is_idle(&self) -> bool {
         // Calls that are up do not hold the process: their records say that it stopped. What must
         // finish is every request that has been taken and not yet been answered.
-        self.unrecorded.is_empty() && self.forks.iter().all(|(_, held)| held.fork.answered)
+        self.unrecorded.is_empty()
+            && (self.is_stopped || self.forks.iter().all(|(_, held)| held.fork.answered))
     }
 
     fn stop(&mut self, out: &mut Out) {

@@ -239,8 +239,20 @@ impl Router {
         }
     }
 
-    /// The process ends: calls that are up get their record now, with a cause that says so.
+    /// The process ends: callers that wait are told, calls that are up get their record now, with a
+    /// cause that says so. What finds the ring full goes on at each housekeeping.
     pub(crate) fn end_all_calls(&mut self, out: &mut Out) {
+        self.is_stopped = true;
+        let waiting =
+            |(id, held): (SlotId, &crate::held::Held)| (!held.fork.answered).then_some(id);
+        let waiting: Vec<SlotId> = self.forks.iter().filter_map(waiting).collect();
+        for id in waiting {
+            if let Some(held) = self.forks.get_mut(id) {
+                held.fork.answered = true;
+            }
+            self.cancel_pending(id, None, out);
+            self.respond_kept(id, 503, out);
+        }
         let all: Vec<SlotId> = self.calls.iter().map(|(id, _)| id).collect();
         for id in all {
             let now = out.now();
@@ -250,7 +262,7 @@ impl Router {
             if call.is_answered() {
                 call.end_all(Party::Router, Cause::Shutdown, now);
             } else {
-                call.refused(0, Party::Router, Cause::Shutdown, now);
+                call.refused(503, Party::Router, Cause::Shutdown, now);
             }
             self.settle_call(id, out);
         }

@@ -88,6 +88,7 @@ pub struct Router {
     unrecorded: Vec<SlotId>,
     probes: Vec<probe::Probing>,
     is_draining: bool,
+    is_stopped: bool,
     /// Where the audit of the calls goes on.
     audit_at: usize,
     /// How many calls were up in the part of the table that the audit has seen.
@@ -126,6 +127,7 @@ impl Router {
             unrecorded: Vec::with_capacity(settings.calls_max),
             probes: Vec::with_capacity(settings.gateways_max),
             is_draining: false,
+            is_stopped: false,
             audit_at: 0,
             up_so_far: 0,
             has_listed: false,

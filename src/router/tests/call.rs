@@ -233,7 +233,12 @@ Content-Length: 0
     assert_eq!(bench.lines(), ["192.0.2.1:5060: SIP/2.0 200 OK"]);
     let records = bench.records();
     assert_eq!(records.len(), 1);
-    for part in ["\"duration_us\":4000000", "customer", "\"first\"", "caller_hung_up"] {
+    for part in [
+        "\"duration_us\":4000000",
+        "customer",
+        "\"first\"",
+        "caller_hung_up",
+    ] {
         assert!(records[0].contains(part), "{part} in {}", records[0]);
     }
     bench.run(Time::from_millis(120_000));
