@@ -1,0 +1,262 @@
+//! From number to candidates.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use base::{Time, TrunkId};
+use sip::Uri;
+
+use super::{at, built, gateway, spec};
+use crate::order::mix;
+use crate::{
+    Candidates, Health, HealthEvent, Mode, NoRoute, NumberBuffer, PlanSpec, RouteSpec, Snapshot,
+    Source, Spec, TargetSpec, TrunkSpec, UnknownSource,
+};
+
+/// The route's prefix, then the gateways in the order to try, those left out in brackets.
+fn tried(world: &Snapshot, health: &Health, dialled: &str, dice: u64) -> Result<String, NoRoute> {
+    let uri = format!("sip:{dialled}@x");
+    let uri = Uri::parse(uri.as_bytes()).expect("a user");
+    let mut buffer = NumberBuffer::new();
+    let trunk = world.trunk_named("alpha").expect("there").id;
+    let number = world.number(trunk, &uri, &mut buffer).expect(dialled);
+    let mut out = Candidates::new();
+    let id = world.candidates(trunk, &number, health, Time::ZERO, dice, &mut out)?;
+    let mut text = world.route(id).prefix.to_owned();
+    for candidate in &out {
+        let name = world.gateway_name(candidate.gateway);
+        text += &match candidate.may_try() {
+            true => format!(" {name}"),
+            false => format!(" ({name})"),
+        };
+    }
+    Ok(text)
+}
+
+fn check(spec: &Spec, rows: &[(&str, Result<&str, NoRoute>)]) {
+    let world = built(spec);
+    let health = Health::new(8);
+    for &(dialled, want) in rows {
+        let found = tried(&world, &health, dialled, 0);
+        assert_eq!(found.as_deref(), want.as_ref().copied(), "{dialled}");
+    }
+}
+
+#[test]
+fn longest_prefix_decides() {
+    let mut spec = spec();
+    spec.routes.push(RouteSpec::new("4930", &["g4"]));
+    spec.routes.push(RouteSpec::new("1", &["g2", "g1"]));
+    check(
+        &spec,
+        &[
+            ("+493012", Ok("4930 g4")),
+            ("+4940", Ok("49 g1 g2 g3")),
+            ("12025550123", Ok("1 g2 g1")),
+            ("+33", Err(NoRoute)),
+            ("alice", Err(NoRoute)),
+        ],
+    );
+}
+
+#[test]
+fn the_catch_all_route_takes_the_rest() {
+    let mut spec = spec();
+    spec.routes.push(RouteSpec::new("*", &["g4"]));
+    check(
+        &spec,
+        &[
+            ("+4940", Ok("49 g1 g2 g3")),
+            ("+33", Ok("* g4")),
+            ("alice", Ok("* g4")),
+            ("*21", Ok("* g4")),
+        ],
+    );
+}
+
+#[test]
+fn who_is_down_or_in_maintenance_is_left_out() {
+    let mut spec = spec();
+    spec.gateways[1].maintenance = true;
+    let world = built(&spec);
+    let mut health = Health::new(8);
+    for _ in 0..5 {
+        health.apply(
+            gateway(&world, "g1"),
+            HealthEvent::TransportError,
+            Time::ZERO,
+        );
+    }
+    assert_eq!(
+        tried(&world, &health, "+49", 0).as_deref(),
+        Ok("49 (g1) (g2) g3")
+    );
+    for _ in 0..5 {
+        health.apply(
+            gateway(&world, "g3"),
+            HealthEvent::TransportError,
+            Time::ZERO,
+        );
+    }
+    assert_eq!(
+        tried(&world, &health, "+49", 0).as_deref(),
+        Ok("49 (g1) (g2) (g3)")
+    );
+}
+
+fn weighted(weights: &[(&str, u32)]) -> RouteSpec {
+    let targets = weights.iter().map(|&(gateway, weight)| TargetSpec {
+        gateway: gateway.to_owned(),
+        weight,
+    });
+    RouteSpec {
+        prefix: "7".to_owned(),
+        plan: Arc::new(PlanSpec {
+            targets: targets.collect(),
+            mode: Mode::Weighted,
+            ..PlanSpec::ordered(&[])
+        }),
+    }
+}
+
+/// How often each gateway would be tried first, over evenly spread throws.
+fn first_tried(world: &Snapshot, health: &Health, throws: u64) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for k in 0..throws {
+        let dice = ((u128::from(k) * 2 + 1) << 63) / u128::from(throws);
+        let text = tried(world, health, "+7", dice as u64).expect("a route");
+        let first = text.split(' ').skip(1).find(|name| !name.starts_with('('));
+        *counts
+            .entry(first.expect("one is fit").to_owned())
+            .or_default() += 1;
+    }
+    counts
+}
+
+#[test]
+fn weights_are_exact_shares_also_among_those_that_are_left() {
+    let mut spec = spec();
+    spec.routes
+        .push(weighted(&[("g1", 5), ("g2", 3), ("g3", 2)]));
+    let world = built(&spec);
+    let mut health = Health::new(8);
+    let want = |counts: &[(&str, u64)]| -> BTreeMap<String, u64> {
+        counts
+            .iter()
+            .map(|&(name, count)| (name.to_owned(), count))
+            .collect()
+    };
+    let all = first_tried(&world, &health, 1_000);
+    assert_eq!(all, want(&[("g1", 500), ("g2", 300), ("g3", 200)]));
+    for _ in 0..5 {
+        health.apply(
+            gateway(&world, "g1"),
+            HealthEvent::TransportError,
+            Time::ZERO,
+        );
+    }
+    // 3/10 + 5/10 · 3/5 = 3/5, and so on: the share of who is down falls to the others by weight.
+    let rest = first_tried(&world, &health, 1_000);
+    assert_eq!(rest, want(&[("g2", 600), ("g3", 400)]));
+}
+
+#[test]
+fn a_parallel_route_keeps_its_order() {
+    let mut spec = spec();
+    let plan = PlanSpec {
+        mode: Mode::Parallel,
+        ..PlanSpec::ordered(&["g3", "g1"])
+    };
+    spec.routes.push(RouteSpec {
+        prefix: "7".to_owned(),
+        plan: Arc::new(plan),
+    });
+    let world = built(&spec);
+    for k in 0..50 {
+        assert_eq!(
+            tried(&world, &Health::new(8), "+7", mix(k)).as_deref(),
+            Ok("7 g3 g1")
+        );
+    }
+    let mut buffer = NumberBuffer::new();
+    let uri = Uri::parse(b"sip:+7@x").expect("good");
+    let number = world.number(TrunkId(0), &uri, &mut buffer).expect("good");
+    let route = world.route(world.find_route(&number).expect("there"));
+    assert!(route.is_parallel());
+    assert_eq!((route.prefix_text(), route.attempts_max), (&b"7"[..], 3));
+}
+
+#[test]
+fn next_to_try_skips_those_left_out() {
+    let mut spec = spec();
+    spec.gateways[1].maintenance = true;
+    let world = built(&spec);
+    let mut out = Candidates::new();
+    let number = crate::Number::from_digits(b"49");
+    let health = Health::new(8);
+    world
+        .candidates(TrunkId(0), &number, &health, Time::ZERO, 0, &mut out)
+        .expect("a route");
+    let id = |name: &str| gateway(&world, name).id;
+    assert_eq!(out.next_to_try(0), Some((0, id("g1"))));
+    assert_eq!(out.next_to_try(1), Some((2, id("g3"))));
+    assert_eq!((out.next_to_try(3), out.next_to_try(99)), (None, None));
+    assert_eq!((out.len(), out.get(3), out.is_empty()), (3, None, false));
+    assert_eq!(
+        Candidates::only(id("g2")).next_to_try(0),
+        Some((0, id("g2")))
+    );
+}
+
+#[test]
+fn a_call_of_an_unknown_trunk_goes_nowhere() {
+    let world = built(&spec());
+    let mut out = Candidates::only(gateway(&world, "g1").id);
+    let number = crate::Number::from_digits(b"49");
+    let found = world.candidates(
+        TrunkId(7),
+        &number,
+        &Health::new(8),
+        Time::ZERO,
+        0,
+        &mut out,
+    );
+    assert_eq!((found, out.len()), (Err(NoRoute), 0));
+}
+
+#[test]
+fn addresses_trunks_and_methods() {
+    let mut spec = spec();
+    let mut beta = TrunkSpec::new("beta", Source::parse("203.0.113.7").expect("good"));
+    beta.allow = vec!["INVITE".to_owned(), "OPTIONS".to_owned()];
+    spec.trunks.push(beta);
+    spec.unknown_source = UnknownSource::Drop;
+    let world = built(&spec);
+    let udp = base::Transport::Udp;
+    assert_eq!(world.ingress(at("203.0.113.8:9"), udp), Some(TrunkId(0)));
+    assert_eq!(world.ingress(at("203.0.113.7:9"), udp), Some(TrunkId(1)));
+    assert_eq!(world.ingress(at("192.0.2.1:5060"), udp), None);
+    assert_eq!(
+        world.egress(at("192.0.2.2:5060"), udp),
+        Some(gateway(&world, "g2").id)
+    );
+    for (address, known) in [
+        ("203.0.113.200:1", true),
+        ("192.0.2.4:999", true),
+        ("[::ffff:192.0.2.4]:5060", true),
+        ("192.0.2.5:5060", false),
+        ("198.51.100.1:5060", false),
+    ] {
+        assert_eq!(world.is_known_address(at(address)), known, "{address}");
+    }
+    let beta = world.trunk_named("beta").expect("there");
+    assert!(beta.allows(b"INVITE") && !beta.allows(b"invite") && !beta.allows(b"REGISTER"));
+    assert_eq!(beta.allowed().collect::<Vec<_>>(), ["INVITE", "OPTIONS"]);
+    assert!(
+        world
+            .trunk_named("alpha")
+            .expect("there")
+            .allows(b"ANYTHING")
+    );
+    assert_eq!(world.unknown_source(), UnknownSource::Drop);
+}
