@@ -74,7 +74,7 @@ pub const LAYERS: &[Layer] = &[
     outer("control",    "src/control",     &["base", "config", "route", "cdr", "shards"], &["*"]),
     outer("perf",       "perf",            &["base"], &["libc", "mio", "serde_json", "socket2"]),
     outer("trunkline",  "src/trunkline",   ALL, &["*"]),
-    outer("sim",        "src/sim",         &["base", "sip", "router", "shards", "route", "cdr"], &[]),
+    outer("sim",        "src/sim",         &["base", "router", "shards", "cdr", "route", "call", "transaction"], &[]),
     outer("tidy",       "src/tidy",        &[], &[]),
     outer("benches",    "benches",         ALL, &["*"]),
 ];

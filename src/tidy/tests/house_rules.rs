@@ -88,6 +88,24 @@ fn use_lines_keep_the_layers() {
 }
 
 #[test]
+fn the_simulator_has_no_oracle_but_its_own() {
+    // `machine.rs` names these crates to build a router; nobody asks them what it should do.
+    let mut offenders = Vec::new();
+    for source in tree::sources() {
+        if !source.file.starts_with("src/sim/") || source.file == "src/sim/src/machine.rs" {
+            continue;
+        }
+        for path in source.paths() {
+            let first = path.path.split("::").next().unwrap_or_default();
+            if ["call", "route", "transaction", "sip"].contains(&first) {
+                offenders.push(format!("{}:{}: {}", source.file, path.line, path.path));
+            }
+        }
+    }
+    none("the simulator asks the code under test:", offenders);
+}
+
+#[test]
 fn core_crates_forbid_unsafe_code() {
     let offenders = LAYERS
         .iter()

@@ -1,0 +1,390 @@
+//! A router in virtual time: shards, listeners and the routing world that a plan asks for.
+//!
+//! The only file here that names the types of `route`, `call` and `transaction`: a world cannot be
+//! built without them. What the router should have done is never asked of them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base::{ListenerId, ShardId, Time, Transport, Wall};
+use call::Keys;
+use route::{
+    AdvanceTable, GatewaySpec, HealthRules, ListenerSpec, Mode, PlanSpec, Probe, RouteSpec,
+    Snapshot, Source, Spec, TargetSpec, TrunkSpec, UnknownSource,
+};
+use router::{COUNTERS, Gauges, HISTOGRAMS, Listener, Router, Settings};
+use shards::{Limits, World, WorldConfig};
+use transaction::Timing;
+
+use crate::plan::{self, Plan};
+
+const GATEWAYS_MAX: usize = 16;
+const TRUNKS_MAX: usize = 4;
+
+/// One router with its shards.
+pub struct Machine {
+    address: SocketAddr,
+    world: World<Router>,
+    settings: Arc<Settings>,
+    snapshot: Arc<Snapshot>,
+    spec: Spec,
+    gauges: Arc<Gauges>,
+    records: Vec<Record>,
+}
+
+/// A call record, as far as the simulator judges it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its own id.
+    pub id: String,
+    /// The call's Call-ID.
+    pub call_id: String,
+    /// Digits called.
+    pub called: String,
+    /// The trunk it came from.
+    pub trunk: String,
+    /// The gateway that answered, or the last tried.
+    pub gateway: String,
+    /// When it rang.
+    pub ringing: Option<Wall>,
+    /// When it was answered.
+    pub answered: Option<Wall>,
+    /// From answer to end.
+    pub duration_us: u64,
+    /// The caller's final status.
+    pub status: u16,
+    /// The cause in Q.850.
+    pub q850: u8,
+    /// Why it ended.
+    pub cause: String,
+    /// Who ended it.
+    pub hung_up: String,
+    /// The attempts.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// One attempt of a call record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRecord {
+    /// The gateway.
+    pub gateway: String,
+    /// Its final status; 0 for none.
+    pub status: u16,
+    /// Why it ended.
+    pub cause: String,
+}
+
+impl Machine {
+    /// The router with this number, from 0, of a plan.
+    #[must_use]
+    pub fn new(plan: &Plan, number: usize) -> Machine {
+        let address = if number == 0 {
+            plan::ROUTER
+        } else {
+            plan::SECOND
+        };
+        let spec = spec(plan, number);
+        let snapshot = build(&spec, 1, None);
+        let settings = Arc::new(settings(plan, number, address));
+        let gauges = Arc::new(Gauges::new(TRUNKS_MAX));
+        let config = WorldConfig {
+            seed: plan.seed ^ (number as u64).rotate_left(40),
+            shards: plan.shards,
+            listeners: vec![shards::ListenerSpec {
+                transport: Transport::Udp,
+                address,
+            }],
+            limits: limits(plan),
+            handler_counters: COUNTERS,
+            handler_histograms: HISTOGRAMS,
+            handler_dynamic: router::dynamic_cells(GATEWAYS_MAX, TRUNKS_MAX),
+            ..WorldConfig::default()
+        };
+        let make = |shard| Router::new(settings.clone(), shard, snapshot.clone(), gauges.clone());
+        let world = World::new(config, make);
+        Machine {
+            address,
+            world,
+            settings,
+            snapshot,
+            spec,
+            gauges,
+            records: Vec::new(),
+        }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A datagram arrives.
+    pub fn datagram(&mut self, at: Time, from: SocketAddr, bytes: &[u8]) {
+        self.world.datagram(at, ListenerId(0), from, bytes);
+    }
+
+    /// Runs one event that is due at `until` or before. `None`: there was none. Otherwise what was
+    /// sent: when, where, what.
+    pub fn step(&mut self, until: Time) -> Option<Vec<(Time, SocketAddr, Vec<u8>)>> {
+        let mut all = Vec::new();
+        let ran = self.world.step(until, &mut |sent| {
+            if sent.flow.transport == Transport::Udp {
+                all.push((sent.at, sent.flow.peer, sent.bytes.to_vec()));
+            }
+        });
+        ran.then_some(all)
+    }
+
+    /// A shard fails and begins anew without its memory.
+    pub fn restart(&mut self, shard: u16) {
+        let shard = ShardId(shard % self.world.shards());
+        let (settings, world) = (self.settings.clone(), self.snapshot.clone());
+        let router = Router::new(settings, shard, world, self.gauges.clone());
+        self.world.restart(shard, router);
+    }
+
+    /// The same routing world is published again, as another generation.
+    pub fn reload(&mut self) {
+        let generation = self.snapshot.generation() + 1;
+        self.snapshot = build(&self.spec, generation, Some(&self.snapshot));
+        self.world.publish(self.snapshot.clone());
+    }
+
+    /// All call records so far.
+    pub fn records(&mut self) -> Vec<Record> {
+        for (_, bytes) in self.world.records() {
+            let decoded = cdr::decode(&bytes).expect("a router writes records that can be read");
+            self.records.push(record(&decoded.call()));
+        }
+        self.records.clone()
+    }
+
+    /// Calls held on all shards.
+    #[must_use]
+    pub fn calls_held(&self) -> usize {
+        self.shards()
+            .map(|shard| self.world.handler(shard).held()[0])
+            .sum()
+    }
+
+    /// A counter of the router or of the runtime, over all shards.
+    #[must_use]
+    pub fn counter(&self, name: &str) -> u64 {
+        self.shards()
+            .map(|shard| {
+                let stats = self.world.stats(shard);
+                let pages = [stats.handler.snapshot(), stats.runtime.snapshot()];
+                pages
+                    .iter()
+                    .find_map(|page| page.counter(name))
+                    .unwrap_or(0)
+            })
+            .sum()
+    }
+
+    /// Nothing may be left but the probes that are under way.
+    ///
+    /// # Errors
+    /// What is left on which shard.
+    pub fn audit_end(&self) -> Result<(), String> {
+        for shard in self.shards() {
+            let router = self.world.handler(shard);
+            let [calls, forks, servers, clients] = router.held();
+            let probing = router.probing();
+            let timers = self.world.armed_timers(shard);
+            let packets = self.world.live_packets(shard);
+            // A probe has a client transaction, the packet it repeats, and at most the timers E,
+            // F or K and its own deadline.
+            let left = calls + forks + servers > 0
+                || clients > probing
+                || timers > 3 * probing
+                || packets > probing;
+            if left {
+                return Err(format!(
+                    "left on shard {} of {}: {calls} calls, {forks} forks, {servers} server and \
+                     {clients} client transactions, {timers} timers, {packets} packets; {probing} probes",
+                    shard.0, self.address
+                ));
+            }
+        }
+        let drift = self.counter("gauge_drift");
+        if drift > 0 {
+            return Err(format!("{drift} channels counted without a call"));
+        }
+        Ok(())
+    }
+
+    fn shards(&self) -> impl Iterator<Item = ShardId> + use<> {
+        (0..self.world.shards()).map(ShardId)
+    }
+}
+
+fn build(spec: &Spec, generation: u64, previous: Option<&Snapshot>) -> Arc<Snapshot> {
+    let built = route::build(spec, generation, previous);
+    Arc::new(built.expect("a plan makes a routing world that can be built"))
+}
+
+fn limits(plan: &Plan) -> Limits {
+    let calls = plan.calls_max as u32;
+    Limits {
+        inbox: plan.inbox,
+        packets: [calls * 4, calls * 8, calls * 4, calls, 64, 16],
+        timers: plan.transactions_max * 4,
+        ..Limits::small()
+    }
+}
+
+fn settings(plan: &Plan, number: usize, address: SocketAddr) -> Settings {
+    let byte = number as u8 + 1;
+    let mut process = [byte; 32];
+    process[..8].copy_from_slice(&plan.seed.to_le_bytes());
+    Settings {
+        node: format!("sim{number}").into_bytes(),
+        shards: plan.shards,
+        listeners: vec![Listener {
+            transport: Transport::Udp,
+            address,
+            advertise: address,
+        }],
+        names: vec![format!("router{number}.example.com").into_bytes()],
+        keys: Keys::new(process, [byte; 32]),
+        owner_key: (plan.seed, 7),
+        table_key: [byte; 16],
+        transactions_max: plan.transactions_max,
+        calls_max: plan.calls_max,
+        gateways_max: GATEWAYS_MAX,
+        timing: Timing {
+            c_ms: plan.c_ms,
+            ..Timing::default()
+        },
+        delay_target_us: 100_000,
+        udp_bytes_max: 65_000,
+        max_call_ms: u64::from(plan.max_call_seconds) * 1_000,
+    }
+}
+
+/// T takes calls of the customer; in a row, T passes them to U and U to the vendors. In a loop, U's
+/// only vendor is T.
+fn spec(plan: &Plan, number: usize) -> Spec {
+    let is_last = number + 1 == plan.routers;
+    let mut sources = vec![Source::address(match number {
+        0 => plan::CUSTOMER.ip(),
+        _ => plan::ROUTER.ip(),
+    })];
+    if plan.is_loop && number == 0 {
+        let back = if plan.routers == 1 {
+            plan::ROUTER
+        } else {
+            plan::SECOND
+        };
+        sources.push(Source::address(back.ip()));
+    }
+    let gateways: Vec<(String, SocketAddr)> = match (is_last, plan.is_loop) {
+        (true, true) => vec![("loop".to_owned(), plan::ROUTER)],
+        (true, false) => (0..plan.vendors)
+            .map(|n| (plan::vendor_name(n), plan::vendor(n)))
+            .collect(),
+        (false, _) => vec![("u".to_owned(), plan::SECOND)],
+    };
+    let trunk = TrunkSpec {
+        sources,
+        max_call_seconds: plan.max_call_seconds,
+        follow_redirects: plan.follows_redirects,
+        ..TrunkSpec::new("customer", Source::address(plan::CUSTOMER.ip()))
+    };
+    let route = RouteSpec {
+        prefix: "*".to_owned(),
+        plan: Arc::new(plan_spec(plan, &gateways)),
+    };
+    Spec {
+        listeners: vec![ListenerSpec {
+            name: "udp".to_owned(),
+            transport: Transport::Udp,
+            address: if number == 0 {
+                plan::ROUTER
+            } else {
+                plan::SECOND
+            },
+        }],
+        trunks: vec![trunk],
+        gateways: gateways
+            .iter()
+            .map(|(name, address)| gateway(plan, name, *address))
+            .collect(),
+        routes: vec![route],
+        gateways_max: GATEWAYS_MAX,
+        unknown_source: match plan.refuses_strangers {
+            true => UnknownSource::Refuse,
+            false => UnknownSource::Drop,
+        },
+    }
+}
+
+fn plan_spec(plan: &Plan, gateways: &[(String, SocketAddr)]) -> PlanSpec {
+    let advance = if plan.advance.is_empty() {
+        AdvanceTable::default()
+    } else {
+        AdvanceTable::from_words(&plan.advance).expect("a plan advances on words that exist")
+    };
+    PlanSpec {
+        targets: gateways
+            .iter()
+            .map(|(name, _)| TargetSpec {
+                gateway: name.clone(),
+                weight: 1,
+            })
+            .collect(),
+        mode: match plan.order {
+            plan::Order::List => Mode::Ordered,
+            plan::Order::Weight => Mode::Weighted,
+            plan::Order::Parallel => Mode::Parallel,
+        },
+        advance,
+        attempts_max: usize::from(plan.attempts_max),
+        ring_ms: plan.ring_ms,
+    }
+}
+
+fn gateway(plan: &Plan, name: &str, address: SocketAddr) -> GatewaySpec {
+    GatewaySpec {
+        probe: (plan.probe_ms > 0).then(|| Probe {
+            interval_ms: plan.probe_ms,
+            ..Probe::default()
+        }),
+        health: HealthRules {
+            down_after: plan.down_after,
+            hold_down_ms: plan.hold_down_ms,
+            slow_return_ms: 0,
+        },
+        no_response_ms: plan.no_response_ms,
+        ..GatewaySpec::new(name, address)
+    }
+}
+
+fn record(call: &cdr::Call<'_>) -> Record {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Record {
+        id: text(call.id),
+        call_id: text(call.call_id),
+        called: text(call.called),
+        trunk: text(call.ingress_trunk),
+        gateway: text(call.egress_gateway),
+        ringing: call.ringing,
+        answered: call.answered,
+        duration_us: call.duration_us,
+        status: call.status,
+        q850: call.q850,
+        cause: call.cause.name().to_owned(),
+        hung_up: call.hung_up.name().to_owned(),
+        attempts: call
+            .attempts
+            .iter()
+            .map(|attempt| AttemptRecord {
+                gateway: text(attempt.gateway),
+                status: attempt.status,
+                cause: attempt.cause.name().to_owned(),
+            })
+            .collect(),
+    }
+}

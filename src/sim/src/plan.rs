@@ -1,0 +1,137 @@
+//! What a simulated world consists of: addresses, routing, faults. Plain data, so that a flow file
+//! can say it in words and a seed can draw it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+/// The first router, T.
+pub const ROUTER: SocketAddr = v4(192, 0, 2, 1);
+/// The second router, U, where a world has one.
+pub const SECOND: SocketAddr = v4(192, 0, 2, 2);
+/// The customer, A, whose addresses are one trunk of T.
+pub const CUSTOMER: SocketAddr = v4(192, 0, 2, 10);
+/// A stranger, X.
+pub const STRANGER: SocketAddr = v4(203, 0, 113, 9);
+/// A trap, Z: nothing may ever arrive there.
+pub const TRAP: SocketAddr = v4(203, 0, 113, 66);
+
+const fn v4(a: u8, b: u8, c: u8, d: u8) -> SocketAddr {
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), 5060)
+}
+
+/// The address of the vendor's gateway with this number, from 0: B, C, D and so on.
+#[must_use]
+pub fn vendor(number: usize) -> SocketAddr {
+    v4(198, 51, 100, number as u8 + 1)
+}
+
+/// The name of that gateway: `b`, `c`, `d` and so on.
+#[must_use]
+pub fn vendor_name(number: usize) -> String {
+    char::from(b'b' + number as u8).to_string()
+}
+
+/// Everything that determines a world, but for what its carriers do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// Seed of the routers and of the network.
+    pub seed: u64,
+    /// Shards of each router.
+    pub shards: u16,
+    /// Gateways of the last router, all in one route.
+    pub vendors: usize,
+    /// In which order they are tried.
+    pub order: Order,
+    /// Causes that advance, in the configuration's words; empty for the default.
+    pub advance: Vec<String>,
+    /// Attempts of one call at most.
+    pub attempts_max: u8,
+    /// Silence after which the next gateway is tried.
+    pub no_response_ms: u32,
+    /// Ringing after which an attempt is cancelled.
+    pub ring_ms: u32,
+    /// Whether 3xx of vendors are followed.
+    pub follows_redirects: bool,
+    /// Whether strangers get a 403 or nothing.
+    pub refuses_strangers: bool,
+    /// After how long a call ends by itself.
+    pub max_call_seconds: u32,
+    /// Timeouts in a row after which a gateway is down.
+    pub down_after: u16,
+    /// How long it stays down.
+    pub hold_down_ms: u32,
+    /// Interval of OPTIONS probes; 0 for none.
+    pub probe_ms: u32,
+    /// Timer C.
+    pub c_ms: u32,
+    /// Routers in a row: A → T → U → vendors.
+    pub routers: usize,
+    /// Whether the second router's vendor is the first router: a loop.
+    pub is_loop: bool,
+    /// Calls that a shard may hold.
+    pub calls_max: usize,
+    /// Transactions of each side that a shard may hold.
+    pub transactions_max: usize,
+    /// Parcels that wait for a shard at most.
+    pub inbox: usize,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan {
+            seed: 1,
+            shards: 2,
+            vendors: 3,
+            order: Order::List,
+            advance: Vec::new(),
+            attempts_max: 3,
+            no_response_ms: 2_000,
+            ring_ms: 60_000,
+            follows_redirects: false,
+            refuses_strangers: true,
+            max_call_seconds: 600,
+            down_after: 1_000,
+            hold_down_ms: 30_000,
+            probe_ms: 0,
+            c_ms: 181_000,
+            routers: 1,
+            is_loop: false,
+            calls_max: 1_024,
+            transactions_max: 4_096,
+            inbox: 256,
+        }
+    }
+}
+
+/// In which order a call's gateways are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// As listed.
+    List,
+    /// By chance, all with the same weight.
+    Weight,
+    /// All at once.
+    Parallel,
+}
+
+/// What the network does to datagrams, in both directions of every path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Link {
+    /// Lost, in a thousand.
+    pub loss: u32,
+    /// Delivered twice, in a thousand.
+    pub duplication: u32,
+    /// The shortest delay.
+    pub delay_us_min: u64,
+    /// The longest delay; the spread is what reorders.
+    pub delay_us_max: u64,
+}
+
+impl Link {
+    /// A network that loses nothing and takes a millisecond.
+    pub const CLEAN: Link = Link {
+        loss: 0,
+        duplication: 0,
+        delay_us_min: 1_000,
+        delay_us_max: 1_000,
+    };
+}
