@@ -173,7 +173,7 @@ impl Router {
         response: Option<&Message<'_>>,
         out: &mut Out,
     ) {
-        let packet = response.and_then(|response| self.compose_upstream(response, out));
+        let packet = response.and_then(|response| self.compose_upstream(fork, response, out));
         let Some(held) = self.forks.get_mut(fork) else {
             return;
         };
@@ -226,11 +226,19 @@ impl Router {
         self.put_index(second);
     }
 
-    /// A response without our Via.
-    fn compose_upstream(&mut self, response: &Message<'_>, out: &mut Out) -> Option<PacketId> {
+    /// A response as it goes upstream on behalf of a fork: without our Via.
+    fn compose_upstream(
+        &mut self,
+        fork: SlotId,
+        response: &Message<'_>,
+        out: &mut Out,
+    ) -> Option<PacketId> {
+        let source = self.forks.get(fork)?.fork.source;
         self.edits.clear();
         sip::forward::pop_via(response, &mut self.edits);
-        let Some(packet) = out.packet(response.bytes().len()) else {
+        crate::paths::frame_body(response, source.transport, &mut self.edits);
+        let len = self.edits.composed_len(response.bytes());
+        let Some(packet) = out.packet(len) else {
             self.count(Count::PacketsFull, out);
             return None;
         };
@@ -248,7 +256,7 @@ impl Router {
 
     /// Sends a response upstream at once: a 1xx or a 2xx.
     fn forward_response(&mut self, fork: SlotId, response: &Message<'_>, out: &mut Out) {
-        let Some(packet) = self.compose_upstream(response, out) else {
+        let Some(packet) = self.compose_upstream(fork, response, out) else {
             return;
         };
         let status = response.status();

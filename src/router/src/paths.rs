@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use base::{Flow, ListenerId, PacketId, SlotId, Transport};
 use call::proxy::Routes;
-use sip::{HeaderId, Message, Method, NameAddr, Uri, forward};
+use sip::{Edits, HeaderId, Message, Method, NameAddr, Uri, forward};
 
 use crate::counters::Count;
 use crate::{Out, Router};
@@ -55,6 +55,15 @@ impl<const N: usize> Write for Text<N> {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
         self.put(text.as_bytes());
         Ok(())
+    }
+}
+
+/// Says how long the body is to a stream that would not know (RFC 3261 §16.6 step 9, §20.14).
+pub(crate) fn frame_body(message: &Message<'_>, transport: Transport, edits: &mut Edits) {
+    if transport.is_reliable() && message.content_length().is_none() {
+        let mut digits: Text<8> = Text::new();
+        let _ = write!(digits, "{}", message.body().len());
+        forward::add_header(message, b"Content-Length", digits.as_bytes(), edits);
     }
 }
 
@@ -118,6 +127,7 @@ impl Router {
         if let Some(breadth) = onward.breadth {
             forward::set_max_breadth(message, breadth, edits);
         }
+        frame_body(message, onward.flow.transport, edits);
         self.plan_routes(message, onward);
         if let Some(call) = onward.record_route {
             self.plan_record_route(message, call, onward);
