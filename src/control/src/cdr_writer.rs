@@ -1,0 +1,277 @@
+//! The thread that brings records from the shards to the disk.
+//!
+//! It takes a record out of the shards' rings only when it can keep it. While the disk refuses, the
+//! rings fill, and the shards refuse the calls that they could not bill: nothing is lost, and the
+//! log says so until it is over.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::cdr_file::{CdrError, CdrFiles, CdrOptions};
+
+/// Where records come from: the shards' rings, or a list in a test.
+pub trait RecordSource: Send + 'static {
+    /// Puts the next record's frame into `into` (cleared first); `false` if there is none now.
+    fn pop(&mut self, into: &mut Vec<u8>) -> bool;
+}
+
+impl RecordSource for shards::RecordReader {
+    fn pop(&mut self, into: &mut Vec<u8>) -> bool {
+        shards::RecordReader::pop(self, into).is_some()
+    }
+}
+
+/// What the writer counts. Written by its thread, read by everybody.
+#[derive(Debug, Default)]
+pub struct CdrStatus {
+    lines: AtomicU64,
+    bytes: AtomicU64,
+    files: AtomicU64,
+    errors: AtomicU64,
+    undecodable: AtomicU64,
+    waiting: AtomicU64,
+    is_failing: AtomicBool,
+}
+
+impl CdrStatus {
+    /// Lines written.
+    #[must_use]
+    pub fn lines(&self) -> u64 {
+        self.lines.load(Relaxed)
+    }
+
+    /// Bytes of these lines.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    /// Files finished.
+    #[must_use]
+    pub fn files(&self) -> u64 {
+        self.files.load(Relaxed)
+    }
+
+    /// Times that the disk refused.
+    #[must_use]
+    pub fn errors(&self) -> u64 {
+        self.errors.load(Relaxed)
+    }
+
+    /// Frames that were no record: a bug if not 0.
+    #[must_use]
+    pub fn undecodable(&self) -> u64 {
+        self.undecodable.load(Relaxed)
+    }
+
+    /// Lines that wait to be written.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.waiting.load(Relaxed)
+    }
+
+    /// Whether the disk refuses at the moment.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.is_failing.load(Relaxed)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Asked {
+    stop: AtomicBool,
+    reopen: AtomicBool,
+}
+
+/// The writer thread, from outside.
+#[derive(Debug)]
+pub struct CdrWriter {
+    asked: Arc<Asked>,
+    status: Arc<CdrStatus>,
+    thread: JoinHandle<u64>,
+}
+
+impl CdrWriter {
+    /// Opens the directory and starts the thread.
+    ///
+    /// # Errors
+    /// If the directory cannot be made, read or written, or there is no thread to be had.
+    pub fn start(options: CdrOptions, source: impl RecordSource) -> Result<CdrWriter, CdrError> {
+        let directory = options.directory.clone();
+        let files = CdrFiles::open(options)?;
+        let status = Arc::new(CdrStatus::default());
+        let asked = Arc::new(Asked::default());
+        let work = Work {
+            files,
+            source,
+            status: status.clone(),
+            asked: asked.clone(),
+            frame: Vec::new(),
+            retry_at: None,
+            stop_by: None,
+        };
+        let thread = std::thread::Builder::new()
+            .name("cdr".to_owned())
+            .spawn(|| work.run())
+            .map_err(|error| CdrError::new("start the writer for", &directory, error))?;
+        Ok(CdrWriter {
+            asked,
+            status,
+            thread,
+        })
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn status(&self) -> Arc<CdrStatus> {
+        self.status.clone()
+    }
+
+    /// Finishes the open file; the next record begins another.
+    pub fn reopen(&self) {
+        self.asked.reopen.store(true, Relaxed);
+        self.thread.thread().unpark();
+    }
+
+    /// Writes all that is left, finishes the file and ends the thread.
+    ///
+    /// Call it when no shard can put a record any more. Returns how many records could not be
+    /// written within the writer's patience because the disk went on refusing; 0 is the rule.
+    pub fn stop(self) -> u64 {
+        self.asked.stop.store(true, Relaxed);
+        self.thread.thread().unpark();
+        // A panic of the writer is a bug; its records are gone with it.
+        self.thread.join().unwrap_or(u64::MAX)
+    }
+}
+
+/// How often the rings are looked at while nothing comes.
+const POLL: Duration = Duration::from_millis(20);
+/// How long the disk is left alone after it refused.
+const RETRY: Duration = Duration::from_millis(500);
+/// How long a refusing disk is asked again at the end of the process.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+/// Records taken out of the rings at once.
+const BATCH_MAX: usize = 512;
+
+struct Work<S> {
+    files: CdrFiles,
+    source: S,
+    status: Arc<CdrStatus>,
+    asked: Arc<Asked>,
+    frame: Vec<u8>,
+    retry_at: Option<Instant>,
+    stop_by: Option<Instant>,
+}
+
+impl<S: RecordSource> Work<S> {
+    fn run(mut self) -> u64 {
+        loop {
+            let now = Instant::now();
+            let is_stopping = self.asked.stop.load(Relaxed);
+            let taken = self.turn(now);
+            if is_stopping && taken == 0 && self.files.waiting() == 0 && self.retry_at.is_none() {
+                match self.files.finish() {
+                    Ok(()) => {
+                        self.publish();
+                        return 0;
+                    }
+                    Err(error) => self.alarm(&error, now),
+                }
+            }
+            if is_stopping {
+                let stop_by = *self.stop_by.get_or_insert(now + STOP_PATIENCE);
+                if self.retry_at.is_some() && now >= stop_by {
+                    return self.give_up();
+                }
+            }
+            if taken == 0 || self.retry_at.is_some() {
+                std::thread::park_timeout(POLL);
+            }
+        }
+    }
+
+    /// Takes records, unless the disk refuses; writes. Returns how many it took.
+    fn turn(&mut self, now: Instant) -> usize {
+        if self.retry_at.is_some_and(|at| now < at) {
+            return 0;
+        }
+        let mut taken = 0;
+        // While lines wait that the disk refused, the rings keep the rest.
+        while self.retry_at.is_none() && taken < BATCH_MAX && self.source.pop(&mut self.frame) {
+            self.take();
+            taken += 1;
+        }
+        let mut result = self.files.write(now, SystemTime::now());
+        if result.is_ok() && self.asked.reopen.swap(false, Relaxed) {
+            result = self.files.finish();
+        }
+        match result {
+            Ok(()) => self.all_clear(),
+            Err(error) => self.alarm(&error, now),
+        }
+        self.publish();
+        taken
+    }
+
+    fn take(&mut self) {
+        match cdr::decode(&self.frame) {
+            Ok(decoded) => {
+                let mut line = Vec::with_capacity(1_024);
+                cdr::write_json(&decoded.call(), &mut line);
+                self.files.push(line);
+            }
+            Err(error) => {
+                self.status.undecodable.fetch_add(1, Relaxed);
+                tracing::error!(%error, bytes = self.frame.len(), "a shard sent a call record that cannot be read");
+            }
+        }
+    }
+
+    #[cold]
+    fn alarm(&mut self, error: &CdrError, now: Instant) {
+        self.status.errors.fetch_add(1, Relaxed);
+        let was_failing = self.status.is_failing.swap(true, Relaxed);
+        self.retry_at = Some(now + RETRY);
+        if was_failing {
+            tracing::error!(waiting = self.files.waiting(), %error, "ALARM: call records still cannot be written");
+        } else {
+            tracing::error!(
+                waiting = self.files.waiting(), %error,
+                "ALARM: call records cannot be written; they are kept and tried again; \
+                 when the shards' rings are full, new calls are refused: make room on the disk"
+            );
+        }
+    }
+
+    fn all_clear(&mut self) {
+        self.retry_at = None;
+        if self.status.is_failing.swap(false, Relaxed) {
+            tracing::warn!("call records can be written again; none was lost");
+        }
+    }
+
+    #[cold]
+    fn give_up(mut self) -> u64 {
+        let mut lost = self.files.waiting() as u64;
+        while self.source.pop(&mut self.frame) {
+            lost += 1;
+        }
+        tracing::error!(
+            lost,
+            "ALARM: the disk went on refusing; these call records are lost"
+        );
+        lost
+    }
+
+    fn publish(&self) {
+        self.status.lines.store(self.files.lines, Relaxed);
+        self.status.bytes.store(self.files.bytes, Relaxed);
+        self.status.files.store(self.files.finished, Relaxed);
+        self.status
+            .waiting
+            .store(self.files.waiting() as u64, Relaxed);
+    }
+}
