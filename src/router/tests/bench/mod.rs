@@ -115,6 +115,14 @@ impl Setup {
         self
     }
 
+    /// Vendors that are silent stay in service: what is sent at the router is no word of theirs.
+    pub(crate) fn nobody_goes_down(mut self) -> Setup {
+        for gateway in &mut self.spec.gateways {
+            gateway.health.down_after = 0;
+        }
+        self
+    }
+
     pub(crate) fn build(self) -> Bench {
         let snapshot = Arc::new(route::build(&self.spec, 1, None).expect("a world"));
         let config = WorldConfig {
