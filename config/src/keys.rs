@@ -1,0 +1,178 @@
+//! All sections and keys that a configuration may have. What is not here does not exist.
+
+/// A section's path and its keys. `""` is the file itself.
+pub const SECTIONS: &[(&str, &[&str])] = &[
+    (
+        "",
+        &[
+            "node",
+            "listener",
+            "limits",
+            "timers",
+            "proxy",
+            "overload",
+            "cdr",
+            "metrics",
+            "control",
+            "log",
+            "sources",
+            "drain",
+            "trunk",
+            "gateway",
+            "route",
+            "routes_csv",
+        ],
+    ),
+    ("node", &["name", "state_dir", "shards", "names"]),
+    ("listener", &["name", "transport", "address", "advertise"]),
+    (
+        "limits",
+        &[
+            "transactions",
+            "calls",
+            "gateways_max",
+            "trunks_max",
+            "timers",
+            "inbox",
+            "inbox_large",
+            "packets",
+            "sends",
+            "records",
+            "notices",
+            "connections",
+            "connections_per_peer",
+            "stream_buffer_bytes",
+            "stream_writes",
+            "stream_packets",
+            "message_bytes_max",
+            "header_deadline_ms",
+            "idle_ms",
+            "evict_idle_ms",
+            "connect_ms",
+            "linger_ms",
+            "receive_buffer_bytes",
+            "send_buffer_bytes",
+        ],
+    ),
+    ("timers", &["t1_ms", "t2_ms", "t4_ms", "c_ms"]),
+    (
+        "proxy",
+        &["udp_bytes_max", "attempts_max", "max_call_seconds"],
+    ),
+    ("overload", &["delay_target_ms"]),
+    (
+        "cdr",
+        &["directory", "rotate_bytes", "rotate_seconds", "sync_ms"],
+    ),
+    ("metrics", &["listen"]),
+    ("control", &["socket"]),
+    ("log", &["format", "level"]),
+    ("sources", &["unknown"]),
+    ("drain", &["deadline_ms"]),
+    (
+        "trunk",
+        &[
+            "name",
+            "carrier",
+            "sources",
+            "max_calls",
+            "max_call_seconds",
+            "follow_redirects",
+            "allow",
+            "country_code",
+            "national_prefix",
+            "international_prefixes",
+            "tech_prefixes",
+            "tech_prefix_required",
+            "plain",
+        ],
+    ),
+    ("trunk.sources", &["network", "port", "transport"]),
+    (
+        "gateway",
+        &[
+            "name",
+            "carrier",
+            "address",
+            "transport",
+            "listener",
+            "domain",
+            "format",
+            "strip",
+            "prefix",
+            "maintenance",
+            "no_response_ms",
+            "probe",
+            "health",
+        ],
+    ),
+    (
+        "gateway.probe",
+        &[
+            "interval_ms",
+            "jitter_percent",
+            "timeout_ms",
+            "down_after",
+            "up_after",
+        ],
+    ),
+    (
+        "gateway.health",
+        &["down_after", "hold_down_ms", "slow_return_ms"],
+    ),
+    (
+        "route",
+        &[
+            "prefix",
+            "gateways",
+            "mode",
+            "advance",
+            "attempts_max",
+            "ring_ms",
+            "no_response_ms",
+        ],
+    ),
+    ("route.gateways", &["name", "weight"]),
+];
+
+/// The keys of a section.
+pub(crate) fn keys_of(section: &str) -> &'static [&'static str] {
+    let found = SECTIONS.iter().find(|(path, _)| *path == section);
+    found.expect("every section that is read is in the table").1
+}
+
+/// The one of `known` that `word` was probably meant to be.
+pub(crate) fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
+    // Names are short; a long word is no slip of the finger, and the table below is quadratic.
+    const CHARS_MAX: usize = 64;
+    if word.len() > CHARS_MAX {
+        return None;
+    }
+    let near = known
+        .into_iter()
+        .filter(|it| it.len() <= CHARS_MAX)
+        .map(|it| (distance(word, it), it));
+    let (slips, found) = near.min_by_key(|(slips, _)| *slips)?;
+    (slips <= 1.max(word.chars().count() / 3)).then_some(found)
+}
+
+/// How many letters must be added, dropped, changed or swapped with their neighbour.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
+    for (i, row) in rows.iter_mut().enumerate() {
+        row[0] = i;
+    }
+    rows[0] = (0..=b.len()).collect();
+    for i in 1..=a.len() {
+        for j in 1..=b.len() {
+            let changed = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut least = changed.min(rows[i - 1][j] + 1).min(rows[i][j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                least = least.min(rows[i - 2][j - 2] + 1);
+            }
+            rows[i][j] = least;
+        }
+    }
+    rows[a.len()][b.len()]
+}

@@ -1,0 +1,447 @@
+//! The configuration as it is used: typed, checked, with all defaults filled in.
+//!
+//! The keys have the names of the fields; docs/configuration.md says what each means at its limit.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::Transport;
+
+use crate::Network;
+
+/// The most listeners.
+pub const LISTENERS_MAX: usize = 64;
+/// The most gateways of one route.
+pub const TARGETS_MAX: usize = 16;
+/// The largest weight of a gateway in a route.
+pub const WEIGHT_MAX: u32 = 10_000;
+/// The most digits of a prefix.
+pub const DIGITS_MAX: usize = 32;
+/// The longest tech prefix.
+pub const TECH_PREFIX_BYTES_MAX: usize = 16;
+
+/// A whole configuration.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Config {
+    /// `[node]`
+    pub node: Node,
+    /// `[[listener]]`, in the order of their ids.
+    pub listeners: Vec<Listener>,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[timers]`
+    pub timers: Timers,
+    /// `[proxy]`
+    pub proxy: Proxy,
+    /// `[overload]`
+    pub overload: Overload,
+    /// `[cdr]`
+    pub cdr: Cdr,
+    /// `[metrics]`
+    pub metrics: Metrics,
+    /// `[control]`
+    pub control: Control,
+    /// `[log]`
+    pub log: Log,
+    /// `[sources]`
+    pub sources: Sources,
+    /// `[drain]`
+    pub drain: Drain,
+    /// `[[trunk]]`
+    pub trunks: Vec<Trunk>,
+    /// `[[gateway]]`
+    pub gateways: Vec<Gateway>,
+    /// `[[route]]` and the rows of `routes_csv`, each prefix once.
+    pub routes: Vec<Route>,
+}
+
+/// The node itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Node {
+    /// Its name, in CDRs and stats.
+    pub name: String,
+    /// Where it keeps its secrets between runs.
+    pub state_dir: PathBuf,
+    /// How many shards there are, and where they run.
+    pub shards: Shards,
+    /// Host names that mean this node in a Request-URI or a Route, in small letters.
+    pub names: Vec<String>,
+}
+
+/// How many shards there are, and where they run.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Shards {
+    /// One on each processor that the process may use, pinned.
+    Auto,
+    /// So many, not pinned.
+    Count(u16),
+    /// One on each of these processors, pinned.
+    Cpus(Vec<usize>),
+}
+
+/// A socket address that calls come to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listener {
+    /// Its name.
+    pub name: String,
+    /// Its transport.
+    pub transport: Transport,
+    /// What it is bound to.
+    pub address: SocketAddr,
+    /// What goes into Via and Record-Route.
+    pub advertise: SocketAddr,
+}
+
+/// What is bounded. All but the last four of the first group are for each shard.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Server transactions, and as many client transactions.
+    pub transactions: usize,
+    /// Calls.
+    pub calls: usize,
+    /// Gateway names over the life of the process, of all shards.
+    pub gateways_max: usize,
+    /// Trunk names over the life of the process, of all shards.
+    pub trunks_max: usize,
+    /// Armed timers.
+    pub timers: usize,
+    /// Messages from other shards that wait.
+    pub inbox: usize,
+    /// Of those, large ones.
+    pub inbox_large: usize,
+    /// Packets of each size class, from the smallest.
+    pub packets: [u32; 6],
+    /// Packets queued to be sent in a turn.
+    pub sends: usize,
+    /// CDRs that wait for the writer.
+    pub records: usize,
+    /// Notices that wait for the control plane.
+    pub notices: usize,
+    /// Open connections.
+    pub connections: usize,
+    /// Accepted connections of one peer.
+    pub connections_per_peer: usize,
+    /// Bytes that wait for one connection's peer.
+    pub stream_buffer_bytes: usize,
+    /// Packets that wait on all connections together.
+    pub stream_writes: usize,
+    /// Buffers for incomplete messages of streams, of each size class.
+    pub stream_packets: [u32; 6],
+    /// The longest message on a stream.
+    pub message_bytes_max: usize,
+    /// How long a message on a stream may take to arrive.
+    pub header_deadline_ms: u64,
+    /// After how long without traffic a connection is closed.
+    pub idle_ms: u64,
+    /// After how long without traffic it may be closed for a new one.
+    pub evict_idle_ms: u64,
+    /// How long a connection may take to open.
+    pub connect_ms: u64,
+    /// How long a connection lingers that is closed after an error response.
+    pub linger_ms: u64,
+    /// The receive buffer to ask for, for each UDP socket.
+    pub receive_buffer_bytes: usize,
+    /// The send buffer to ask for, for each UDP socket.
+    pub send_buffer_bytes: usize,
+}
+
+/// The timers of RFC 3261, table 4.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timers {
+    /// T1.
+    pub t1_ms: u32,
+    /// T2.
+    pub t2_ms: u32,
+    /// T4.
+    pub t4_ms: u32,
+    /// Timer C.
+    pub c_ms: u32,
+}
+
+/// How requests are forwarded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Proxy {
+    /// Larger requests leave by TCP (RFC 3261 §18.1.1).
+    pub udp_bytes_max: usize,
+    /// Attempts of a call if its route does not say.
+    pub attempts_max: usize,
+    /// How long an answered call may last if its trunk does not say; 0: for ever.
+    pub max_call_seconds: u32,
+}
+
+/// When new calls are refused because the node is late.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Overload {
+    /// From this delay between receiving and processing on.
+    pub delay_target_ms: u32,
+}
+
+/// Where CDRs go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cdr {
+    /// The folder of the files.
+    pub directory: PathBuf,
+    /// A file of this size is finished.
+    pub rotate_bytes: u64,
+    /// A file of this age is finished.
+    pub rotate_seconds: u64,
+    /// How long a line may wait to be safe against a power cut.
+    pub sync_ms: u32,
+}
+
+/// The Prometheus endpoint.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Metrics {
+    /// Where it listens; `None`: there is none.
+    pub listen: Option<SocketAddr>,
+}
+
+/// The control socket.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Control {
+    /// The Unix socket that `trunkline stats` asks.
+    pub socket: PathBuf,
+}
+
+/// The node's log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Log {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// From which level on.
+    pub level: LogLevel,
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// And what will fail soon.
+    Warn,
+    /// And what an operator did or should know.
+    Info,
+    /// And what a developer looks for.
+    Debug,
+    /// And every step.
+    Trace,
+}
+
+impl LogLevel {
+    /// The word of the configuration.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+            LogLevel::Trace => "trace",
+        }
+    }
+}
+
+/// What becomes of requests from nobody's address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sources {
+    /// Answered or not.
+    pub unknown: UnknownSource,
+}
+
+/// What becomes of a request from nobody's address.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum UnknownSource {
+    /// 403.
+    Refuse,
+    /// Nothing.
+    Drop,
+}
+
+/// The end of the process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Drain {
+    /// How long calls may go on after SIGTERM.
+    pub deadline_ms: u32,
+}
+
+/// Where calls come from.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Trunk {
+    /// Its name.
+    pub name: String,
+    /// The company it belongs to; may be empty.
+    pub carrier: String,
+    /// The addresses it is known by.
+    pub sources: Vec<Source>,
+    /// The most calls at a time.
+    pub max_calls: Option<u32>,
+    /// How long an answered call may last; 0: what `[proxy]` says.
+    pub max_call_seconds: u32,
+    /// Whether 3xx responses of vendors are followed.
+    pub follow_redirects: bool,
+    /// The methods it may begin with; empty: all.
+    pub allow: Vec<String>,
+    /// How it writes numbers.
+    pub numbers: Numbers,
+}
+
+/// Addresses of a trunk.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Source {
+    /// The network.
+    pub network: Network,
+    /// The one port, if only one is the trunk's.
+    pub port: Option<u16>,
+    /// The one transport, if only one is the trunk's.
+    pub transport: Option<Transport>,
+}
+
+/// How a trunk writes numbers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Numbers {
+    /// The country code of national numbers; may be empty.
+    pub country_code: String,
+    /// What national numbers begin with.
+    pub national_prefix: Option<String>,
+    /// What international numbers begin with.
+    pub international_prefixes: Vec<String>,
+    /// What the customer puts before numbers.
+    pub tech_prefixes: Vec<String>,
+    /// Whether it has to.
+    pub tech_prefix_required: bool,
+    /// What other digits are.
+    pub plain: PlainRule,
+}
+
+/// What digits are that begin with no known prefix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum PlainRule {
+    /// E.164 without its `+`.
+    International,
+    /// National, without their prefix.
+    National,
+    /// Refused.
+    Refuse,
+}
+
+/// Where calls go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Gateway {
+    /// Its name.
+    pub name: String,
+    /// The company it belongs to; may be empty.
+    pub carrier: String,
+    /// Where requests are sent.
+    pub address: SocketAddr,
+    /// Over what.
+    pub transport: Transport,
+    /// From which listener.
+    pub listener: Option<String>,
+    /// The host of the Request-URI.
+    pub domain: Option<String>,
+    /// How it wants numbers.
+    pub format: CalledStyle,
+    /// How many leading digits are taken off.
+    pub strip: u8,
+    /// What is put in front of the number.
+    pub prefix: String,
+    /// Whether it is out of service.
+    pub maintenance: bool,
+    /// How long an attempt may be without any response.
+    pub no_response_ms: u32,
+    /// How it is probed, if it is.
+    pub probe: Option<Probe>,
+    /// When it goes down and how it comes back.
+    pub health: Health,
+}
+
+/// How a gateway wants called numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CalledStyle {
+    /// `+` and digits.
+    E164Plus,
+    /// Digits.
+    E164,
+    /// As dialled.
+    Dialled,
+}
+
+/// How a gateway is probed with OPTIONS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Probe {
+    /// From one probe to the next.
+    pub interval_ms: u32,
+    /// How much that may differ, either way.
+    pub jitter_percent: u8,
+    /// How long an answer may take.
+    pub timeout_ms: u32,
+    /// Down after so many in a row without an answer.
+    pub down_after: u16,
+    /// Up after so many in a row with one.
+    pub up_after: u16,
+}
+
+/// When a gateway goes down by the fate of its calls, and how it comes back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Health {
+    /// Down after so many attempts in a row without any response; 0: never.
+    pub down_after: u16,
+    /// How long it stays down at least.
+    pub hold_down_ms: u32,
+    /// How long it takes until it gets all its calls again.
+    pub slow_return_ms: u32,
+}
+
+/// The numbers under one prefix.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Route {
+    /// Digits, or `*` for all that no other route takes.
+    pub prefix: String,
+    /// What happens to them. Rows of a deck that say the same share it.
+    pub plan: Arc<Plan>,
+}
+
+/// What happens to the calls of a route.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Plan {
+    /// The gateways.
+    pub targets: Vec<Target>,
+    /// How they take turns.
+    pub mode: Mode,
+    /// What makes a call go on to the next; `None`: the router's default.
+    pub advance: Option<Vec<String>>,
+    /// The most attempts of a call.
+    pub attempts_max: usize,
+    /// How long a gateway may ring; 0: until Timer C.
+    pub ring_ms: u32,
+}
+
+/// One gateway of a route.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Target {
+    /// Its name.
+    pub gateway: String,
+    /// Its share, in a weighted route.
+    pub weight: u32,
+}
+
+/// How the gateways of a route take turns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// As written.
+    Ordered,
+    /// By weight.
+    Weighted,
+    /// All at once.
+    Parallel,
+}

@@ -1,0 +1,502 @@
+//! Listeners, trunks and gateways: who is there, each name once.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+
+use base::Transport;
+
+use crate::network::{BadNetwork, socket_address};
+use crate::section::{At, Mixed, Section, meant};
+use crate::settings::{check_name, digits, is_host};
+use crate::{
+    CalledStyle, DIGITS_MAX, Gateway, Health, LISTENERS_MAX, Listener, Network, Numbers, PlainRule,
+    Probe, Source, TECH_PREFIX_BYTES_MAX, Trunk,
+};
+
+const TRANSPORTS: &[(&str, Transport)] = &[("udp", Transport::Udp), ("tcp", Transport::Tcp)];
+const DAY_MS: i128 = 86_400_000;
+
+/// Names of one kind and where they were first given.
+type Names = HashMap<String, usize>;
+
+/// The name of a section of which there are many.
+fn name(section: &Section<'_>, what: &str, names: &mut Names) -> String {
+    let Some(name) = section.text("name") else {
+        if !section.has("name") {
+            section.missing("name", "a name of its own");
+        }
+        return String::new();
+    };
+    check_name(section, name);
+    match names.get(name.value) {
+        Some(first) => section.twice(name.at, format_args!("the {what} `{}`", name.value), *first),
+        None => drop(names.insert(name.value.to_owned(), name.at)),
+    }
+    name.value.to_owned()
+}
+
+/// An address that has to be there. What is at fault is reported and stands for nothing.
+fn required_address(section: &Section<'_>) -> Option<At<SocketAddr>> {
+    if !section.has("address") {
+        section.missing("address", "an IP address and a port");
+    }
+    section.address("address")
+}
+
+pub(crate) fn listeners(root: &Section<'_>) -> Vec<At<Listener>> {
+    let sections = root.tables("listener");
+    if sections.is_empty() {
+        let remedy = "add one, such as [[listener]] with transport = \"udp\" and an address";
+        root.report
+            .add(0, "no listener", "at least one [[listener]]", remedy);
+    }
+    if let Some(first) = sections.get(LISTENERS_MAX) {
+        let found = format!("{} listeners", sections.len());
+        root.report.add(
+            first.at,
+            found,
+            format!("at most {LISTENERS_MAX}"),
+            "take some out",
+        );
+    }
+    let mut names = Names::new();
+    let mut bound: HashMap<(Transport, SocketAddr), usize> = HashMap::new();
+    let mut listeners = Vec::new();
+    for section in &sections {
+        let name = name(section, "listener", &mut names);
+        let transport = section.word("transport", TRANSPORTS, Transport::Udp);
+        let advertise = section.text("advertise");
+        let Some(address) = required_address(section) else {
+            continue;
+        };
+        match bound.get(&(transport, address.value)) {
+            Some(first) => {
+                section.twice(
+                    address.at,
+                    format_args!("{transport} {}", address.value),
+                    *first,
+                );
+            }
+            None => drop(bound.insert((transport, address.value), address.at)),
+        }
+        let advertise = advertised(section, address, advertise);
+        let value = Listener {
+            name,
+            transport,
+            address: address.value,
+            advertise,
+        };
+        listeners.push(At {
+            value,
+            at: section.at,
+        });
+    }
+    listeners
+}
+
+/// What others are told to send to: an address alone has the listener's port.
+fn advertised(
+    section: &Section<'_>,
+    address: At<SocketAddr>,
+    advertise: Option<At<&str>>,
+) -> SocketAddr {
+    let ip = address.value.ip();
+    let Some(text) = advertise else {
+        if ip.is_unspecified() {
+            let found = format!("the wildcard address {} without `advertise`", address.value);
+            let remedy = "add `advertise` with the address that others reach this node by";
+            section.report.add(
+                address.at,
+                found,
+                "an address for Via and Record-Route",
+                remedy,
+            );
+        }
+        return address.value;
+    };
+    let has_port = text.value.parse::<SocketAddr>().is_ok();
+    let written = socket_address(text.value).map(|it| match has_port {
+        true => it,
+        false => SocketAddr::new(it.ip(), address.value.port()),
+    });
+    let fits = |it: &SocketAddr| {
+        it.port() != 0 && !it.ip().is_unspecified() && it.is_ipv4() == address.value.is_ipv4()
+    };
+    written.filter(fits).unwrap_or_else(|| {
+        let expected = "an IP address of the listener's family, with or without a port";
+        section.refuse(
+            text,
+            expected,
+            "write the address that others reach this node by",
+        );
+        address.value
+    })
+}
+
+pub(crate) fn trunks(root: &Section<'_>) -> Vec<Trunk> {
+    let mut names = Names::new();
+    let mut taken: HashMap<Source, usize> = HashMap::new();
+    let sections = root.tables("trunk");
+    sections
+        .iter()
+        .map(|section| trunk(section, &mut names, &mut taken))
+        .collect()
+}
+
+fn trunk(section: &Section<'_>, names: &mut Names, taken: &mut HashMap<Source, usize>) -> Trunk {
+    let name = name(section, "trunk", names);
+    let sources: Vec<At<Source>> = section
+        .mixed("sources")
+        .into_iter()
+        .filter_map(|item| source(section, item))
+        .collect();
+    if !section.has("sources") {
+        section.missing("sources", "the networks that its requests come from");
+    } else if sources.is_empty() {
+        let remedy = "write at least one address or network";
+        section.report.add(
+            section.place_of("sources"),
+            "no source that can be used",
+            "at least one",
+            remedy,
+        );
+    }
+    for source in &sources {
+        match taken.get(&source.value) {
+            Some(first) => {
+                section.twice(
+                    source.at,
+                    format_args!("the source {}", source.value.network),
+                    *first,
+                );
+            }
+            None => drop(taken.insert(source.value, source.at)),
+        }
+    }
+    Trunk {
+        name,
+        carrier: section.text_or("carrier", ""),
+        sources: sources.into_iter().map(|source| source.value).collect(),
+        max_calls: section.number("max_calls", 1..=i128::from(u32::MAX)),
+        max_call_seconds: section.number_or("max_call_seconds", 0, 0..=31 * 86_400),
+        follow_redirects: section.flag("follow_redirects", false),
+        allow: allow(section),
+        numbers: numbers(section),
+    }
+}
+
+fn source(section: &Section<'_>, item: Mixed<'_>) -> Option<At<Source>> {
+    let any = |network: At<Network>| Source {
+        network: network.value,
+        port: None,
+        transport: None,
+    };
+    match item {
+        Mixed::Text(text) => {
+            let network = network(section, text)?;
+            Some(At {
+                value: any(network),
+                at: network.at,
+            })
+        }
+        Mixed::Table(table) => {
+            if !table.has("network") {
+                table.missing("network", "an address or a network");
+            }
+            let port = table.number("port", 1..=65_535);
+            let transport = table.word_of("transport", TRANSPORTS);
+            let network = network(&table, table.text("network")?)?;
+            Some(At {
+                value: Source {
+                    port,
+                    transport,
+                    ..any(network)
+                },
+                at: network.at,
+            })
+        }
+    }
+}
+
+fn network(section: &Section<'_>, text: At<&str>) -> Option<At<Network>> {
+    let expected = "an address or a network such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
+    let remedy = match Network::parse(text.value) {
+        Ok(value) => return Some(At { value, at: text.at }),
+        Err(BadNetwork::Address) => "names are not looked up: write the address".to_owned(),
+        Err(BadNetwork::Bits) => "write 0 to 32 bits after the `/`, for IPv6 0 to 128".to_owned(),
+        Err(BadNetwork::HostBits(meant)) => format!("did you mean `{meant}`?"),
+    };
+    section.refuse(text, expected, &remedy);
+    None
+}
+
+fn allow(section: &Section<'_>) -> Vec<String> {
+    // RFC 3261 §25.1: token.
+    let is_token = |octet: u8| octet.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&octet);
+    let methods = section.texts("allow").unwrap_or_default();
+    for method in &methods {
+        if method.value.is_empty() || !method.value.bytes().all(is_token) {
+            section.refuse(
+                *method,
+                "a method such as \"INVITE\"",
+                "write the method's name alone",
+            );
+        }
+    }
+    methods
+        .into_iter()
+        .map(|method| method.value.to_owned())
+        .collect()
+}
+
+fn numbers(section: &Section<'_>) -> Numbers {
+    let rules = [
+        ("international", PlainRule::International),
+        ("national", PlainRule::National),
+        ("refuse", PlainRule::Refuse),
+    ];
+    let plain = section.word("plain", &rules, PlainRule::International);
+    let country_code = section
+        .text("country_code")
+        .map(|text| digits(section, text, 1..=3));
+    let national_prefix = section
+        .text("national_prefix")
+        .map(|text| digits(section, text, 1..=DIGITS_MAX));
+    if country_code.is_none() && (national_prefix.is_some() || plain == PlainRule::National) {
+        let key = if national_prefix.is_some() {
+            "national_prefix"
+        } else {
+            "plain"
+        };
+        let found = format!("`{key}` without `country_code`");
+        let expected = "the country that national numbers are of";
+        section.report.add(
+            section.place_of(key),
+            found,
+            expected,
+            "add `country_code`, such as \"49\"",
+        );
+    }
+    let international = section.texts("international_prefixes");
+    let international = international.map(|texts| {
+        texts
+            .into_iter()
+            .map(|text| digits(section, text, 1..=DIGITS_MAX))
+            .collect()
+    });
+    let tech_prefixes = section.texts("tech_prefixes").unwrap_or_default();
+    for text in &tech_prefixes {
+        let is_dialled = |octet: u8| octet.is_ascii_digit() || b"*#".contains(&octet);
+        let fits = (1..=TECH_PREFIX_BYTES_MAX).contains(&text.value.len());
+        if !fits || !text.value.bytes().all(is_dialled) {
+            let expected = format!("1 to {TECH_PREFIX_BYTES_MAX} digits, `*` or `#`");
+            section.refuse(
+                *text,
+                expected,
+                "write what the customer dials before the number",
+            );
+        }
+    }
+    let tech_prefix_required = section.flag("tech_prefix_required", false);
+    if tech_prefix_required && tech_prefixes.is_empty() {
+        let remedy = "add `tech_prefixes`, or take `tech_prefix_required` out";
+        let place = section.place_of("tech_prefix_required");
+        section.report.add(
+            place,
+            "a tech prefix is required and there is none",
+            "at least one",
+            remedy,
+        );
+    }
+    Numbers {
+        country_code: country_code.unwrap_or_default(),
+        national_prefix,
+        international_prefixes: international.unwrap_or_else(|| vec!["00".to_owned()]),
+        tech_prefixes: tech_prefixes
+            .into_iter()
+            .map(|text| text.value.to_owned())
+            .collect(),
+        tech_prefix_required,
+        plain,
+    }
+}
+
+/// A gateway whose patience a route may still set.
+pub(crate) struct Draft {
+    pub(crate) value: Gateway,
+    /// Whether it says itself how long it may be silent.
+    pub(crate) has_patience: bool,
+    /// Where a route said so for it.
+    pub(crate) patience_at: Option<usize>,
+}
+
+pub(crate) fn gateways(root: &Section<'_>, listeners: &[At<Listener>]) -> Vec<Draft> {
+    let mut names = Names::new();
+    let sections = root.tables("gateway");
+    sections
+        .iter()
+        .filter_map(|section| gateway(section, listeners, &mut names))
+        .collect()
+}
+
+fn gateway(section: &Section<'_>, listeners: &[At<Listener>], names: &mut Names) -> Option<Draft> {
+    let name = name(section, "gateway", names);
+    let transport = section.word("transport", TRANSPORTS, Transport::Udp);
+    let formats = [
+        ("+e164", CalledStyle::E164Plus),
+        ("e164", CalledStyle::E164),
+        ("dialled", CalledStyle::Dialled),
+    ];
+    let listener = section.text("listener");
+    let address = required_address(section);
+    if let Some(address) = address {
+        match address.value.ip().is_unspecified() {
+            true => {
+                let found = format!("the wildcard address {}", address.value);
+                section.report.add(
+                    address.at,
+                    found,
+                    "an address that can be sent to",
+                    "write the gateway's own",
+                );
+            }
+            false => check_listener(section, address, transport, listener, listeners),
+        }
+    }
+    let value = Gateway {
+        name,
+        carrier: section.text_or("carrier", ""),
+        // A gateway without a usable address stays, so that routes to it are no second fault.
+        address: address.map_or(SocketAddr::new(IpAddr::from([0; 4]), 0), |address| {
+            address.value
+        }),
+        transport,
+        listener: listener.map(|text| text.value.to_owned()),
+        domain: domain(section),
+        format: section.word("format", &formats, CalledStyle::E164Plus),
+        strip: section.number_or("strip", 0, 0..=DIGITS_MAX as i128),
+        prefix: prefix(section),
+        maintenance: section.flag("maintenance", false),
+        no_response_ms: section.number_or("no_response_ms", 2_000, 0..=600_000),
+        probe: probe(section),
+        health: health(&section.table("health")),
+    };
+    Some(Draft {
+        value,
+        has_patience: section.has("no_response_ms"),
+        patience_at: None,
+    })
+}
+
+/// A gateway is sent to from a listener of its transport and address family.
+fn check_listener(
+    section: &Section<'_>,
+    address: At<SocketAddr>,
+    transport: Transport,
+    wanted: Option<At<&str>>,
+    listeners: &[At<Listener>],
+) {
+    let reaches = |listener: &Listener| {
+        listener.transport == transport && listener.address.is_ipv4() == address.value.is_ipv4()
+    };
+    let family = if address.value.is_ipv4() {
+        "IPv4"
+    } else {
+        "IPv6"
+    };
+    let expected = format!("a listener with transport {transport} and an {family} address");
+    let Some(wanted) = wanted else {
+        // Without any listener at all that one fault is told already.
+        if !listeners.is_empty() && !listeners.iter().any(|listener| reaches(&listener.value)) {
+            let found = format!("no listener to reach {} over {transport}", address.value);
+            section
+                .report
+                .add(address.at, found, expected, "add such a [[listener]]");
+        }
+        return;
+    };
+    match listeners
+        .iter()
+        .find(|listener| listener.value.name == wanted.value)
+    {
+        Some(listener) if reaches(&listener.value) => {}
+        Some(listener) => {
+            let remedy = format!(
+                "`{}` is {} {}; name another or leave `listener` out",
+                wanted.value, listener.value.transport, listener.value.address
+            );
+            section.refuse(wanted, expected, &remedy);
+        }
+        None => {
+            let known = listeners
+                .iter()
+                .map(|listener| listener.value.name.as_str());
+            section.refuse(
+                wanted,
+                "the name of a [[listener]]",
+                &meant(wanted.value, known),
+            );
+        }
+    }
+}
+
+/// `host` or `host:port` of the Request-URI.
+fn domain(section: &Section<'_>) -> Option<String> {
+    let text = section.text("domain")?;
+    let (host, port) = match text.value.rsplit_once(':') {
+        Some((host, port))
+            if !host.ends_with(':') && port.bytes().all(|octet| octet.is_ascii_digit()) =>
+        {
+            (host, port.parse::<u16>().ok().filter(|port| *port != 0))
+        }
+        _ => (text.value, Some(1)),
+    };
+    let literal = host.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let is_v6 = literal.is_some_and(|it| it.parse::<std::net::Ipv6Addr>().is_ok());
+    if port.is_none() || !(is_v6 || is_host(host)) {
+        let expected = "a host such as \"sip.example.com\", with or without a port";
+        section.refuse(
+            text,
+            expected,
+            "write what stands behind the `@` of the Request-URI",
+        );
+    }
+    Some(text.value.to_owned())
+}
+
+fn prefix(section: &Section<'_>) -> String {
+    let Some(text) = section.text("prefix") else {
+        return String::new();
+    };
+    let is_dialled = |octet: u8| octet.is_ascii_digit() || b"*#+".contains(&octet);
+    if text.value.len() > TECH_PREFIX_BYTES_MAX || !text.value.bytes().all(is_dialled) {
+        let expected = format!("up to {TECH_PREFIX_BYTES_MAX} digits, `*`, `#` or `+`");
+        section.refuse(
+            text,
+            expected,
+            "write what the vendor wants before the number",
+        );
+    }
+    text.value.to_owned()
+}
+
+fn probe(section: &Section<'_>) -> Option<Probe> {
+    let is_wanted = section.has("probe");
+    let section = section.table("probe");
+    let probe = Probe {
+        interval_ms: section.number_or("interval_ms", 10_000, 100..=DAY_MS),
+        jitter_percent: section.number_or("jitter_percent", 10, 0..=50),
+        timeout_ms: section.number_or("timeout_ms", 2_000, 10..=60_000),
+        down_after: section.number_or("down_after", 2, 1..=1_000),
+        up_after: section.number_or("up_after", 2, 1..=1_000),
+    };
+    is_wanted.then_some(probe)
+}
+
+fn health(section: &Section<'_>) -> Health {
+    Health {
+        down_after: section.number_or("down_after", 5, 0..=10_000),
+        hold_down_ms: section.number_or("hold_down_ms", 30_000, 0..=DAY_MS),
+        slow_return_ms: section.number_or("slow_return_ms", 30_000, 0..=DAY_MS),
+    }
+}

@@ -1,0 +1,267 @@
+//! Routes: `[[route]]` here, the rows of `routes_csv` in `deck.rs`; each prefix once in both.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::deck::{Deck, read_file};
+use crate::peers::Draft;
+use crate::section::{At, Mixed, Section, meant};
+use crate::{DIGITS_MAX, Mode, Plan, Route, TARGETS_MAX, Target, WEIGHT_MAX};
+
+/// Where a prefix was first given a route.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Given {
+    /// At an offset of the configuration.
+    Config(usize),
+    /// In a line of the deck.
+    Deck(u64),
+}
+
+pub(crate) fn read(
+    root: &Section<'_>,
+    folder: &Path,
+    attempts_max: usize,
+    gateways: &mut [Draft],
+) -> Vec<Route> {
+    let mut given: HashMap<String, Given> = HashMap::new();
+    let mut routes = Vec::new();
+    for section in root.tables("route") {
+        let plan = Arc::new(plan(&section, attempts_max, gateways));
+        set_patience(&section, &plan, gateways);
+        for (place, prefix) in prefixes(&section) {
+            match given.get(&prefix) {
+                Some(Given::Config(first)) => {
+                    section.twice(place, format_args!("a route for `{prefix}`"), *first);
+                }
+                Some(Given::Deck(_)) | None => {
+                    given.insert(prefix.clone(), Given::Config(place));
+                    routes.push(Route {
+                        prefix,
+                        plan: Arc::clone(&plan),
+                    });
+                }
+            }
+        }
+    }
+    if let Some(file) = root.text("routes_csv") {
+        let mut deck = Deck {
+            gateways: gateways
+                .iter()
+                .map(|draft| draft.value.name.as_str())
+                .collect(),
+            attempts_max,
+            given,
+            text: Some(&root.report.text),
+            routes,
+            errors: std::mem::take(&mut *root.report.errors.borrow_mut()),
+        };
+        let opened = read_file(&folder.join(file.value), &mut deck);
+        routes = deck.routes;
+        root.report.errors.replace(deck.errors);
+        if let Err(error) = opened {
+            let expected =
+                "a CSV file beside the configuration, with `prefix,gateways` in each line";
+            let remedy = "correct the name, or take `routes_csv` out";
+            let found = format!("`{}`: {error}", crate::section::cut(file.value));
+            root.report.add(file.at, found, expected, remedy);
+        }
+    }
+    routes
+}
+
+/// The prefixes of a route, without the `+` that may stand before digits.
+fn prefixes(section: &Section<'_>) -> Vec<(usize, String)> {
+    if !section.has("prefix") {
+        section.missing("prefix", "digits, or \"*\" for all other numbers");
+    }
+    let texts = match section.kind_of("prefix") {
+        Some("array") => section.texts("prefix").unwrap_or_default(),
+        _ => section.text("prefix").into_iter().collect(),
+    };
+    let good = |text: &At<&str>| match prefix(text.value) {
+        Some(prefix) => Some((text.at, prefix)),
+        None => {
+            let expected = format!("1 to {DIGITS_MAX} digits, or \"*\" for all other numbers");
+            section.refuse(
+                *text,
+                expected,
+                "write the digits of E.164 from the country code on",
+            );
+            None
+        }
+    };
+    texts.iter().filter_map(good).collect()
+}
+
+/// A prefix as it is kept: digits, or `*`, for which an empty text is another way to write it.
+pub(crate) fn prefix(text: &str) -> Option<String> {
+    if text.is_empty() || text == "*" {
+        return Some("*".to_owned());
+    }
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    let fits = (1..=DIGITS_MAX).contains(&digits.len());
+    (fits && digits.bytes().all(|octet| octet.is_ascii_digit())).then(|| digits.to_owned())
+}
+
+fn plan(section: &Section<'_>, attempts_max: usize, gateways: &[Draft]) -> Plan {
+    let modes = [
+        ("ordered", Mode::Ordered),
+        ("weighted", Mode::Weighted),
+        ("parallel", Mode::Parallel),
+    ];
+    let (targets, has_weights) = targets(section, gateways);
+    let mode = section.word_of("mode", &modes);
+    if let (Some(mode @ (Mode::Ordered | Mode::Parallel)), true) = (mode, has_weights) {
+        let word = if mode == Mode::Ordered {
+            "ordered"
+        } else {
+            "parallel"
+        };
+        let found = format!("weights in a route with mode = \"{word}\"");
+        let remedy = "set mode = \"weighted\", or take the weights out";
+        section.report.add(
+            section.place_of("mode"),
+            found,
+            "weights in weighted routes only",
+            remedy,
+        );
+    }
+    let by_weight = if has_weights {
+        Mode::Weighted
+    } else {
+        Mode::Ordered
+    };
+    Plan {
+        targets,
+        mode: mode.unwrap_or(by_weight),
+        advance: advance(section),
+        attempts_max: section.number_or("attempts_max", attempts_max, 1..=TARGETS_MAX as i128),
+        ring_ms: section.number_or("ring_ms", 0, 0..=3_600_000),
+    }
+}
+
+/// The gateways of a route, and whether any has a weight.
+fn targets(section: &Section<'_>, gateways: &[Draft]) -> (Vec<Target>, bool) {
+    if !section.has("gateways") {
+        section.missing("gateways", "the names of gateways, in the order of trying");
+        return (Vec::new(), false);
+    }
+    let place = section.place_of("gateways");
+    let items = section.mixed("gateways");
+    if items.is_empty() {
+        let remedy = "name at least one gateway";
+        section.report.add(
+            place,
+            "no gateway that can be used",
+            "1 or more gateways",
+            remedy,
+        );
+    }
+    if items.len() > TARGETS_MAX {
+        let found = format!("{} gateways", items.len());
+        section.report.add(
+            place,
+            found,
+            format!("at most {TARGETS_MAX}"),
+            "take some out",
+        );
+    }
+    let mut has_weights = false;
+    let mut targets: Vec<Target> = Vec::new();
+    for item in items {
+        let (name, weight) = match item {
+            Mixed::Text(text) => (Some(text), None),
+            Mixed::Table(table) => {
+                if !table.has("name") {
+                    table.missing("name", "the name of a gateway");
+                }
+                has_weights |= table.has("weight");
+                (
+                    table.text("name"),
+                    table.number("weight", 1..=i128::from(WEIGHT_MAX)),
+                )
+            }
+        };
+        let Some(name) = name else { continue };
+        let known = || gateways.iter().map(|draft| draft.value.name.as_str());
+        if !known().any(|it| it == name.value) {
+            section.refuse(
+                name,
+                "the name of a [[gateway]]",
+                &meant(name.value, known()),
+            );
+        } else if targets.iter().any(|target| target.gateway == name.value) {
+            let expected = "each gateway once";
+            section.refuse(
+                name,
+                expected,
+                "take it out; for a larger share give it a weight",
+            );
+        } else {
+            targets.push(Target {
+                gateway: name.value.to_owned(),
+                weight: weight.unwrap_or(1),
+            });
+        }
+    }
+    (targets, has_weights)
+}
+
+/// Words that name final responses, silence and a phone that nobody answers.
+fn advance(section: &Section<'_>) -> Option<Vec<String>> {
+    let words = section.texts("advance")?;
+    for word in &words {
+        let is_known = matches!(
+            word.value.as_bytes(),
+            b"timeout"
+                | b"no-answer"
+                | [b'3'..=b'6', b'x', b'x']
+                | [b'3'..=b'6', b'0'..=b'9', b'0'..=b'9']
+        );
+        if !is_known {
+            let expected = "a status from 300 to 699, a class from \"3xx\" to \"6xx\", \"timeout\" or \"no-answer\"";
+            let remedy = meant(
+                word.value,
+                ["timeout", "no-answer", "3xx", "4xx", "5xx", "6xx"],
+            );
+            section.refuse(*word, expected, &remedy);
+        }
+    }
+    Some(
+        words
+            .into_iter()
+            .map(|word| word.value.to_owned())
+            .collect(),
+    )
+}
+
+/// A route's patience goes to those of its gateways that have none of their own. Two routes cannot
+/// want different things of one gateway.
+fn set_patience(section: &Section<'_>, plan: &Plan, gateways: &mut [Draft]) {
+    let Some(patience) = section.number::<u32>("no_response_ms", 0..=600_000) else {
+        return;
+    };
+    let place = section.place_of("no_response_ms");
+    for draft in gateways.iter_mut() {
+        if draft.has_patience || !plan.targets.iter().any(|it| it.gateway == draft.value.name) {
+            continue;
+        }
+        match draft.patience_at {
+            Some(first) if draft.value.no_response_ms != patience => {
+                let line = section.report.text.place(first).line;
+                let (name, other) = (&draft.value.name, draft.value.no_response_ms);
+                let found =
+                    format!("{patience} ms for `{name}`, which has {other} ms by line {line}");
+                let remedy = "set `no_response_ms` at the gateway itself";
+                section
+                    .report
+                    .add(place, found, "one patience for each gateway", remedy);
+            }
+            _ => {
+                draft.value.no_response_ms = patience;
+                draft.patience_at = Some(place);
+            }
+        }
+    }
+}
