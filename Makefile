@@ -11,6 +11,7 @@ run:
 	cargo run --release -- demo $(ARGS)
 
 test: setup lint
+	cargo run --locked --profile $(PROFILE) -p sim -- --seeds 2000
 	cargo $(RUNNER) $(PROFILE) --workspace --locked
 
 # Debian packages and cargo-deny, where they are missing.
@@ -30,3 +31,14 @@ bench:
 load:
 	cargo build --release --locked -p trunkline -p perf
 	scripts/load.sh $(ARGS)
+
+# The simulator in real time: make soak SECONDS=3600 FROM=100000
+SECONDS := 600
+FROM := 1000000
+soak:
+	cargo run --release --locked -p sim -- --from $(FROM) --seconds $(SECONDS)
+
+# libFuzzer on one target of fuzz/targets (needs nightly and cargo-fuzz): make fuzz TARGET=parse
+TARGET := parse
+fuzz:
+	cargo +nightly fuzz run $(TARGET) -- -max_total_time=$(SECONDS)
