@@ -1,6 +1,6 @@
 //! From plain data to a snapshot: names become ids, prefixes are sorted, every mistake is told.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::limits::{
     DIGITS_MAX, GATEWAYS_MAX, ROUTES_MAX, TARGETS_MAX, TECH_PREFIX_BYTES_MAX, TRUNKS_MAX,
     WEIGHT_MAX,
 };
-use crate::snapshot::{Known, Names, Plan, Row};
+use crate::snapshot::{Known, Names};
+use crate::table::RouteTable;
 use crate::{
-    Gateway, GatewaySpec, NumberFormat, PlainRule, PlanSpec, Prefixes, RouteId, RouteSpec,
-    Snapshot, Source, Spec, Target, Trunk, TrunkSpec,
+    Gateway, GatewaySpec, NumberFormat, PlainRule, Snapshot, Source, Spec, Trunk, TrunkSpec,
 };
 
 /// Why no snapshot can be built. The configuration finds nearly all of these first, with line and
@@ -156,7 +156,7 @@ pub fn build(
     let trunks = build_trunks(&spec.trunks, &trunk_ids, &mut errors);
     let ingress = build_ingress(&trunks, &mut errors);
     let gateways = build_gateways(spec, &gateway_ids, &mut errors);
-    let table = build_routes(&spec.routes, &gateway_ids, &mut errors);
+    let table = RouteTable::build(&spec.routes, &gateway_ids, &mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -180,9 +180,10 @@ pub fn build(
 }
 
 /// Names with their ids: the old ones first, as they were.
-struct Ids {
+pub(crate) struct Ids {
     names: Names,
-    by_name: BTreeMap<Arc<str>, u32>,
+    /// Those of this spec only: a name that was removed must not be found.
+    wanted: BTreeMap<Arc<str>, u32>,
     repeated: Vec<String>,
 }
 
@@ -191,31 +192,37 @@ impl Ids {
     fn assign<'n>(known: &[Known], wanted: impl Iterator<Item = (&'n str, &'n str)>) -> Ids {
         let mut names: Vec<Known> = known.to_vec();
         let old = names.iter().map(|it| Arc::clone(&it.name));
-        let mut by_name: BTreeMap<Arc<str>, u32> = old.zip(0..).collect();
-        let mut seen = BTreeSet::new();
+        let old: BTreeMap<Arc<str>, u32> = old.zip(0..).collect();
+        let mut ids = BTreeMap::new();
         let mut repeated = Vec::new();
         for (name, carrier) in wanted {
-            if !seen.insert(name) {
+            if ids.contains_key(name) {
                 repeated.push(name.to_owned());
+                continue;
             }
             let (name, carrier): (Arc<str>, Arc<str>) = (name.into(), carrier.into());
-            match by_name.get(&name) {
-                Some(&id) => names[id as usize].carrier = carrier,
-                None => {
-                    by_name.insert(Arc::clone(&name), names.len() as u32);
-                    names.push(Known { name, carrier });
+            let id = match old.get(&name) {
+                Some(&id) => {
+                    names[id as usize].carrier = carrier;
+                    id
                 }
-            }
+                None => {
+                    let name = Arc::clone(&name);
+                    names.push(Known { name, carrier });
+                    (names.len() - 1) as u32
+                }
+            };
+            ids.insert(name, id);
         }
         Ids {
             names: names.into(),
-            by_name,
+            wanted: ids,
             repeated,
         }
     }
 
-    fn of(&self, name: &str) -> Option<u32> {
-        self.by_name.get(name).copied()
+    pub(crate) fn of(&self, name: &str) -> Option<u32> {
+        self.wanted.get(name).copied()
     }
 }
 
@@ -378,142 +385,5 @@ fn find_listener(spec: &Spec, gateway: &GatewaySpec) -> Result<ListenerId, Build
             gateway: name,
             listener,
         }),
-    }
-}
-
-#[derive(Default)]
-struct RouteTable {
-    prefixes: Prefixes,
-    rows: Box<[Row]>,
-    digits: Box<str>,
-    catch_all: Option<RouteId>,
-    plans: Box<[Plan]>,
-}
-
-fn build_routes(specs: &[RouteSpec], ids: &Ids, errors: &mut Vec<BuildError>) -> RouteTable {
-    let mut sorted: Vec<&RouteSpec> = specs.iter().collect();
-    sorted.sort_by(|a, b| a.prefix.cmp(&b.prefix));
-    for pair in sorted
-        .windows(2)
-        .filter(|pair| pair[0].prefix == pair[1].prefix)
-    {
-        let prefix = pair[0].prefix.clone();
-        errors.push(BuildError::DuplicatePrefix { prefix });
-    }
-    let mut plans = Plans::default();
-    let (mut rows, mut digits) = (Vec::with_capacity(sorted.len()), String::new());
-    let mut catch_all = None;
-    for spec in &sorted {
-        let start = digits.len() as u32;
-        match spec.prefix.as_str() {
-            "*" => catch_all = Some(RouteId(rows.len() as u32)),
-            prefix if is_digit_prefix(prefix) => digits.push_str(prefix),
-            prefix => errors.push(BuildError::BadPrefix {
-                prefix: prefix.to_owned(),
-            }),
-        }
-        rows.push(Row {
-            start,
-            length: (digits.len() as u32 - start) as u8,
-            plan: plans.intern(spec, ids, errors),
-        });
-    }
-    if !errors.is_empty() {
-        return RouteTable::default();
-    }
-    let numbered = sorted
-        .iter()
-        .zip(0..)
-        .filter(|(spec, _)| spec.prefix != "*");
-    let entries: Vec<(&[u8], u32)> = numbered
-        .map(|(spec, row)| (spec.prefix.as_bytes(), row))
-        .collect();
-    RouteTable {
-        prefixes: Prefixes::build(&entries),
-        rows: rows.into(),
-        digits: digits.into(),
-        catch_all,
-        plans: plans.built.into(),
-    }
-}
-
-fn is_digit_prefix(prefix: &str) -> bool {
-    (1..=DIGITS_MAX).contains(&prefix.len()) && prefix.bytes().all(|octet| octet.is_ascii_digit())
-}
-
-/// Plans that were built already: by where they are, then by what they say, so that a
-/// deck of a million rows is compared by address only.
-#[derive(Default)]
-struct Plans<'s> {
-    by_place: HashMap<*const PlanSpec, u32>,
-    by_value: HashMap<&'s PlanSpec, u32>,
-    built: Vec<Plan>,
-}
-
-impl<'s> Plans<'s> {
-    fn intern(&mut self, spec: &'s RouteSpec, ids: &Ids, errors: &mut Vec<BuildError>) -> u32 {
-        let place = Arc::as_ptr(&spec.plan);
-        if let Some(&at) = self.by_place.get(&place) {
-            return at;
-        }
-        let at = match self.by_value.get(&*spec.plan) {
-            Some(&at) => at,
-            None => {
-                let at = self.built.len() as u32;
-                self.built.push(build_plan(spec, ids, errors));
-                self.by_value.insert(&spec.plan, at);
-                at
-            }
-        };
-        self.by_place.insert(place, at);
-        at
-    }
-}
-
-fn build_plan(spec: &RouteSpec, ids: &Ids, errors: &mut Vec<BuildError>) -> Plan {
-    let (plan, prefix) = (&*spec.plan, || spec.prefix.clone());
-    match plan.targets.len() {
-        0 => errors.push(BuildError::NoTargets { prefix: prefix() }),
-        1..=TARGETS_MAX => {}
-        count => errors.push(BuildError::TooManyTargets {
-            prefix: prefix(),
-            count,
-        }),
-    }
-    let mut targets: Vec<Target> = Vec::new();
-    for target in &plan.targets {
-        let gateway = || target.gateway.clone();
-        let Some(id) = ids.of(&target.gateway).map(GatewayId) else {
-            errors.push(BuildError::UnknownGateway {
-                prefix: prefix(),
-                gateway: gateway(),
-            });
-            continue;
-        };
-        if targets.iter().any(|other| other.gateway == id) {
-            errors.push(BuildError::RepeatedGateway {
-                prefix: prefix(),
-                gateway: gateway(),
-            });
-        }
-        if !(1..=WEIGHT_MAX).contains(&target.weight) {
-            let weight = target.weight;
-            errors.push(BuildError::BadWeight {
-                prefix: prefix(),
-                gateway: gateway(),
-                weight,
-            });
-        }
-        targets.push(Target {
-            gateway: id,
-            weight: target.weight,
-        });
-    }
-    Plan {
-        targets: targets.into(),
-        mode: plan.mode,
-        advance: plan.advance,
-        attempts_max: plan.attempts_max.max(1),
-        ring_ms: plan.ring_ms,
     }
 }

@@ -6,7 +6,8 @@ use base::{Time, TrunkId};
 use sip::Uri;
 
 use crate::{
-    Candidates, GatewayState, Health, NoRoute, NumberBuffer, NumberError, Snapshot, Verdict,
+    Candidates, Gateway, GatewayState, Health, NoRoute, NumberBuffer, NumberError, Snapshot,
+    Verdict,
 };
 
 /// What would be tried for one call.
@@ -129,21 +130,17 @@ pub fn explain(
     told.mode = Some(route.mode.text());
     told.attempts_max = route.attempts_max;
     for (at, candidate) in candidates.iter().enumerate() {
-        let Some(gateway) = snapshot.gateway(candidate.gateway) else {
-            continue;
-        };
         let target = route
             .targets
             .iter()
             .find(|t| t.gateway == candidate.gateway);
+        let Some(gateway) = snapshot.gateway(candidate.gateway) else {
+            continue;
+        };
         let mut request_uri = Vec::new();
         gateway.write_uri(&number, uri, &mut request_uri);
         told.steps.push(Step {
             position: at + 1,
-            gateway: gateway.name.to_string(),
-            carrier: gateway.carrier.to_string(),
-            address: gateway.address.to_string(),
-            transport: gateway.transport.uri_name(),
             weight: target.map_or(0, |target| target.weight),
             state: health.state_of(gateway, now),
             skipped: match candidate.verdict {
@@ -151,7 +148,7 @@ pub fn explain(
                 Verdict::Skip(reason) => Some(reason.text()),
             },
             request_uri: text(&request_uri),
-            no_response_ms: gateway.no_response_ms,
+            ..Step::of(gateway)
         });
     }
     if candidates.next_to_try(0).is_none() {
@@ -272,6 +269,22 @@ impl Explanation {
 }
 
 impl Step {
+    /// What is true of the gateway in every call.
+    fn of(gateway: &Gateway) -> Step {
+        Step {
+            position: 0,
+            gateway: gateway.name.to_string(),
+            carrier: gateway.carrier.to_string(),
+            address: gateway.address.to_string(),
+            transport: gateway.transport.uri_name(),
+            weight: 0,
+            state: GatewayState::Up,
+            skipped: None,
+            request_uri: String::new(),
+            no_response_ms: gateway.no_response_ms,
+        }
+    }
+
     fn write_json(&self, json: &mut String) {
         json.push('{');
         json_number(json, "position", self.position as u64);

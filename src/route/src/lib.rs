@@ -28,6 +28,7 @@ mod order;
 mod prefix;
 mod snapshot;
 mod spec;
+mod table;
 
 #[cfg(test)]
 mod tests;

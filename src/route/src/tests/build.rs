@@ -252,6 +252,19 @@ fn ids_stay_with_their_names_over_reloads() {
 }
 
 #[test]
+fn a_route_to_a_removed_gateway_is_refused() {
+    let first = built(&spec());
+    let mut spec = spec();
+    spec.gateways.remove(1);
+    let errors = build(&spec, 2, Some(&first)).expect_err("g2 is gone");
+    let texts: Vec<String> = errors.iter().map(BuildError::to_string).collect();
+    assert_eq!(
+        texts,
+        ["route `49` names the gateway `g2`, which does not exist"]
+    );
+}
+
+#[test]
 fn names_of_the_removed_count_towards_the_limit() {
     let mut small = spec();
     small.gateways_max = 4;

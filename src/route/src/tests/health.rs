@@ -350,6 +350,7 @@ fn a_gateway_that_moved_starts_afresh() {
     let old = world(None);
     let mut spec = spec();
     spec.gateways.remove(2);
+    spec.routes.clear();
     spec.gateways[0].address = at("192.0.2.77:5060");
     let new = crate::build(&spec, 2, Some(&old)).expect("good");
     let mut health = Health::new(8);
