@@ -38,6 +38,7 @@ mod outbox;
 mod packet;
 mod random;
 mod ring;
+mod solo;
 mod stats;
 mod wheel;
 pub mod world;
@@ -51,6 +52,7 @@ pub use outbox::Outbox;
 pub use packet::{PACKET_SIZES, Packets};
 pub use random::Random;
 pub use ring::RecordReader;
+pub use solo::{Solo, SoloSent};
 pub use stats::{
     CounterDef, CounterKind, Histogram, HistogramDef, Page, PageSnapshot, ShardStats, Tables,
 };
