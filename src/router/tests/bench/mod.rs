@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // a test's own helpers may
 
 pub(crate) mod corpus;
+pub(crate) mod script;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use base::{ListenerId, ShardId, Time, Transport};
 use call::Keys;
 use router::{Gauges, Listener, Router, Settings};
-use shards::{Limits, StreamId, World, WorldConfig};
+use shards::{Limits, Solo, StreamId, World, WorldConfig};
 use transaction::Timing;
 
 /// Where the router listens, in the order of the listeners' ids.
@@ -124,28 +125,45 @@ impl Setup {
     }
 
     pub(crate) fn build(self) -> Bench {
-        let snapshot = Arc::new(route::build(&self.spec, 1, None).expect("a world"));
-        let config = WorldConfig {
+        let mut make = self.maker();
+        Bench {
+            world: World::new(self.config(), &mut make),
+            sent: Vec::new(),
+            calls: 0,
+        }
+    }
+
+    /// One router without a world.
+    pub(crate) fn solo(self) -> Solo<Router> {
+        let router = self.maker()(ShardId(0));
+        Solo::new(self.config(), router)
+    }
+
+    fn config(&self) -> WorldConfig {
+        let listeners = self.listeners.iter();
+        WorldConfig {
             seed: self.seed,
             shards: self.shards,
-            listeners: self
-                .listeners
-                .iter()
+            listeners: listeners
                 .map(|listener| shards::ListenerSpec {
                     transport: listener.transport,
                     address: listener.address,
                 })
                 .collect(),
-            limits: self.limits,
+            limits: self.limits.clone(),
             handler_counters: router::COUNTERS,
             handler_histograms: router::HISTOGRAMS,
             handler_dynamic: router::dynamic_cells(16, 16),
             ..WorldConfig::default()
-        };
+        }
+    }
+
+    fn maker(&self) -> impl FnMut(ShardId) -> Router + use<> {
+        let snapshot = Arc::new(route::build(&self.spec, 1, None).expect("a world"));
         let settings = Arc::new(Settings {
             node: b"test".to_vec(),
             shards: self.shards,
-            listeners: self.listeners,
+            listeners: self.listeners.clone(),
             names: Vec::new(),
             keys: self.keys,
             owner_key: (3, 4),
@@ -159,18 +177,13 @@ impl Setup {
             max_call_ms: self.max_call_ms,
         });
         let gauges = Arc::new(Gauges::new(16));
-        let world = World::new(config, |shard| {
+        move |shard| {
             Router::new(
                 Arc::clone(&settings),
                 shard,
                 Arc::clone(&snapshot),
                 Arc::clone(&gauges),
             )
-        });
-        Bench {
-            world,
-            sent: Vec::new(),
-            calls: 0,
         }
     }
 }
