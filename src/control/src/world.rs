@@ -1,0 +1,250 @@
+//! The configuration as the routing world and the shards want it.
+//!
+//! Pure mapping: what is checked is checked by `config` before and by `route::build` after.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use config::{CalledStyle, Config, Mode, PlainRule, Plan, UnknownSource};
+use route::{
+    AdvanceTable, EgressFormat, EgressStyle, GatewaySpec, HealthRules, ListenerSpec, NumberFormat,
+    PlanSpec, Probe, RouteSpec, Spec, TargetSpec, TrunkSpec,
+};
+
+/// What a snapshot is built from, out of a configuration.
+#[must_use]
+pub fn spec(config: &Config) -> Spec {
+    Spec {
+        listeners: config.listeners.iter().map(listener).collect(),
+        trunks: config.trunks.iter().map(trunk).collect(),
+        gateways: config.gateways.iter().map(gateway).collect(),
+        routes: routes(&config.routes),
+        unknown_source: match config.sources.unknown {
+            UnknownSource::Refuse => route::UnknownSource::Refuse,
+            UnknownSource::Drop => route::UnknownSource::Drop,
+        },
+        gateways_max: config.limits.gateways_max,
+    }
+}
+
+/// The bounds of each shard, out of a configuration; what it does not name keeps its default.
+#[must_use]
+pub fn shard_limits(config: &Config) -> shards::Limits {
+    let limits = &config.limits;
+    shards::Limits {
+        inbox: limits.inbox,
+        inbox_large: limits.inbox_large,
+        packets: limits.packets,
+        timers: limits.timers,
+        sends: limits.sends,
+        records: limits.records,
+        notices: limits.notices,
+        connections: limits.connections,
+        connections_per_peer: limits.connections_per_peer,
+        stream_buffer_bytes: limits.stream_buffer_bytes,
+        stream_writes: limits.stream_writes,
+        stream_packets: limits.stream_packets,
+        message_bytes_max: limits.message_bytes_max,
+        header_deadline_ms: limits.header_deadline_ms,
+        idle_ms: limits.idle_ms,
+        evict_idle_ms: limits.evict_idle_ms,
+        connect_ms: limits.connect_ms,
+        linger_ms: limits.linger_ms,
+        ..shards::Limits::default()
+    }
+}
+
+fn listener(listener: &config::Listener) -> ListenerSpec {
+    ListenerSpec {
+        name: listener.name.clone(),
+        transport: listener.transport,
+        address: listener.address,
+    }
+}
+
+fn trunk(trunk: &config::Trunk) -> TrunkSpec {
+    let numbers = &trunk.numbers;
+    TrunkSpec {
+        name: trunk.name.clone(),
+        carrier: trunk.carrier.clone(),
+        sources: trunk.sources.iter().map(source).collect(),
+        number: NumberFormat {
+            country_code: numbers.country_code.clone(),
+            national_prefix: numbers.national_prefix.clone(),
+            international_prefixes: numbers.international_prefixes.clone(),
+            tech_prefixes: numbers.tech_prefixes.clone(),
+            tech_prefix_required: numbers.tech_prefix_required,
+            plain: match numbers.plain {
+                PlainRule::International => route::PlainRule::International,
+                PlainRule::National => route::PlainRule::National,
+                PlainRule::Refuse => route::PlainRule::Refuse,
+            },
+        },
+        allow: trunk.allow.clone(),
+        max_call_seconds: trunk.max_call_seconds,
+        max_calls: trunk.max_calls,
+        follow_redirects: trunk.follow_redirects,
+    }
+}
+
+fn source(source: &config::Source) -> route::Source {
+    route::Source {
+        network: source.network.address,
+        bits: source.network.bits,
+        port: source.port,
+        transport: source.transport,
+    }
+}
+
+fn gateway(gateway: &config::Gateway) -> GatewaySpec {
+    GatewaySpec {
+        name: gateway.name.clone(),
+        carrier: gateway.carrier.clone(),
+        address: gateway.address,
+        transport: gateway.transport,
+        listener: gateway.listener.clone(),
+        domain: gateway.domain.clone(),
+        called: EgressFormat {
+            style: match gateway.format {
+                CalledStyle::E164Plus => EgressStyle::E164Plus,
+                CalledStyle::E164 => EgressStyle::E164,
+                CalledStyle::Dialled => EgressStyle::Dialled,
+            },
+            strip: gateway.strip,
+            prefix: gateway.prefix.clone(),
+        },
+        maintenance: gateway.maintenance,
+        probe: gateway.probe.map(|probe| Probe {
+            interval_ms: probe.interval_ms,
+            jitter_percent: probe.jitter_percent,
+            timeout_ms: probe.timeout_ms,
+            down_after: probe.down_after,
+            up_after: probe.up_after,
+        }),
+        health: HealthRules {
+            down_after: gateway.health.down_after,
+            hold_down_ms: gateway.health.hold_down_ms,
+            slow_return_ms: gateway.health.slow_return_ms,
+        },
+        no_response_ms: gateway.no_response_ms,
+    }
+}
+
+/// Routes that share a plan in the configuration share one here: a deck of a million rows has few.
+fn routes(routes: &[config::Route]) -> Vec<RouteSpec> {
+    let mut plans: HashMap<*const Plan, Arc<PlanSpec>> = HashMap::new();
+    let route = |route: &config::Route| {
+        let plan = plans
+            .entry(Arc::as_ptr(&route.plan))
+            .or_insert_with(|| Arc::new(plan(&route.plan)));
+        RouteSpec {
+            prefix: route.prefix.clone(),
+            plan: Arc::clone(plan),
+        }
+    };
+    routes.iter().map(route).collect()
+}
+
+fn plan(plan: &Plan) -> PlanSpec {
+    let target = |target: &config::Target| TargetSpec {
+        gateway: target.gateway.clone(),
+        weight: target.weight,
+    };
+    let advance = plan.advance.as_deref().map(AdvanceTable::from_words);
+    PlanSpec {
+        targets: plan.targets.iter().map(target).collect(),
+        mode: match plan.mode {
+            Mode::Ordered => route::Mode::Ordered,
+            Mode::Weighted => route::Mode::Weighted,
+            Mode::Parallel => route::Mode::Parallel,
+        },
+        advance: advance.map_or_else(AdvanceTable::default, |table| {
+            table.expect("the configuration has checked the words")
+        }),
+        attempts_max: plan.attempts_max,
+        ring_ms: plan.ring_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEAD: &str = "[[listener]]\nname = \"udp\"\naddress = \"192.0.2.1\"\n\
+                        [[gateway]]\nname = \"a\"\naddress = \"192.0.2.2\"\n\
+                        [[gateway]]\nname = \"b\"\naddress = \"192.0.2.3\"\n";
+
+    fn parsed(tables: &str) -> Config {
+        let text = format!("{HEAD}{tables}");
+        Config::parse("world.toml", &text).unwrap_or_else(|errors| panic!("{errors:#?}"))
+    }
+
+    #[test]
+    fn defaults_of_both_sides_agree() {
+        let config = parsed(
+            "[[gateway]]\nname = \"c\"\naddress = \"192.0.2.4\"\nprobe = {}\n\
+             [[trunk]]\nname = \"t\"\nsources = [\"192.0.2.0/24\"]\n\
+             [[route]]\nprefix = \"49\"\ngateways = [\"a\"]\n",
+        );
+        assert_eq!(shard_limits(&config), shards::Limits::default());
+        let spec = spec(&config);
+        let address = "192.0.2.4:5060".parse().unwrap();
+        let want = GatewaySpec {
+            probe: Some(Probe::default()),
+            ..GatewaySpec::new("c", address)
+        };
+        assert_eq!(spec.gateways[2], want);
+        assert_eq!(*spec.routes[0].plan, PlanSpec::ordered(&["a"]));
+        let want = TrunkSpec::new("t", route::Source::parse("192.0.2.0/24").unwrap());
+        let number = NumberFormat {
+            international_prefixes: vec!["00".to_owned()],
+            ..want.number
+        };
+        assert_eq!(spec.trunks[0], TrunkSpec { number, ..want });
+    }
+
+    #[test]
+    fn bounds_of_both_sides_agree() {
+        assert_eq!(config::TARGETS_MAX, route::limits::TARGETS_MAX);
+        assert_eq!(config::WEIGHT_MAX, route::limits::WEIGHT_MAX);
+        assert_eq!(config::DIGITS_MAX, route::limits::DIGITS_MAX);
+        assert_eq!(
+            config::TECH_PREFIX_BYTES_MAX,
+            route::limits::TECH_PREFIX_BYTES_MAX
+        );
+    }
+
+    #[test]
+    fn every_advance_word_is_known_to_both_sides() {
+        let config = parsed(
+            "[[route]]\nprefix = \"49\"\ngateways = [{ name = \"a\", weight = 3 }, \"b\"]\n\
+             advance = [\"404\", \"486\", \"3xx\", \"4xx\", \"5xx\", \"6xx\", \"699\", \"timeout\", \"no-answer\"]\n",
+        );
+        let plan = &spec(&config).routes[0].plan;
+        assert_eq!(plan.mode, route::Mode::Weighted);
+        assert!(plan.advance.advances(486) && plan.advance.advances_on_no_answer());
+        assert!(!plan.advance.advances(603));
+    }
+
+    #[test]
+    fn routes_of_one_plan_share_it() {
+        let config =
+            parsed("[[route]]\nprefix = [\"49\", \"43\", \"*\"]\ngateways = [\"a\", \"b\"]\n");
+        let routes = spec(&config).routes;
+        assert!(
+            routes
+                .iter()
+                .all(|route| Arc::ptr_eq(&route.plan, &routes[0].plan))
+        );
+    }
+
+    #[test]
+    fn every_sample_builds() {
+        for sample in ["demo", "bench", "example"] {
+            let path = format!("{}/../../config/{sample}.toml", env!("CARGO_MANIFEST_DIR"));
+            let config = Config::load(&path).unwrap_or_else(|errors| panic!("{errors:#?}"));
+            let built = route::build(&spec(&config), 1, None);
+            assert!(built.is_ok(), "{sample}: {:?}", built.err());
+        }
+    }
+}
