@@ -59,8 +59,7 @@ fn weigh(targets: &[Target], mut dice: Dice, places: &mut Order) {
             })
             .unwrap_or(next);
         left -= weight(places[drawn]);
-        // Keeps the rest in the order of the file, so that equal throws give equal orders.
-        places[next..=drawn].rotate_right(1);
+        places.swap(next, drawn);
     }
 }
 
