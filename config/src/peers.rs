@@ -152,11 +152,11 @@ fn trunk(section: &Section<'_>, names: &mut Names, taken: &mut HashMap<Source, u
         .collect();
     if !section.has("sources") {
         section.missing("sources", "the networks that its requests come from");
-    } else if sources.is_empty() {
+    } else if section.len_of("sources") == Some(0) {
         let remedy = "write at least one address or network";
         section.report.add(
             section.place_of("sources"),
-            "no source that can be used",
+            "no source",
             "at least one",
             remedy,
         );

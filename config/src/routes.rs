@@ -149,14 +149,11 @@ fn targets(section: &Section<'_>, gateways: &[Draft]) -> (Vec<Target>, bool) {
     }
     let place = section.place_of("gateways");
     let items = section.mixed("gateways");
-    if items.is_empty() {
+    if section.len_of("gateways") == Some(0) {
         let remedy = "name at least one gateway";
-        section.report.add(
-            place,
-            "no gateway that can be used",
-            "1 or more gateways",
-            remedy,
-        );
+        section
+            .report
+            .add(place, "no gateway", "at least one", remedy);
     }
     if items.len() > TARGETS_MAX {
         let found = format!("{} gateways", items.len());

@@ -89,6 +89,11 @@ impl<'a> Section<'a> {
         self.value(key).map(|value| value.get_ref().type_str())
     }
 
+    /// How many items a list has, good and bad; `None` if it is no list.
+    pub(crate) fn len_of(&self, key: &str) -> Option<usize> {
+        Some(self.value(key)?.get_ref().as_array()?.len())
+    }
+
     /// Where a key's value stands; without one, where the section does.
     pub(crate) fn place_of(&self, key: &str) -> usize {
         self.value(key).map_or(self.at, |value| value.span().start)

@@ -101,7 +101,7 @@ fn cpus(section: &Section<'_>) -> Shards {
         }
     }
     let place = section.place_of("shards");
-    if cpus.is_empty() {
+    if section.len_of("shards") == Some(0) {
         section.report.add(
             place,
             "no processor",
@@ -162,15 +162,17 @@ fn classes(section: &Section<'_>, key: &str, default: [u32; 6]) -> [u32; 6] {
     let Some(numbers) = section.numbers::<u32>(key, 1..=(1 << 24)) else {
         return default;
     };
-    let numbers: Vec<u32> = numbers.into_iter().map(|number| number.value).collect();
-    <[u32; 6]>::try_from(numbers).unwrap_or_else(|numbers| {
-        let found = format!("{} numbers that can be used", numbers.len());
+    let count = section.len_of(key).unwrap_or(default.len());
+    if count != default.len() {
+        let found = format!("{count} numbers");
         let remedy = "write how many there are of each size, from the smallest to the largest";
         section
             .report
             .add(section.place_of(key), found, "six whole numbers", remedy);
-        default
-    })
+    }
+    // Of numbers that are at fault there are fewer here; they are told already.
+    let numbers: Vec<u32> = numbers.into_iter().map(|number| number.value).collect();
+    <[u32; 6]>::try_from(numbers).unwrap_or(default)
 }
 
 pub(crate) fn timers(section: &Section<'_>) -> Timers {
