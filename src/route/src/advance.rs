@@ -6,7 +6,7 @@ use std::fmt;
 ///
 /// By default 408, all 5xx and silence. A range never takes in 486, 600 and 603, which say that
 /// the callee was reached and is busy or declines: these advance only if named one by one.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AdvanceTable {
     /// One bit for each status from 300 to 699.
     statuses: [u64; Self::WORDS],

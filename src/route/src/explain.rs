@@ -126,6 +126,8 @@ pub fn explain(
         }
     };
     let route = snapshot.route(id);
+    let first = candidates.next_to_try(0);
+    told.refused = first.is_none().then_some(Refusal::NothingToTry);
     told.prefix = Some(route.prefix.to_owned());
     told.mode = Some(route.mode.text());
     told.attempts_max = route.attempts_max;
@@ -150,9 +152,6 @@ pub fn explain(
             request_uri: text(&request_uri),
             ..Step::of(gateway)
         });
-    }
-    if candidates.next_to_try(0).is_none() {
-        told.refused = Some(Refusal::NothingToTry);
     }
     told
 }

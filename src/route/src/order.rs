@@ -7,7 +7,7 @@ use crate::limits::TARGETS_MAX;
 use crate::snapshot::Target;
 
 /// How the gateways of a route are ordered for a call.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum Mode {
     /// As written: the first takes all calls that it can.
     #[default]

@@ -166,7 +166,7 @@ impl GatewaySpec {
 }
 
 /// What happens to the calls of one route. Routes with the same plan share it.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct PlanSpec {
     /// The gateways, in the order of the file.
     pub targets: Vec<TargetSpec>,
@@ -201,7 +201,7 @@ impl PlanSpec {
 }
 
 /// One gateway of a plan.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TargetSpec {
     /// The gateway's name.
     pub gateway: String,

@@ -1,6 +1,6 @@
 //! The routes of a spec as a table: prefixes sorted, plans shared.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base::GatewayId;
@@ -82,8 +82,8 @@ fn is_digit_prefix(prefix: &str) -> bool {
 /// deck of a million rows is compared by address only.
 #[derive(Default)]
 struct Plans<'s> {
-    by_place: HashMap<*const PlanSpec, u32>,
-    by_value: HashMap<&'s PlanSpec, u32>,
+    by_place: BTreeMap<*const PlanSpec, u32>,
+    by_value: BTreeMap<&'s PlanSpec, u32>,
     built: Vec<Plan>,
 }
 
