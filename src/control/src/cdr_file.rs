@@ -133,6 +133,11 @@ impl CdrFiles {
         })
     }
 
+    /// Where the files are.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.options.directory
+    }
+
     /// Takes a line over. It is written by the next [`CdrFiles::write`].
     pub(crate) fn push(&mut self, line: Vec<u8>) {
         debug_assert_eq!(line.last(), Some(&b'\n'));
@@ -186,6 +191,11 @@ impl CdrFiles {
 
     fn write_batch(&mut self, now: Instant, wall: SystemTime) -> Result<(), CdrError> {
         const BATCH_BYTES_MAX: usize = 256 * 1_024;
+        let next = self.waiting.front().map_or(0, Vec::len) as u64;
+        let has_no_room = |open: &Open| open.len > 0 && open.len + next > self.options.rotate_bytes;
+        if self.open.as_ref().is_some_and(has_no_room) {
+            self.finish()?;
+        }
         if self.open.is_none() {
             self.open = Some(self.create(now, wall)?);
         }

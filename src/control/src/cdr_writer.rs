@@ -99,8 +99,15 @@ impl CdrWriter {
     /// # Errors
     /// If the directory cannot be made, read or written, or there is no thread to be had.
     pub fn start(options: CdrOptions, source: impl RecordSource) -> Result<CdrWriter, CdrError> {
-        let directory = options.directory.clone();
-        let files = CdrFiles::open(options)?;
+        CdrWriter::start_with(CdrFiles::open(options)?, source)
+    }
+
+    /// As [`CdrWriter::start`], with a directory that was opened already.
+    pub(crate) fn start_with(
+        files: CdrFiles,
+        source: impl RecordSource,
+    ) -> Result<CdrWriter, CdrError> {
+        let directory = files.directory().to_owned();
         let status = Arc::new(CdrStatus::default());
         let asked = Arc::new(Asked::default());
         let work = Work {

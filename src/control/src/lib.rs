@@ -7,9 +7,13 @@
 //!
 //! ```text
 //!   config file ─▶ reload.rs ─▶ snapshot ─▶ shards ─▶ records ─▶ cdr_writer.rs ─▶ cdr_file.rs
-//!   signals ─────▶ serve.rs                   ├─────▶ notices ─▶ log (logs.rs)
+//!   signals ─────▶ plane.rs                   ├─────▶ notices ─▶ log (logs.rs)
 //!                                             └─────▶ pages ───▶ view.rs ─▶ socket.rs, metrics.rs
 //! ```
+//!
+//! Words: a *node* is a running process with its shards ([`Node`]); the *view* is what may be read of
+//! it at any time ([`View`]); *loaded* is a configuration with the world made of it ([`Loaded`]).
+//! Tests: beside the modules, and `tests/` for what needs disks and sockets.
 
 #![forbid(unsafe_code)]
 // The control plane lives in real time, off the shards' threads.
@@ -17,15 +21,22 @@
 
 mod cdr_file;
 mod cdr_writer;
+mod change;
 mod logs;
 mod metrics;
+mod reload;
 mod report;
 mod socket;
+#[cfg(test)]
+mod tests;
 mod view;
+pub mod world;
 
 pub use cdr_file::{CdrError, CdrOptions};
 pub use cdr_writer::{CdrStatus, CdrWriter, RecordSource};
-pub use logs::{LogFormat, LogLevel, Plain, Rate, RateLimit, start_logs};
+pub use change::changes;
+pub use logs::{LogTarget, Plain, Rate, RateLimit, start_logs};
 pub use metrics::metrics_text;
+pub use reload::{LoadError, Loaded};
 pub use report::{generation_report, health_report, stats_report};
 pub use view::{Cell, Layout, Phase, View};

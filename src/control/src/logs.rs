@@ -6,60 +6,53 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::File;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use config::{LogFormat, LogLevel};
 use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Metadata, callsite};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Context, Filter, Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
-/// How a line is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
+/// Where the log goes.
+#[derive(Debug)]
+pub enum LogTarget {
+    /// The standard error, in colour if that is a terminal.
+    StandardError,
+    /// The end of a file.
+    File(File),
 }
 
-/// The least urgent messages that are written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum LogLevel {
-    /// What an operator must act on.
-    Error,
-    /// What an operator should look at.
-    Warn,
-    /// What happened.
-    #[default]
-    Info,
-    /// For engineers.
-    Debug,
-}
-
-/// Starts the log of this process, to the standard error. Once only.
+/// Starts the log of this process. Once only.
 ///
 /// # Errors
 /// If there is a log already.
-pub fn start_logs(format: LogFormat, level: LogLevel) -> Result<RateLimit, TryInitError> {
+pub fn start_logs(log: config::Log, target: LogTarget) -> Result<RateLimit, TryInitError> {
     let limit = RateLimit::new(Rate::default());
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let lines = match format {
-        LogFormat::Text => {
-            let color = std::io::stderr().is_terminal();
-            lines.with_target(false).with_ansi(color).boxed()
-        }
+    let color = matches!(target, LogTarget::StandardError) && std::io::stderr().is_terminal();
+    let writer = match target {
+        LogTarget::StandardError => BoxMakeWriter::new(std::io::stderr),
+        LogTarget::File(file) => BoxMakeWriter::new(Arc::new(file)),
+    };
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(writer)
+        .with_ansi(color);
+    let lines = match log.format {
+        LogFormat::Text => lines.with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    let level = match level {
+    let level = match log.level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
     };
     tracing_subscriber::registry()
         .with(level)
@@ -281,13 +274,14 @@ mod tests {
     }
 
     fn callsite_of_this_test() -> callsite::Identifier {
-        struct Seen(Mutex<Option<callsite::Identifier>>);
-        impl<S: tracing::Subscriber> Layer<S> for Arc<Seen> {
+        #[derive(Clone, Default)]
+        struct Seen(Arc<Mutex<Option<callsite::Identifier>>>);
+        impl<S: tracing::Subscriber> Layer<S> for Seen {
             fn on_event(&self, event: &Event<'_>, _cx: Context<'_, S>) {
                 *self.0.lock() = Some(event.metadata().callsite());
             }
         }
-        let seen = Arc::new(Seen(Mutex::new(None)));
+        let seen = Seen::default();
         tracing::subscriber::with_default(registry().with(seen.clone()), || {
             tracing::info!("here");
         });

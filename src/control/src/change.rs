@@ -1,0 +1,128 @@
+//! What a reload changes, in words for the log.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+
+use route::Spec;
+
+/// Names listed of one kind of change; of more, the number is told.
+const NAMES_MAX: usize = 8;
+
+/// One sentence for each kind of change from one routing world to the next; none if they are equal.
+#[must_use]
+pub fn changes(old: &Spec, new: &Spec) -> Vec<String> {
+    let mut told = Vec::new();
+    let by_name = |spec: &Spec| -> BTreeMap<String, _> {
+        let rows = spec.trunks.iter();
+        rows.map(|trunk| (trunk.name.clone(), trunk.clone()))
+            .collect()
+    };
+    tell("trunk", &by_name(old), &by_name(new), &mut told);
+    let by_name = |spec: &Spec| -> BTreeMap<String, _> {
+        let rows = spec.gateways.iter();
+        rows.map(|gateway| (gateway.name.clone(), gateway.clone()))
+            .collect()
+    };
+    tell("gateway", &by_name(old), &by_name(new), &mut told);
+    let by_prefix = |spec: &Spec| -> BTreeMap<String, _> {
+        let rows = spec.routes.iter();
+        rows.map(|route| (route.prefix.clone(), route.plan.clone()))
+            .collect()
+    };
+    tell("route", &by_prefix(old), &by_prefix(new), &mut told);
+    if old.unknown_source != new.unknown_source {
+        let (was, is) = (old.unknown_source, new.unknown_source);
+        told.push(format!("unknown sources: {was:?} -> {is:?}"));
+    }
+    told
+}
+
+fn tell<T: PartialEq + Debug>(
+    kind: &str,
+    old: &BTreeMap<String, T>,
+    new: &BTreeMap<String, T>,
+    told: &mut Vec<String>,
+) {
+    let added = new.keys().filter(|name| !old.contains_key(*name));
+    push(kind, "added", added, told);
+    let removed = old.keys().filter(|name| !new.contains_key(*name));
+    push(kind, "removed", removed, told);
+    let changed = new.iter().filter(|(name, value)| {
+        let before = old.get(*name);
+        before.is_some_and(|before| before != *value)
+    });
+    push(kind, "changed", changed.map(|(name, _)| name), told);
+}
+
+fn push<'n>(
+    kind: &str,
+    verb: &str,
+    names: impl Iterator<Item = &'n String>,
+    told: &mut Vec<String>,
+) {
+    let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+    let plural = if names.len() == 1 { "" } else { "s" };
+    match names.len() {
+        0 => {}
+        count @ 1..=NAMES_MAX => {
+            told.push(format!(
+                "{count} {kind}{plural} {verb}: {}",
+                names.join(", ")
+            ));
+        }
+        count => {
+            let first = names[..NAMES_MAX].join(", ");
+            told.push(format!(
+                "{count} {kind}s {verb}: {first} and {} more",
+                count - NAMES_MAX
+            ));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use route::{GatewaySpec, RouteSpec};
+
+    fn world(gateways: &[(&str, u16)], routes: &[&str]) -> Spec {
+        Spec {
+            gateways: (gateways.iter())
+                .map(|&(name, port)| GatewaySpec::new(name, ([192, 0, 2, 1], port).into()))
+                .collect(),
+            routes: (routes.iter())
+                .map(|prefix| RouteSpec::new(prefix, &["a"]))
+                .collect(),
+            ..Spec::default()
+        }
+    }
+
+    #[test]
+    fn each_kind_of_change_is_one_sentence() {
+        let old = world(&[("a", 5060), ("b", 5060)], &["44", "49"]);
+        assert_eq!(changes(&old, &old), [] as [String; 0]);
+        let mut new = world(&[("a", 5070), ("c", 5060)], &["44"]);
+        new.unknown_source = route::UnknownSource::Drop;
+        assert_eq!(
+            changes(&old, &new),
+            [
+                "1 gateway added: `c`",
+                "1 gateway removed: `b`",
+                "1 gateway changed: `a`",
+                "1 route removed: `49`",
+                "unknown sources: Refuse -> Drop",
+            ]
+        );
+    }
+
+    #[test]
+    fn many_names_are_counted() {
+        let prefixes: Vec<String> = (10..30).map(|prefix| prefix.to_string()).collect();
+        let prefixes: Vec<&str> = prefixes.iter().map(String::as_str).collect();
+        let told = changes(&world(&[], &[]), &world(&[], &prefixes));
+        assert_eq!(
+            told,
+            ["20 routes added: `10`, `11`, `12`, `13`, `14`, `15`, `16`, `17` and 12 more"]
+        );
+    }
+}
