@@ -284,19 +284,7 @@ fn numbers(section: &Section<'_>) -> Numbers {
             .map(|text| digits(section, text, 1..=DIGITS_MAX))
             .collect()
     });
-    let tech_prefixes = section.texts("tech_prefixes").unwrap_or_default();
-    for text in &tech_prefixes {
-        let is_dialled = |octet: u8| octet.is_ascii_digit() || b"*#".contains(&octet);
-        let fits = (1..=TECH_PREFIX_BYTES_MAX).contains(&text.value.len());
-        if !fits || !text.value.bytes().all(is_dialled) {
-            let expected = format!("1 to {TECH_PREFIX_BYTES_MAX} digits, `*` or `#`");
-            section.refuse(
-                *text,
-                expected,
-                "write what the customer dials before the number",
-            );
-        }
-    }
+    let tech_prefixes = tech_prefixes(section);
     let tech_prefix_required = section.flag("tech_prefix_required", false);
     if tech_prefix_required && tech_prefixes.is_empty() {
         let remedy = "add `tech_prefixes`, or take `tech_prefix_required` out";
@@ -312,13 +300,31 @@ fn numbers(section: &Section<'_>) -> Numbers {
         country_code: country_code.unwrap_or_default(),
         national_prefix,
         international_prefixes: international.unwrap_or_else(|| vec!["00".to_owned()]),
-        tech_prefixes: tech_prefixes
-            .into_iter()
-            .map(|text| text.value.to_owned())
-            .collect(),
+        tech_prefixes,
         tech_prefix_required,
         plain,
     }
+}
+
+/// What the customer dials before numbers.
+fn tech_prefixes(section: &Section<'_>) -> Vec<String> {
+    let texts = section.texts("tech_prefixes").unwrap_or_default();
+    for text in &texts {
+        let is_dialled = |octet: u8| octet.is_ascii_digit() || b"*#".contains(&octet);
+        let fits = (1..=TECH_PREFIX_BYTES_MAX).contains(&text.value.len());
+        if !fits || !text.value.bytes().all(is_dialled) {
+            let expected = format!("1 to {TECH_PREFIX_BYTES_MAX} digits, `*` or `#`");
+            section.refuse(
+                *text,
+                expected,
+                "write what the customer dials before the number",
+            );
+        }
+    }
+    texts
+        .into_iter()
+        .map(|text| text.value.to_owned())
+        .collect()
 }
 
 /// A gateway whose patience a route may still set.
