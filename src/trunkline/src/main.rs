@@ -1,1 +1,115 @@
-fn main() {}
+//! The program: its command line, and the order in which a node is put together.
+//!
+//! There is no logic here: the commands read what they were asked, call the crates that know, and
+//! print. `main.rs` is the command line, `cmd_*.rs` the commands, `boot.rs` the way from a
+//! configuration to a running node, which `run` and `demo` share.
+
+#![forbid(unsafe_code)]
+// A program lives in real time, off the shards' threads.
+#![allow(clippy::disallowed_methods)]
+
+mod boot;
+mod cmd_check;
+mod cmd_demo;
+mod cmd_route;
+mod cmd_run;
+mod cmd_stats;
+mod failure;
+mod secret;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use failure::Failure;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The version, as `version`, the log and the metrics tell it.
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+const EXAMPLES: &str = "\
+Examples:
+  trunkline demo --seconds 20
+      watch a router with a caller and three vendors, all on this machine
+  trunkline check --config trunkline.toml
+      find everything that is wrong with a configuration, and what it would do
+  trunkline route explain --config trunkline.toml --from customer-1 +442079460001
+      see which gateways would be tried for a call, in which order, and why
+  trunkline run --config trunkline.toml
+      carry calls; kill -HUP reloads the file, kill -TERM lets calls finish and ends,
+      a second kill -TERM ends at once, kill -USR1 begins a new file of call records
+  trunkline stats
+      what the running one counts
+
+Exit status: 0 = done, 1 = failed and said why, 2 = the command line is wrong.";
+
+/// A SIP tandem for wholesale carriers: routes calls from trunks to gateways, tries the next gateway
+/// when one fails, and writes a record of every call.
+#[derive(Debug, Parser)]
+#[command(name = "trunkline", version, after_help = EXAMPLES, max_term_width = 100)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Carry calls until told to stop.
+    #[command(after_help = cmd_run::EXAMPLES)]
+    Run {
+        /// The configuration, in TOML.
+        #[arg(long, short, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Find everything that is wrong with a configuration; start nothing.
+    #[command(after_help = cmd_check::EXAMPLES)]
+    Check {
+        /// The configuration, in TOML.
+        #[arg(long, short, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Ask about routes.
+    #[command(subcommand)]
+    Route(RouteCommand),
+    /// Show what a running node counts.
+    #[command(after_help = cmd_stats::EXAMPLES)]
+    Stats(cmd_stats::Arguments),
+    /// Watch a router with a built-in caller and vendors, all on this machine.
+    #[command(after_help = cmd_demo::EXAMPLES)]
+    Demo(cmd_demo::Arguments),
+    /// Print the version.
+    Version,
+}
+
+#[derive(Debug, Subcommand)]
+enum RouteCommand {
+    /// Show which gateways would be tried for a call, in which order, and why.
+    #[command(after_help = cmd_route::EXAMPLES)]
+    Explain(cmd_route::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match CommandLine::parse().command {
+        Command::Run { config } => cmd_run::run(&config),
+        Command::Check { config } => cmd_check::run(&config),
+        Command::Route(RouteCommand::Explain(arguments)) => cmd_route::run(&arguments),
+        Command::Stats(arguments) => cmd_stats::run(&arguments),
+        Command::Demo(arguments) => cmd_demo::run(&arguments),
+        Command::Version => {
+            println!("trunkline {VERSION}");
+            Ok(())
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::OutputClosed) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,338 @@
+//! The control plane's loop: signals, reloads, notices, worlds that came back, the drain, the end.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+use route::Snapshot;
+use shards::{Handler, Running};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::MissedTickBehavior;
+
+use crate::cdr_writer::CdrWriter;
+use crate::logs::{Plain, RateLimit};
+use crate::node::Ended;
+use crate::reload::{LoadError, Loaded};
+use crate::view::{Phase, View};
+
+/// How often the shards' notices and old worlds are fetched.
+const TICK: Duration = Duration::from_millis(100);
+/// How often held-back messages are reported, in ticks.
+const REPORT_TICKS: u64 = 10;
+
+/// Asks a node from inside the process to end, as a signal does from outside. A clone is the same.
+#[derive(Clone, Debug, Default)]
+pub struct Asked(Arc<(AtomicU32, Notify)>);
+
+impl Asked {
+    /// The first time: no new calls, and the end when the last one is over. Then: the end at once.
+    pub fn end(&self) {
+        self.0.0.fetch_add(1, Relaxed);
+        self.0.1.notify_one();
+    }
+
+    async fn wait(&self) {
+        while self.0.0.load(Relaxed) == 0 {
+            self.0.1.notified().await;
+        }
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// The signals that a node obeys.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    user: Signal,
+}
+
+/// What somebody wants of the node.
+enum Wish {
+    End,
+    Reload,
+    ReopenRecords,
+}
+
+impl Signals {
+    /// From now on these signals do not end the process. Needs a tokio runtime around it.
+    pub(crate) fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined1())?,
+        })
+    }
+
+    async fn wish(&mut self) -> Wish {
+        tokio::select! {
+            _ = self.terminate.recv() => Wish::End,
+            _ = self.interrupt.recv() => Wish::End,
+            _ = self.hang_up.recv() => Wish::Reload,
+            _ = self.user.recv() => Wish::ReopenRecords,
+        }
+    }
+}
+
+/// The configuration in force, and where the next one comes from.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    running: Loaded,
+    file: Option<PathBuf>,
+    /// A reload that is being read and built, off this thread.
+    building: Option<JoinHandle<Result<Loaded, LoadError>>>,
+    /// Another was asked for meanwhile.
+    is_asked_again: bool,
+    /// The generation that the shards were given and have not all confirmed.
+    unconfirmed: Option<u64>,
+}
+
+impl Tables {
+    pub(crate) fn new(running: Loaded, file: Option<PathBuf>) -> Tables {
+        Tables {
+            running,
+            file,
+            building: None,
+            is_asked_again: false,
+            unconfirmed: None,
+        }
+    }
+
+    fn begin_reload(&mut self) {
+        let Some(file) = self.file.clone() else {
+            tracing::warn!("reload: the running configuration came from no file");
+            return;
+        };
+        if self.building.is_some() {
+            self.is_asked_again = true;
+            return;
+        }
+        tracing::info!(file = %file.display(), "reload: reading");
+        let previous = self.running.snapshot.clone();
+        self.building = Some(spawn_blocking(move || {
+            Loaded::from_file(&file, previous.generation() + 1, Some(&previous))
+        }));
+    }
+
+    /// Waits for the reload that is being built; for ever if there is none.
+    async fn built(&mut self) -> Result<Loaded, LoadError> {
+        let Some(building) = &mut self.building else {
+            return std::future::pending().await;
+        };
+        let built = building.await;
+        self.building = None;
+        match built {
+            Ok(result) => result,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+}
+
+/// The control plane of a running node.
+pub(crate) struct Plane<H: Handler> {
+    running: Running<H>,
+    view: Arc<View>,
+    writer: CdrWriter,
+    tables: Tables,
+    drain: Duration,
+    log: RateLimit,
+    ticks: u64,
+}
+
+impl<H> Plane<H>
+where
+    H: Handler<Snapshot = Snapshot> + Send + 'static,
+    H::Notice: fmt::Display,
+{
+    pub(crate) fn new(
+        running: Running<H>,
+        view: Arc<View>,
+        writer: CdrWriter,
+        tables: Tables,
+        drain: Duration,
+        log: RateLimit,
+    ) -> Plane<H> {
+        Plane {
+            running,
+            view,
+            writer,
+            tables,
+            drain,
+            log,
+            ticks: 0,
+        }
+    }
+
+    pub(crate) fn view(&self) -> Arc<View> {
+        self.view.clone()
+    }
+
+    pub(crate) fn local_addresses(&self) -> Vec<SocketAddr> {
+        self.running.local_addresses()
+    }
+
+    /// Runs until the shards have ended and the last record is written.
+    pub(crate) async fn run(mut self, mut signals: Signals, asked: &Asked) -> Ended {
+        self.say_ready();
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.running.is_finished() {
+            tokio::select! {
+                _ = tick.tick() => self.tick(),
+                built = self.tables.built() => self.take(built),
+                () = asked.wait() => self.end(),
+                wish = signals.wish() => match wish {
+                    Wish::End => self.end(),
+                    Wish::Reload => self.tables.begin_reload(),
+                    Wish::ReopenRecords => {
+                        tracing::info!("call records: the open file is finished, the next record begins another");
+                        self.writer.reopen();
+                    }
+                },
+            }
+        }
+        self.tick();
+        self.finish()
+    }
+
+    fn say_ready(&self) {
+        self.report_buffers();
+        let listeners: Vec<String> = (self.tables.running.config.listeners.iter())
+            .zip(self.running.local_addresses())
+            .map(|(listener, address)| format!("{} {address}", listener.transport))
+            .collect();
+        let (snapshot, shards) = (&self.tables.running.snapshot, self.view.stats().len());
+        tracing::info!(
+            node = self.view.node(),
+            version = self.view.version(),
+            shards,
+            trunks = snapshot.trunks().count(),
+            gateways = snapshot.gateways().count(),
+            routes = snapshot.routes_len(),
+            "ready: listening on {}",
+            listeners.join(", ")
+        );
+    }
+
+    /// Says, once, which receive buffer the system did not grant, and what would lift it.
+    fn report_buffers(&self) {
+        let reports = self.running.buffers();
+        let clamped = reports.iter().filter(|report| report.got < report.asked);
+        if let Some(report) = clamped.min_by_key(|report| report.got) {
+            tracing::warn!(
+                asked_bytes = report.asked,
+                got_bytes = report.got,
+                "the system granted a smaller receive buffer than asked for; bursts may be dropped. \
+                 To lift it: sysctl -w net.core.rmem_max={}",
+                report.asked
+            );
+        }
+    }
+
+    fn tick(&mut self) {
+        self.ticks += 1;
+        while let Some((shard, notice)) = self.running.next_notice() {
+            tracing::warn!(shard = shard.0, "{}", Plain(&notice));
+        }
+        let retired = self.running.retired_snapshots();
+        if !retired.is_empty() {
+            // A world of a million routes takes a while to be taken apart.
+            spawn_blocking(move || drop(retired));
+        }
+        if let Some(generation) = self.tables.unconfirmed
+            && self.running.is_confirmed()
+        {
+            self.tables.unconfirmed = None;
+            self.view.set_confirmed(generation);
+            tracing::info!(
+                generation,
+                "reload: all shards work by the new configuration"
+            );
+        }
+        if self.ticks.is_multiple_of(REPORT_TICKS) {
+            self.log.report();
+        }
+    }
+
+    /// A reload was built, or was found to be wrong.
+    fn take(&mut self, built: Result<Loaded, LoadError>) {
+        match built {
+            Ok(loaded) => self.publish(loaded),
+            Err(error) => {
+                self.view.count_refused_reload();
+                let messages = error.messages();
+                tracing::error!(
+                    faults = messages.len(),
+                    "reload: the configuration is wrong; the running one stays in force"
+                );
+                for message in messages {
+                    tracing::error!("reload: {message}");
+                }
+            }
+        }
+        if std::mem::take(&mut self.tables.is_asked_again) {
+            self.tables.begin_reload();
+        }
+    }
+
+    fn publish(&mut self, loaded: Loaded) {
+        let changes = loaded.changes_from(&self.tables.running);
+        let generation = loaded.snapshot.generation();
+        if changes.is_empty() {
+            tracing::info!(generation, "reload: nothing changed");
+        }
+        for change in changes {
+            tracing::info!(generation, "reload: {change}");
+        }
+        self.running.publish(loaded.snapshot.clone());
+        self.view.set_snapshot(loaded.snapshot.clone());
+        self.tables.unconfirmed = Some(generation);
+        self.tables.running = loaded;
+    }
+
+    /// Somebody asked for the end: drain first, and stop if asked again.
+    fn end(&mut self) {
+        if self.view.phase() == Phase::Serving {
+            self.view.set_phase(Phase::Draining);
+            tracing::info!(
+                deadline_ms = self.drain.as_millis() as u64,
+                "draining: no new calls; the end comes with the last call, at the deadline, or when asked again"
+            );
+            self.running.drain(self.drain);
+        } else {
+            tracing::info!("stopping at once: asked again");
+            self.running.stop();
+        }
+    }
+
+    /// All shards have ended: the last records are written, the last words said.
+    fn finish(self) -> Ended {
+        self.view.set_phase(Phase::Stopped);
+        let records_lost = self.writer.stop();
+        let shards_failed = self.running.join();
+        self.log.report();
+        let cdr = self.view.cdr();
+        if records_lost == 0 && shards_failed == 0 {
+            tracing::info!(records = cdr.lines(), "stopped");
+        } else {
+            tracing::error!(
+                records = cdr.lines(),
+                records_lost,
+                shards_failed,
+                "stopped with losses"
+            );
+        }
+        Ended {
+            records_lost,
+            shards_failed,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! `trunkline check`: what is wrong with a configuration, or what it holds.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use config::{Config, Shards};
+use control::Loaded;
+
+use crate::boot;
+use crate::failure::{Failure, print};
+
+/// What `check --help` ends with.
+pub(crate) const EXAMPLES: &str = "\
+Every fault is told, with file, line and column, what was found, what would be right, and how to go
+on. Nothing is bound, opened for writing or sent.
+
+Example:
+  trunkline check --config trunkline.toml && kill -HUP $(pidof trunkline)";
+
+pub(crate) fn run(file: &Path) -> Result<(), Failure> {
+    let loaded = Loaded::from_file(file, boot::FIRST_GENERATION, None).map_err(Failure::Load)?;
+    print(&summary(&file.display().to_string(), &loaded))
+}
+
+fn summary(file: &str, loaded: &Loaded) -> String {
+    let Config {
+        node,
+        listeners,
+        cdr,
+        metrics,
+        control,
+        trunks,
+        gateways,
+        ..
+    } = &*loaded.config;
+    let shards = match &node.shards {
+        Shards::Auto => "one on each processor".to_owned(),
+        Shards::Count(count) => format!("{count}, not pinned"),
+        Shards::Cpus(cpus) => format!("one on each of the processors {cpus:?}"),
+    };
+    let listeners: Vec<String> = (listeners.iter())
+        .map(|l| format!("{} {} {}", l.name, l.transport, l.address))
+        .collect();
+    let trunks: Vec<&str> = trunks.iter().map(|trunk| trunk.name.as_str()).collect();
+    let probed = gateways
+        .iter()
+        .filter(|gateway| gateway.probe.is_some())
+        .count();
+    let idle = gateways
+        .iter()
+        .filter(|gateway| gateway.maintenance)
+        .count();
+    let gateway_names: Vec<&str> = gateways
+        .iter()
+        .map(|gateway| gateway.name.as_str())
+        .collect();
+    let mut text = format!("{file} is good.\n");
+    let mut line = |key: &str, value: &str| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "  {key:<10} {value}");
+    };
+    line("node", &node.name);
+    line("shards", &shards);
+    line("listeners", &listeners.join(", "));
+    line("trunks", &counted(&trunks));
+    line("gateways", &counted(&gateway_names));
+    line("", &format!("{probed} probed, {idle} in maintenance"));
+    line("routes", &loaded.snapshot.routes_len().to_string());
+    line("cdr", &cdr.directory.display().to_string());
+    line(
+        "metrics",
+        &metrics
+            .listen
+            .map_or("none".to_owned(), |at| format!("http://{at}/metrics")),
+    );
+    line("control", &control.socket.display().to_string());
+    text
+}
+
+/// How many, and the names of the first.
+fn counted(names: &[&str]) -> String {
+    const SHOWN_MAX: usize = 6;
+    let shown = names.len().min(SHOWN_MAX);
+    let more = if names.len() > shown { ", …" } else { "" };
+    match names.len() {
+        0 => "none".to_owned(),
+        count => format!("{count}: {}{more}", names[..shown].join(", ")),
+    }
+}

@@ -1,0 +1,62 @@
+//! `trunkline route explain`: what would become of a call, and why.
+
+use std::path::PathBuf;
+
+use base::Time;
+use clap::Args;
+use control::Loaded;
+use route::Health;
+
+use crate::boot;
+use crate::failure::{Failure, print};
+
+/// What `route explain --help` ends with.
+pub(crate) const EXAMPLES: &str = "\
+The configuration is read as `run` would read it, and the call is led through the same code as a
+real one. All gateways count as up, but those in maintenance.
+
+Examples:
+  trunkline route explain --config trunkline.toml --from customer-1 +442079460001
+  trunkline route explain --config trunkline.toml --from customer-1 sip:0044207946@192.0.2.1 --json";
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The configuration, in TOML.
+    #[arg(long, short, value_name = "FILE")]
+    config: PathBuf,
+    /// The trunk that the call would come from.
+    #[arg(long, value_name = "TRUNK")]
+    from: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+    /// The random number of a weighted choice: the same gives the same order.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    dice: u64,
+    /// What was dialled: the user part of a Request-URI, or a whole sip: or tel: URI.
+    #[arg(value_name = "NUMBER")]
+    number: String,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let loaded = Loaded::from_file(&arguments.config, boot::FIRST_GENERATION, None)
+        .map_err(Failure::Load)?;
+    let snapshot = &loaded.snapshot;
+    let Some(trunk) = snapshot.trunk_named(&arguments.from) else {
+        let known = snapshot.trunks().map(|trunk| trunk.name.to_string());
+        return Err(Failure::NoTrunk(arguments.from.clone(), known.collect()));
+    };
+    let health = Health::new(snapshot.gateways_max());
+    let (number, dice) = (&arguments.number, arguments.dice);
+    let explanation = route::explain_dialled(snapshot, &health, trunk.id, number, Time::ZERO, dice)
+        .map_err(|error| Failure::Number(number.clone(), error))?;
+    let mut text = if arguments.json {
+        explanation.to_json()
+    } else {
+        explanation.to_string()
+    };
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    print(&text)
+}
