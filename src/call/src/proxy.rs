@@ -106,8 +106,11 @@ pub fn check_loop(message: &Message<'_>, routed: u64, keys: &Keys) -> Result<(),
 /// The Max-Breadth that a request leaves for its branches.
 ///
 /// # Errors
-/// [`Refusal::Breadth`] if it leaves none.
+/// [`Refusal::Breadth`] if it leaves none, or says so twice: the next proxy might read the other.
 pub fn breadth(message: &Message<'_>) -> Result<u32, Refusal> {
+    if message.lines_of(HeaderId::MaxBreadth).nth(1).is_some() {
+        return Err(Refusal::Breadth);
+    }
     let breadth = match message.header(HeaderId::MaxBreadth) {
         None => BREADTH_DEFAULT,
         Some(text) => std::str::from_utf8(text)

@@ -203,7 +203,7 @@ impl Router {
         let Some(held) = self.forks.get(fork) else {
             return false;
         };
-        let source = held.fork.source;
+        let (source, breadth) = (held.fork.source, held.plan.breadth);
         let routes = {
             let settings = &self.settings;
             proxy::routes(message, |uri| settings.is_us(uri, source.local))
@@ -221,7 +221,7 @@ impl Router {
                 uri: changes.then_some(&text[..]),
                 routes: &routes,
                 record_route: self.call_of(fork),
-                breadth: self.breadth_of(fork),
+                breadth,
             },
             Some(id),
             u64::from(patience_ms),
@@ -237,18 +237,6 @@ impl Router {
             Purpose::Initial { call } => Some(call),
             Purpose::InDialog { .. } | Purpose::Other => None,
         }
-    }
-
-    /// What Max-Breadth a branch gets: all of it in turn, its share at once (RFC 5393 §5.3.3).
-    fn breadth_of(&self, fork: SlotId) -> Option<u32> {
-        let plan = &self.forks.get(fork)?.plan;
-        if !plan.is_parallel {
-            return (plan.breadth != proxy::BREADTH_DEFAULT).then_some(plan.breadth);
-        }
-        let branches = u32::try_from(plan.candidates.len())
-            .unwrap_or(u32::MAX)
-            .max(1);
-        Some((plan.breadth / branches).max(1))
     }
 
     /// Makes a branch of a fork: a client transaction, its packet, its patience. `onward.flow`

@@ -172,13 +172,17 @@ impl Router {
         inbound: &Inbound<'_>,
         out: &mut Out,
     ) {
+        let breadth = match proxy::breadth(message) {
+            Ok(breadth) => breadth,
+            Err(refusal) => return self.refuse(message, refusal.status(), &inbound.flow, out),
+        };
         let mut onward = Onward {
             flow: onward,
             source: inbound.flow,
             uri: None,
             routes,
             record_route: None,
-            breadth: None,
+            breadth,
         };
         if message.method() == Method::Ack {
             // No transaction for the ACK of a 2xx: every copy goes its way (§16.11).

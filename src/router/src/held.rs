@@ -35,7 +35,7 @@ pub(crate) struct Plan {
     pub(crate) routed: u64,
     /// Whether a stream was refused, so that large requests go by UDP after all (RFC 3261 §18.1.1).
     pub(crate) udp_only: bool,
-    /// The Max-Breadth that is left for the branches.
+    /// The Max-Breadth that each branch gets: all of it in turn, its share at once.
     pub(crate) breadth: u32,
 }
 
@@ -71,6 +71,17 @@ impl Plan {
             routed,
             udp_only: false,
             breadth: call::proxy::BREADTH_DEFAULT,
+        }
+    }
+
+    /// Forks at once if that is wanted and the request may fork so wide; else the branches come one
+    /// after the other, each with all of it (RFC 5393 §5.3.3: together never more than came in).
+    pub(crate) fn fork_at_once(&mut self, is_wanted: bool) {
+        let may_try = self.candidates.iter().filter(|it| it.may_try()).count();
+        let branches = u32::try_from(may_try.min(self.attempts_left)).unwrap_or(u32::MAX);
+        self.is_parallel = is_wanted && branches <= self.breadth;
+        if self.is_parallel {
+            self.breadth /= branches.max(1);
         }
     }
 

@@ -314,7 +314,7 @@ impl Router {
         plan.advance = route.advance;
         plan.attempts_left = route.attempts_max;
         plan.ring_ms = route.ring_ms;
-        plan.is_parallel = route.mode == Mode::Parallel;
+        plan.fork_at_once(route.mode == Mode::Parallel);
         prefix.extend_from_slice(route.prefix_text());
         if !plan.has_next() {
             return Err(Denied {

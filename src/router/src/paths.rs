@@ -22,8 +22,8 @@ pub(crate) struct Onward<'a> {
     pub(crate) routes: &'a Routes<'a>,
     /// The call that our Record-Route names; `None`: we leave none.
     pub(crate) record_route: Option<SlotId>,
-    /// The Max-Breadth of this branch, if it must be written.
-    pub(crate) breadth: Option<u32>,
+    /// The Max-Breadth of this branch. Every request that we pass on has one (RFC 5393 §5.3.3).
+    pub(crate) breadth: u32,
 }
 
 /// Text in a fixed place. What does not fit is cut, which the sizes below rule out.
@@ -124,9 +124,7 @@ impl Router {
             .max_forwards()
             .map_or(call::proxy::HOPS_DEFAULT, |hops| hops.saturating_sub(1));
         forward::set_max_forwards(message, hops, edits);
-        if let Some(breadth) = onward.breadth {
-            forward::set_max_breadth(message, breadth, edits);
-        }
+        forward::set_max_breadth(message, onward.breadth, edits);
         frame_body(message, onward.flow.transport, edits);
         self.plan_routes(message, onward);
         if let Some(call) = onward.record_route {

@@ -253,6 +253,7 @@ fn forwarded_as_it_should(name: &str, before: &[u8], after: &[u8]) {
     assert_eq!(new.uri(), old.uri(), "{name}: the Request-URI");
     let hops = old.max_forwards().map_or(70, |hops| hops - 1);
     assert_eq!(new.max_forwards(), Some(hops), "{name}: Max-Forwards");
+    assert_eq!(new.header(HeaderId::MaxBreadth), Some(&b"60"[..]), "{name}");
     vias_are_kept(name, &old, &new);
     let lines = |message: &Message<'_>| -> Vec<Vec<u8>> {
         message
@@ -260,7 +261,11 @@ fn forwarded_as_it_should(name: &str, before: &[u8], after: &[u8]) {
             .filter(|line| {
                 !matches!(
                     line.id,
-                    HeaderId::Via | HeaderId::MaxForwards | HeaderId::Route | HeaderId::RecordRoute
+                    HeaderId::Via
+                        | HeaderId::MaxForwards
+                        | HeaderId::MaxBreadth
+                        | HeaderId::Route
+                        | HeaderId::RecordRoute
                 )
             })
             .map(|line| message.bytes()[line.range].to_vec())
