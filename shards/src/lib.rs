@@ -28,6 +28,7 @@
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod clock;
 mod config;
 mod cut;
 mod handler;
@@ -38,8 +39,13 @@ mod outbox;
 mod packet;
 mod random;
 mod ring;
+mod runtime;
+mod shard;
 mod solo;
 mod stats;
+mod sys;
+mod tcp;
+mod udp;
 mod wheel;
 pub mod world;
 
@@ -52,10 +58,12 @@ pub use outbox::Outbox;
 pub use packet::{PACKET_SIZES, Packets};
 pub use random::Random;
 pub use ring::RecordReader;
+pub use runtime::{Running, StartError, start};
 pub use solo::{Solo, SoloSent};
 pub use stats::{
     CounterDef, CounterKind, Histogram, HistogramDef, Page, PageSnapshot, ShardStats, Tables,
 };
+pub use udp::BufferReport;
 pub use wheel::Wheel;
 pub use world::{Sent, StreamId, World};
 

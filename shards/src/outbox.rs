@@ -307,6 +307,11 @@ impl<H: Handler> Outbox<H> {
         self.wall = wall;
     }
 
+    /// The runtime's own page.
+    pub(crate) fn stats_runtime(&self) -> &Page {
+        &self.stats.runtime
+    }
+
     pub(crate) fn count(&self, metric: Metric, n: u64) {
         self.stats.runtime.add(metric as usize, n);
     }

@@ -1,0 +1,394 @@
+//! All shards of a process: started, told, asked, ended.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use base::{ListenerId, ShardId, Transport};
+use crossbeam_queue::ArrayQueue;
+use mio::{Poll, Waker};
+
+use crate::clock::Clock;
+use crate::config::RuntimeConfig;
+use crate::handler::Handler;
+use crate::inbox::Inbox;
+use crate::outbox::{Links, Mail, Outbox};
+use crate::ring::{RecordReader, RecordRing};
+use crate::shard::{INBOX_TOKEN, Sockets, Station};
+use crate::stats::ShardStats;
+use crate::tcp::{self, StreamListener};
+use crate::udp::{self, BufferReport};
+
+/// How many commands may wait for a shard.
+const COMMANDS: usize = 64;
+
+/// What control tells a shard.
+pub(crate) enum Command<S> {
+    Snapshot(Arc<S>),
+    /// Take no new calls; end when all shards are idle or after this time.
+    Drain(Duration),
+    Stop,
+}
+
+/// What one shard and control share.
+pub(crate) struct Shared<H: Handler> {
+    pub(crate) commands: ArrayQueue<Command<H::Snapshot>>,
+    pub(crate) notices: Arc<ArrayQueue<H::Notice>>,
+    /// Worlds on their way back to be freed.
+    pub(crate) retired: ArrayQueue<Arc<H::Snapshot>>,
+    /// How many snapshots the shard has taken. Written by the shard, read by control.
+    pub(crate) taken: AtomicU64,
+    /// Whether the shard, draining, has nothing to finish. Written by the shard, read by all.
+    pub(crate) is_idle: AtomicBool,
+    /// Whether the thread has ended.
+    pub(crate) is_finished: AtomicBool,
+}
+
+/// What cannot be started.
+#[derive(Debug)]
+pub enum StartError {
+    /// No shard or no listener was asked for.
+    Nothing(&'static str),
+    /// A listener cannot be opened.
+    Listener {
+        /// Which address.
+        address: SocketAddr,
+        /// Over which transport.
+        transport: Transport,
+        /// Why.
+        error: io::Error,
+    },
+    /// The event queue of a shard, or its thread, cannot be made.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Nothing(what) => write!(f, "nothing to start: no {what}"),
+            StartError::Listener {
+                address,
+                transport,
+                error,
+            } => {
+                write!(f, "cannot listen on {transport} {address}: {error}")
+            }
+            StartError::Thread(error) => write!(f, "cannot start a shard: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// The shards, running.
+pub struct Running<H: Handler> {
+    shards: Vec<Arc<Shared<H>>>,
+    inboxes: Arc<[Inbox<H::Letter>]>,
+    threads: Vec<JoinHandle<()>>,
+    rings: Vec<Arc<RecordRing>>,
+    stats: Arc<[Arc<ShardStats>]>,
+    buffers: Vec<BufferReport>,
+    addresses: Vec<SocketAddr>,
+    published: AtomicU64,
+}
+
+/// Opens the listeners and starts one thread a shard. `make` makes each shard's handler, here and
+/// in the order of the shards.
+///
+/// # Errors
+/// What cannot be opened; nothing is left running.
+pub fn start<H>(
+    config: RuntimeConfig,
+    mut make: impl FnMut(ShardId) -> H,
+) -> Result<Running<H>, StartError>
+where
+    H: Handler + Send + 'static,
+{
+    let count = config.cpus.len();
+    if count == 0 || count > ShardId::COUNT_MAX {
+        return Err(StartError::Nothing("shard"));
+    }
+    if config.listeners.is_empty() {
+        return Err(StartError::Nothing("listener"));
+    }
+    let clock = Clock::new();
+    let (sockets, buffers, addresses) = open(&config, count)?;
+    let mut polls = Vec::with_capacity(count);
+    let mut inboxes = Vec::with_capacity(count);
+    for _ in 0..count {
+        let poll = Poll::new().map_err(StartError::Thread)?;
+        let waker = Waker::new(poll.registry(), INBOX_TOKEN).map_err(StartError::Thread)?;
+        inboxes.push(Inbox::new(
+            config.limits.inbox,
+            config.limits.inbox_large,
+            Some(waker),
+        ));
+        polls.push(poll);
+    }
+    let mut running = Running {
+        shards: (0..count)
+            .map(|_| Arc::new(shared(&config, count)))
+            .collect(),
+        inboxes: inboxes.into(),
+        threads: Vec::with_capacity(count),
+        rings: (0..count)
+            .map(|_| {
+                Arc::new(RecordRing::new(
+                    config.limits.records,
+                    config.limits.record_bytes,
+                ))
+            })
+            .collect(),
+        stats: (0..count)
+            .map(|_| ShardStats::new(&config.tables()))
+            .collect(),
+        buffers,
+        addresses,
+        published: AtomicU64::new(0),
+    };
+    let all: Arc<[Arc<Shared<H>>]> = running.shards.clone().into();
+    for (at, (poll, sockets)) in polls.into_iter().zip(sockets).enumerate() {
+        let id = ShardId(at as u16);
+        let links = Links {
+            shard: id,
+            shards: count as u16,
+            seed: config.seed,
+            mail: Mail::Inboxes {
+                all: running.inboxes.clone(),
+                touched: vec![false; count],
+            },
+            notices: running.shards[at].notices.clone(),
+            records: running.rings[at].clone(),
+            stats: running.stats[at].clone(),
+        };
+        let handler = make(id);
+        let (limits, cpu) = (config.limits.clone(), config.cpus[at]);
+        let (inboxes, all) = (running.inboxes.clone(), all.clone());
+        let body = move || {
+            let finished = Finished(all[usize::from(id.0)].clone());
+            let pinned = cpu.is_some_and(pin);
+            // Made here, after the pin: the memory is first touched on the shard's own node.
+            let out = Outbox::new(&limits, links);
+            Station::new(
+                id, handler, out, sockets, poll, clock, limits, inboxes, all, pinned,
+            )
+            .run();
+            drop(finished);
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("shard-{at}"))
+            .spawn(body);
+        match thread {
+            Ok(thread) => running.threads.push(thread),
+            Err(error) => {
+                running.stop();
+                let _ = running.join();
+                return Err(StartError::Thread(error));
+            }
+        }
+    }
+    Ok(running)
+}
+
+/// Says that a thread has ended, also if it panicked.
+struct Finished<H: Handler>(Arc<Shared<H>>);
+
+impl<H: Handler> Drop for Finished<H> {
+    fn drop(&mut self) {
+        self.0.is_idle.store(true, Ordering::Release);
+        self.0.is_finished.store(true, Ordering::Release);
+    }
+}
+
+fn pin(cpu: usize) -> bool {
+    core_affinity::set_for_current(core_affinity::CoreId { id: cpu })
+}
+
+fn shared<H: Handler>(config: &RuntimeConfig, _shards: usize) -> Shared<H> {
+    Shared {
+        commands: ArrayQueue::new(COMMANDS),
+        notices: Arc::new(ArrayQueue::new(config.limits.notices.max(1))),
+        retired: ArrayQueue::new(COMMANDS),
+        taken: AtomicU64::new(0),
+        is_idle: AtomicBool::new(false),
+        is_finished: AtomicBool::new(false),
+    }
+}
+
+type Opened = (Vec<Sockets>, Vec<BufferReport>, Vec<SocketAddr>);
+
+/// Opens a socket of every listener for every shard. A port 0 is chosen by the first and shared.
+fn open(config: &RuntimeConfig, count: usize) -> Result<Opened, StartError> {
+    let mut shards: Vec<Sockets> = (0..count).map(|_| Sockets::default()).collect();
+    let mut reports = Vec::new();
+    let mut addresses = Vec::new();
+    for (at, spec) in config.listeners.iter().enumerate() {
+        let listener = ListenerId(
+            u8::try_from(at).map_err(|_| StartError::Nothing("room for so many listeners"))?,
+        );
+        let mut address = spec.address;
+        for (shard, sockets) in shards.iter_mut().enumerate() {
+            let failed = |error| StartError::Listener {
+                address,
+                transport: spec.transport,
+                error,
+            };
+            match spec.transport {
+                Transport::Udp => {
+                    let asked = config.receive_buffer_bytes;
+                    let (socket, got) = udp::bind(
+                        address,
+                        listener,
+                        asked,
+                        config.send_buffer_bytes,
+                        config.limits.sends,
+                    )
+                    .map_err(failed)?;
+                    address = socket.address;
+                    reports.push(BufferReport {
+                        shard: shard as u16,
+                        listener,
+                        asked,
+                        got,
+                    });
+                    sockets.udp.push(socket);
+                }
+                Transport::Tcp => {
+                    let socket: StreamListener = tcp::listen(address, listener).map_err(failed)?;
+                    address = socket.address;
+                    sockets.tcp.push(socket);
+                }
+            }
+        }
+        for sockets in &mut shards {
+            sockets.addresses.push((spec.transport, address));
+        }
+        addresses.push(address);
+    }
+    Ok((shards, reports, addresses))
+}
+
+impl<H: Handler> Running<H> {
+    /// Hands a new snapshot to every shard. It takes effect on each between two messages.
+    pub fn publish(&self, snapshot: Arc<H::Snapshot>) {
+        self.published.fetch_add(1, Ordering::AcqRel);
+        for at in 0..self.shards.len() {
+            self.tell(at, || Command::Snapshot(snapshot.clone()));
+        }
+    }
+
+    /// Whether every shard works by the last published snapshot.
+    #[must_use]
+    pub fn is_confirmed(&self) -> bool {
+        let published = self.published.load(Ordering::Acquire);
+        self.shards
+            .iter()
+            .all(|shard| shard.taken.load(Ordering::Acquire) >= published)
+    }
+
+    /// The worlds that came back to be freed.
+    #[must_use]
+    pub fn retired_snapshots(&self) -> Vec<Arc<H::Snapshot>> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            while let Some(snapshot) = shard.retired.pop() {
+                all.push(snapshot);
+            }
+        }
+        all
+    }
+
+    /// No new calls; the end when all shards are idle, or after `deadline`.
+    pub fn drain(&self, deadline: Duration) {
+        for at in 0..self.shards.len() {
+            self.tell(at, || Command::Drain(deadline));
+        }
+    }
+
+    /// The end, now: last records out.
+    pub fn stop(&self) {
+        for at in 0..self.shards.len() {
+            self.tell(at, || Command::Stop);
+        }
+    }
+
+    fn tell(&self, at: usize, command: impl Fn() -> Command<H::Snapshot>) {
+        let shard = &self.shards[at];
+        let mut command = command();
+        // The queue is as long as nobody is impatient; a shard empties it once a turn. This is a
+        // control thread, so it may wait.
+        while let Err(back) = shard.commands.push(command) {
+            if shard.is_finished.load(Ordering::Acquire) {
+                return;
+            }
+            command = back;
+            self.inboxes[at].wake();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.inboxes[at].wake();
+    }
+
+    /// Whether all threads have ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// Waits for all threads, and says how many of them failed: a failed assertion ends its shard,
+    /// and with it the process in order.
+    #[must_use]
+    pub fn join(self) -> usize {
+        self.threads
+            .into_iter()
+            .map(JoinHandle::join)
+            .filter(Result::is_err)
+            .count()
+    }
+
+    /// The pages of numbers, one entry a shard.
+    #[must_use]
+    pub fn stats(&self) -> Arc<[Arc<ShardStats>]> {
+        self.stats.clone()
+    }
+
+    /// The next thing that a handler has to say.
+    #[must_use]
+    pub fn next_notice(&self) -> Option<(ShardId, H::Notice)> {
+        self.shards.iter().enumerate().find_map(|(at, shard)| {
+            shard
+                .notices
+                .pop()
+                .map(|notice| (ShardId(at as u16), notice))
+        })
+    }
+
+    /// The reading end of the record rings.
+    #[must_use]
+    pub fn records(&self) -> RecordReader {
+        RecordReader::new(self.rings.clone())
+    }
+
+    /// The receive buffers that were asked for and granted.
+    #[must_use]
+    pub fn buffers(&self) -> &[BufferReport] {
+        &self.buffers
+    }
+
+    /// The listeners' addresses, in their order; a port 0 is what the system chose.
+    #[must_use]
+    pub fn local_addresses(&self) -> Vec<SocketAddr> {
+        self.addresses.clone()
+    }
+}
+
+impl<H: Handler> fmt::Debug for Running<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running")
+            .field("shards", &self.shards.len())
+            .finish_non_exhaustive()
+    }
+}

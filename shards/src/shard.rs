@@ -1,0 +1,569 @@
+//! One shard: the turn of its loop.
+//!
+//! ```text
+//!   ┌─▶ commands ─▶ a batch from each socket ─▶ streams ─▶ inbox ─▶ due timers ─▶ failures
+//!   │                                                                               │
+//!   └── sleep until the next deadline ◀── housekeeping ◀── wake others ◀── one flush ┘
+//! ```
+//!
+//! Each step has a budget, so that none starves the others; what is left over is first in the next
+//! turn, which then does not sleep.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use base::{Flow, ShardId, Time, Transport};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::HOUSEKEEPING_MS;
+use crate::clock::Clock;
+use crate::handler::{Handler, Inbound, Undelivered};
+use crate::inbox::{Inbox, Parcel};
+use crate::limits::Limits;
+use crate::metric::{DELAY, Metric};
+use crate::outbox::{Mail, Outbox, Outgoing};
+use crate::runtime::{Command, Shared};
+use crate::sys::{BATCH, Receiver, Sender};
+use crate::tcp::{StreamListener, Streams};
+use crate::udp::{UdpSocket, received};
+
+/// The event that says that something is in the inbox.
+pub(crate) const INBOX_TOKEN: Token = Token(usize::MAX);
+/// Events of UDP sockets count from here, by their place.
+const UDP_TOKEN: usize = 1 << 40;
+/// How long a stopping shard waits for its last records to be taken.
+const LAST_RECORDS_MS: u64 = 10_000;
+/// How long a blocked socket is left alone when nothing else is due.
+const BLOCKED_US: u64 = 1_000;
+
+/// What a shard listens with.
+#[derive(Default)]
+pub(crate) struct Sockets {
+    pub(crate) udp: Vec<UdpSocket>,
+    pub(crate) tcp: Vec<StreamListener>,
+    /// Of all listeners, in the order of their ids.
+    pub(crate) addresses: Vec<(Transport, std::net::SocketAddr)>,
+}
+
+/// Where the shard is between start and end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Phase {
+    Serving,
+    Draining { until: Time },
+    Stopping { until: Time },
+}
+
+/// A shard with all that it owns. Lives on its thread.
+pub(crate) struct Station<H: Handler> {
+    id: ShardId,
+    handler: H,
+    out: Outbox<H>,
+    udp: Vec<UdpSocket>,
+    /// Which entry of `udp` a listener is.
+    udp_of: Vec<Option<usize>>,
+    streams: Streams,
+    poll: Poll,
+    clock: Clock,
+    limits: Limits,
+    inboxes: Arc<[Inbox<H::Letter>]>,
+    all: Arc<[Arc<Shared<H>>]>,
+    receiver: Receiver,
+    sender: Sender,
+    housekeeping: Time,
+    phase: Phase,
+    /// Whether the last turn left something undone.
+    has_more: bool,
+}
+
+impl<H: Handler> Station<H> {
+    #[expect(clippy::too_many_arguments)] // once, at the start
+    pub(crate) fn new(
+        id: ShardId,
+        handler: H,
+        out: Outbox<H>,
+        sockets: Sockets,
+        poll: Poll,
+        clock: Clock,
+        limits: Limits,
+        inboxes: Arc<[Inbox<H::Letter>]>,
+        all: Arc<[Arc<Shared<H>>]>,
+        pinned: bool,
+    ) -> Station<H> {
+        let mut udp_of = vec![None; sockets.addresses.len()];
+        for (at, socket) in sockets.udp.iter().enumerate() {
+            udp_of[usize::from(socket.listener.0)] = Some(at);
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            poll.registry()
+                .register(&mut SourceFd(&socket.fd()), Token(UDP_TOKEN + at), interest)
+                .expect("a new socket can be registered with a new poll");
+        }
+        let streams = Streams::new(id, sockets.tcp, sockets.addresses, &limits, poll.registry());
+        out.stats_runtime()
+            .set(Metric::Pinned as usize, u64::from(pinned));
+        Station {
+            id,
+            handler,
+            out,
+            udp: sockets.udp,
+            udp_of,
+            streams,
+            poll,
+            clock,
+            limits,
+            inboxes,
+            all,
+            receiver: Receiver::new(),
+            sender: Sender::new(),
+            housekeeping: Time::ZERO,
+            phase: Phase::Serving,
+            has_more: true,
+        }
+    }
+
+    /// Turns until the end.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::with_capacity(1_024);
+        while !self.turn() {
+            self.sleep(&mut events);
+            for event in &events {
+                match event.token() {
+                    INBOX_TOKEN => {}
+                    Token(token) if token >= UDP_TOKEN => {
+                        let socket = &mut self.udp[token - UDP_TOKEN];
+                        socket.is_ready |= event.is_readable();
+                        socket.is_blocked &= !event.is_writable();
+                    }
+                    Token(token) => self.streams.event(token, event),
+                }
+            }
+        }
+    }
+
+    /// One turn. Returns whether it was the last.
+    fn turn(&mut self) -> bool {
+        let began = self.tick();
+        self.has_more = false;
+        self.commands();
+        self.datagrams();
+        self.streams_in();
+        self.parcels();
+        self.timers();
+        self.failures();
+        self.flush();
+        self.wake_others();
+        let ended = self.housekeep();
+        let now = self.clock.now();
+        self.out.count(Metric::Turns, 1);
+        self.out.count(Metric::BusyUs, now.micros_since(began));
+        ended
+    }
+
+    fn tick(&mut self) -> Time {
+        let now = self.clock.now();
+        self.out.set_time(now, self.clock.wall());
+        now
+    }
+
+    fn commands(&mut self) {
+        let mine = self.all[usize::from(self.id.0)].clone();
+        while let Some(command) = mine.commands.pop() {
+            match command {
+                Command::Snapshot(snapshot) => {
+                    let old = self.handler.snapshot(snapshot, &mut self.out);
+                    mine.taken.fetch_add(1, Ordering::AcqRel);
+                    // Full: control does not fetch them; then this one is freed here after all.
+                    let _ = old.map(|old| mine.retired.push(old));
+                }
+                Command::Drain(within) => {
+                    if self.phase == Phase::Serving {
+                        let until = self.out.now() + within;
+                        self.phase = Phase::Draining { until };
+                        self.handler.drain(&mut self.out);
+                    }
+                }
+                Command::Stop => self.begin_stop(),
+            }
+        }
+    }
+
+    fn begin_stop(&mut self) {
+        if !matches!(self.phase, Phase::Stopping { .. }) {
+            let until = self.out.now().plus_millis(LAST_RECORDS_MS);
+            self.phase = Phase::Stopping { until };
+            self.handler.stop(&mut self.out);
+        }
+    }
+
+    /// A batch from each socket that may have something.
+    fn datagrams(&mut self) {
+        for at in 0..self.udp.len() {
+            if !self.udp[at].is_ready {
+                continue;
+            }
+            match self.receiver.receive(self.udp[at].fd(), BATCH) {
+                Ok(count) => {
+                    self.udp[at].is_ready = count == BATCH;
+                    self.has_more |= count == BATCH;
+                    self.out.count(Metric::DatagramsIn, count as u64);
+                    for datagram in 0..count {
+                        self.datagram(at, datagram);
+                    }
+                }
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EAGAIN) => self.udp[at].is_ready = false,
+                    Some(libc::EINTR) => self.has_more = true,
+                    // An ICMP error of an earlier send may surface here: the next call goes on.
+                    _ => {
+                        self.out.count(Metric::ReceiveErrors, 1);
+                        self.has_more = true;
+                    }
+                },
+            }
+        }
+    }
+
+    fn datagram(&mut self, socket: usize, at: usize) {
+        let Some(datagram) = self.receiver.get(at) else {
+            self.out.count(Metric::ReceiveErrors, 1);
+            return;
+        };
+        let (now, wall) = (self.out.now(), self.out.wall());
+        let inbound = Inbound {
+            flow: self.udp[socket].flow(datagram.peer, datagram.local),
+            bytes: datagram.bytes,
+            received: received(&self.clock, datagram.stamp, now, wall),
+            handed_over: false,
+        };
+        self.out
+            .count(Metric::DatagramBytesIn, inbound.bytes.len() as u64);
+        deliver(
+            self.id,
+            &mut self.handler,
+            &mut self.out,
+            &self.inboxes,
+            &inbound,
+        );
+    }
+
+    fn streams_in(&mut self) {
+        let mut budget = self.limits.turn_streams;
+        let (handler, out, inboxes) = (&mut self.handler, &mut self.out, &self.inboxes);
+        let id = self.id;
+        let registry = self.poll.registry();
+        self.has_more |= self.streams.read(
+            registry,
+            &mut budget,
+            handler,
+            out,
+            &mut |handler, out, inbound| {
+                deliver(id, handler, out, inboxes, inbound);
+            },
+        );
+    }
+
+    fn parcels(&mut self) {
+        let inboxes = self.inboxes.clone();
+        let inbox = &inboxes[usize::from(self.id.0)];
+        let depth = inbox.len() as u64;
+        let page = self.out.stats_runtime();
+        page.set(Metric::InboxDepth as usize, depth);
+        page.raise(Metric::InboxDepthMax as usize, depth);
+        for _ in 0..self.limits.turn_parcels {
+            let Some(parcel) = inbox.pop() else {
+                return;
+            };
+            match parcel {
+                Parcel::Message {
+                    flow,
+                    received,
+                    bytes,
+                    ..
+                } => {
+                    self.out.count(Metric::TakenOver, 1);
+                    let inbound = Inbound {
+                        flow,
+                        bytes: bytes.bytes(),
+                        received,
+                        handed_over: true,
+                    };
+                    record_delay(&self.out, &inbound);
+                    self.handler.message(&inbound, &mut self.out);
+                    inbox.give_back(bytes);
+                }
+                Parcel::Send {
+                    from,
+                    flow,
+                    token,
+                    bytes,
+                } => {
+                    let why = match self.out.packet(bytes.bytes().len()) {
+                        Some(packet) => {
+                            let len = bytes.bytes().len();
+                            self.out.buffer(packet)[..len].copy_from_slice(bytes.bytes());
+                            self.out.set_len(packet, len);
+                            let registry = self.poll.registry();
+                            self.streams
+                                .send(registry, &flow, packet, token, from, &mut self.out)
+                        }
+                        None => Some(Undelivered::Full),
+                    };
+                    inbox.give_back(bytes);
+                    if let Some(why) = why {
+                        self.tell_undelivered(from, token, why);
+                    }
+                }
+                Parcel::Close { conn } => self.streams.close(conn, &mut self.out),
+                Parcel::Undelivered { token, why } => self.out.fail(token, why),
+                Parcel::Letter { from, letter } => {
+                    self.out.count(Metric::LettersIn, 1);
+                    self.handler.letter(from, letter, &mut self.out);
+                }
+            }
+        }
+        self.has_more |= !inbox.is_empty();
+    }
+
+    fn timers(&mut self) {
+        let now = self.out.now();
+        let mut work = self.limits.turn_timers;
+        while let Some(token) = self.out.wheel.pop(now, &mut work) {
+            self.out.count(Metric::TimersFired, 1);
+            self.handler.deadline(token, &mut self.out);
+        }
+        self.has_more |= work == 0;
+    }
+
+    /// Tells the handler what did not leave; what it does about it may fail again, next turn.
+    fn failures(&mut self) {
+        let count = self.out.failures.len();
+        for _ in 0..count {
+            let Some((token, why)) = self.out.failures.pop_front() else {
+                return;
+            };
+            self.out.count(Metric::Undelivered, 1);
+            self.handler.undelivered(token, why, &mut self.out);
+        }
+    }
+
+    /// Sends what was queued: datagrams in batches, packets for streams over their connections.
+    fn flush(&mut self) {
+        while let Some(outgoing) = self.out.outgoing.pop_front() {
+            match outgoing {
+                Outgoing::Send {
+                    flow,
+                    packet,
+                    token,
+                } if flow.transport == Transport::Udp => {
+                    let socket = self
+                        .udp_of
+                        .get(usize::from(flow.listener.0))
+                        .copied()
+                        .flatten();
+                    let why = match socket {
+                        Some(at) if self.udp[at].queue(flow, packet, token) => continue,
+                        Some(_) => Undelivered::Full,
+                        None => Undelivered::NoListener,
+                    };
+                    self.out.count(
+                        match why {
+                            Undelivered::Full => Metric::SendQueueFull,
+                            _ => Metric::SendNoListener,
+                        },
+                        1,
+                    );
+                    self.out.release(packet);
+                    self.out.fail(token, why);
+                }
+                Outgoing::Send {
+                    flow,
+                    packet,
+                    token,
+                } => self.send_stream(flow, packet, token),
+                Outgoing::Close(conn) if conn.shard() == self.id => {
+                    self.streams.close(conn, &mut self.out);
+                }
+                Outgoing::Close(conn) => {
+                    let to = usize::from(conn.shard().0);
+                    if let Some(inbox) = self.inboxes.get(to)
+                        && inbox.push(Parcel::Close { conn })
+                    {
+                        inbox.wake();
+                    }
+                }
+            }
+        }
+        for socket in &mut self.udp {
+            if socket.has_waiting() {
+                socket.flush(&mut self.sender, &mut self.out);
+            }
+        }
+        self.streams.write(self.poll.registry(), &mut self.out);
+        for (to, token, why) in self.streams.take_failures() {
+            self.tell_undelivered(to, token, why);
+        }
+    }
+
+    fn send_stream(&mut self, flow: Flow, packet: base::PacketId, token: u64) {
+        let elsewhere = flow
+            .conn
+            .map(|conn| conn.shard())
+            .filter(|&shard| shard != self.id);
+        let why = match elsewhere {
+            None => {
+                let registry = self.poll.registry();
+                self.streams
+                    .send(registry, &flow, packet, token, self.id, &mut self.out)
+            }
+            Some(shard) => {
+                let passed = self.inboxes.get(usize::from(shard.0)).is_some_and(|inbox| {
+                    let passed = inbox.pass(self.id, &flow, token, self.out.bytes(packet));
+                    inbox.wake();
+                    passed
+                });
+                self.out.release(packet);
+                if !passed {
+                    self.out.count(Metric::InboxDrops, 1);
+                }
+                (!passed).then_some(Undelivered::Full)
+            }
+        };
+        if let Some(why) = why {
+            self.out.fail(token, why);
+        }
+    }
+
+    fn tell_undelivered(&mut self, to: ShardId, token: u64, why: Undelivered) {
+        if to == self.id {
+            self.out.fail(token, why);
+        } else if token != 0
+            && let Some(inbox) = self.inboxes.get(usize::from(to.0))
+        {
+            if !inbox.push(Parcel::Undelivered { token, why }) {
+                self.out.count(Metric::InboxDrops, 1);
+            }
+            inbox.wake();
+        }
+    }
+
+    /// Wakes each shard that got something this turn, once, and only if it sleeps.
+    fn wake_others(&mut self) {
+        let mut woken = 0;
+        if let Mail::Inboxes { all, touched } = &mut self.out.mail {
+            for (inbox, touched) in all.iter().zip(touched) {
+                if std::mem::take(touched) {
+                    woken += u64::from(inbox.wake());
+                }
+            }
+        }
+        if woken > 0 {
+            self.out.count(Metric::Wakes, woken);
+        }
+    }
+
+    /// What is done every 100 ms. Returns whether the shard's end has come.
+    fn housekeep(&mut self) -> bool {
+        let now = self.out.now();
+        if now < self.housekeeping {
+            return false;
+        }
+        self.housekeeping = now.plus_millis(HOUSEKEEPING_MS);
+        self.handler.housekeeping(&mut self.out);
+        self.streams
+            .housekeeping(self.poll.registry(), &mut self.out);
+        self.out.set_gauges();
+        // What housekeeping sent goes out now and not after a sleep.
+        self.flush();
+        self.wake_others();
+        let mine = &self.all[usize::from(self.id.0)];
+        match self.phase {
+            Phase::Serving => {}
+            Phase::Draining { until } => {
+                mine.is_idle
+                    .store(self.handler.is_idle(), Ordering::Release);
+                let all_idle = self
+                    .all
+                    .iter()
+                    .all(|shard| shard.is_idle.load(Ordering::Acquire));
+                if all_idle || now >= until {
+                    self.begin_stop();
+                    self.flush();
+                }
+            }
+            Phase::Stopping { until } => {
+                mine.is_idle.store(true, Ordering::Release);
+                let waits = self.udp.iter().any(UdpSocket::has_waiting);
+                return (self.handler.is_idle() && !waits) || now >= until;
+            }
+        }
+        // A shard that failed takes the process with it, in order: nobody owns its calls.
+        let failed = self
+            .all
+            .iter()
+            .any(|shard| shard.is_finished.load(Ordering::Acquire));
+        if failed {
+            self.begin_stop();
+        }
+        false
+    }
+
+    /// Waits for an event or the next deadline.
+    fn sleep(&mut self, events: &mut Events) {
+        let inbox = &self.inboxes[usize::from(self.id.0)];
+        let now = self.clock.now();
+        let mut until = self.housekeeping;
+        if let Some(next) = self.out.wheel.next() {
+            until = until.min(next);
+        }
+        if self.udp.iter().any(|socket| socket.is_blocked) {
+            until = until.min(Time(now.0 + BLOCKED_US));
+        }
+        let mut wait_us = until.micros_since(now);
+        if self.has_more || !self.out.failures.is_empty() || !self.out.outgoing.is_empty() {
+            wait_us = 0;
+        }
+        let commands = &self.all[usize::from(self.id.0)].commands;
+        if wait_us > 0 && (!inbox.lie_down() || !commands.is_empty()) {
+            wait_us = 0;
+        }
+        // Whole milliseconds are what epoll sleeps: rounded up, so that a deadline is not met early
+        // and asked for again and again.
+        let wait = Duration::from_millis(wait_us.div_ceil(1_000));
+        if self.poll.poll(events, Some(wait)).is_err() {
+            // EINTR: the turn looks at everything anyway.
+            events.clear();
+        }
+        inbox.get_up();
+    }
+}
+
+/// Gives a message to its owner: this shard's handler, or another shard's inbox.
+fn deliver<H: Handler>(
+    id: ShardId,
+    handler: &mut H,
+    out: &mut Outbox<H>,
+    inboxes: &[Inbox<H::Letter>],
+    inbound: &Inbound<'_>,
+) {
+    let owner = handler.owner(inbound.bytes).filter(|&owner| owner != id);
+    let Some(owner) = owner else {
+        record_delay(out, inbound);
+        return handler.message(inbound, out);
+    };
+    let at = usize::from(owner.0);
+    if inboxes[at].hand_over(id, &inbound.flow, inbound.received, inbound.bytes) {
+        out.count(Metric::HandedOver, 1);
+        if let Mail::Inboxes { touched, .. } = &mut out.mail {
+            touched[at] = true;
+        }
+    } else {
+        out.count(Metric::InboxDrops, 1);
+        handler.overflow(inbound, owner, out);
+    }
+}
+
+fn record_delay<H: Handler>(out: &Outbox<H>, inbound: &Inbound<'_>) {
+    let delay = out.now().micros_since(inbound.received);
+    out.stats_runtime().histogram_record(DELAY, delay);
+}
