@@ -56,12 +56,24 @@ impl<H: Handler> Solo<H> {
         }
     }
 
-    /// A message arrives.
+    /// A message arrives and is handled at once.
     pub fn message(&mut self, at: Time, flow: &Flow, bytes: &[u8], sent: SoloSent<'_>) {
+        self.late_message(at, at, flow, bytes, sent);
+    }
+
+    /// A message that arrived at `received` is handled at `at`.
+    pub fn late_message(
+        &mut self,
+        received: Time,
+        at: Time,
+        flow: &Flow,
+        bytes: &[u8],
+        sent: SoloSent<'_>,
+    ) {
         let inbound = Inbound {
             flow: *flow,
             bytes,
-            received: at,
+            received,
             handed_over: false,
         };
         self.call(at, sent, |handler, out| handler.message(&inbound, out));
