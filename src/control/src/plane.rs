@@ -22,9 +22,9 @@ use crate::reload::{LoadError, Loaded};
 use crate::view::{Phase, View};
 
 /// How often the shards' notices and old worlds are fetched.
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(20);
 /// How often held-back messages are reported, in ticks.
-const REPORT_TICKS: u64 = 10;
+const REPORT_TICKS: u64 = 50;
 
 /// Asks a node from inside the process to end, as a signal does from outside. A clone is the same.
 #[derive(Clone, Debug, Default)]
@@ -181,7 +181,6 @@ where
 
     /// Runs until the shards have ended and the last record is written.
     pub(crate) async fn run(mut self, mut signals: Signals, asked: &Asked) -> Ended {
-        self.say_ready();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while !self.running.is_finished() {
@@ -239,6 +238,10 @@ where
 
     fn tick(&mut self) {
         self.ticks += 1;
+        if self.view.phase() == Phase::Starting && self.view.all_turn() {
+            self.view.set_phase(Phase::Serving);
+            self.say_ready();
+        }
         while let Some((shard, notice)) = self.running.next_notice() {
             tracing::warn!(shard = shard.0, "{}", Plain(&notice));
         }
@@ -300,7 +303,7 @@ where
 
     /// Somebody asked for the end: drain first, and stop if asked again.
     fn end(&mut self) {
-        if self.view.phase() == Phase::Serving {
+        if matches!(self.view.phase(), Phase::Starting | Phase::Serving) {
             self.view.set_phase(Phase::Draining);
             tracing::info!(
                 deadline_ms = self.drain.as_millis() as u64,

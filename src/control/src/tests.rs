@@ -90,6 +90,7 @@ fn view() -> Arc<View> {
         cdr,
         Arc::new(snapshot),
     );
+    view.set_phase(Phase::Serving);
     Arc::new(view)
 }
 

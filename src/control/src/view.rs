@@ -8,7 +8,7 @@ use std::time::Instant;
 use base::{GatewayId, TrunkId};
 use parking_lot::RwLock;
 use route::Snapshot;
-use shards::{CounterDef, CounterKind, ShardStats};
+use shards::{CounterDef, CounterKind, Metric, ShardStats};
 
 use crate::CdrStatus;
 
@@ -48,6 +48,8 @@ impl Layout {
 /// What the node is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
+    /// The shards are reserving their memory; what arrives waits.
+    Starting,
     /// New calls are taken.
     Serving,
     /// No new calls; those in progress finish.
@@ -61,6 +63,7 @@ impl Phase {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Phase::Starting => "starting",
             Phase::Serving => "serving",
             Phase::Draining => "draining",
             Phase::Stopped => "stopped",
@@ -102,7 +105,7 @@ impl View {
             cdr,
             confirmed: AtomicU64::new(snapshot.generation()),
             snapshot: RwLock::new(snapshot),
-            phase: AtomicU8::new(Phase::Serving as u8),
+            phase: AtomicU8::new(Phase::Starting as u8),
             reloads: AtomicU64::new(0),
             reloads_refused: AtomicU64::new(0),
         }
@@ -163,8 +166,9 @@ impl View {
     #[must_use]
     pub fn phase(&self) -> Phase {
         match self.phase.load(Relaxed) {
-            0 => Phase::Serving,
-            1 => Phase::Draining,
+            0 => Phase::Starting,
+            1 => Phase::Serving,
+            2 => Phase::Draining,
             _ => Phase::Stopped,
         }
     }
@@ -176,6 +180,7 @@ impl View {
             return Some("call records cannot be written");
         }
         match self.phase() {
+            Phase::Starting => Some("starting"),
             Phase::Serving => None,
             Phase::Draining => Some("draining: no new calls"),
             Phase::Stopped => Some("stopped"),
@@ -227,6 +232,12 @@ impl View {
         let rows = cells.iter().enumerate();
         rows.map(|(place, &cell)| (cell, value(place, cell.2)))
             .collect()
+    }
+
+    /// Whether every shard has made its first turn.
+    pub(crate) fn all_turn(&self) -> bool {
+        let turns = |stats: &Arc<ShardStats>| stats.runtime.get(Metric::Turns as usize);
+        self.stats.iter().all(|stats| turns(stats) > 0)
     }
 
     pub(crate) fn set_phase(&self, phase: Phase) {
@@ -287,7 +298,7 @@ pub(crate) fn control_numbers(view: &View) -> Vec<(CounterDef, u64)> {
         gauge(
             "is_draining",
             "1 if no new calls are taken.",
-            u64::from(view.phase() != Phase::Serving),
+            u64::from(matches!(view.phase(), Phase::Draining | Phase::Stopped)),
         ),
         counter("cdr_lines", "Call records written.", cdr.lines()),
         counter(

@@ -74,7 +74,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (ended, shown) = std::thread::scope(|scope| {
         let show = scope.spawn(|| {
             let shown = show.run();
-            asked.end();
+            // Unless a signal has asked already: the second time would cut calls off.
+            if show.view.phase() == Phase::Serving {
+                asked.end();
+            }
             shown
         });
         let ended = node.serve(&asked);
@@ -194,7 +197,10 @@ struct Moment {
 }
 
 impl Show {
-    fn run(self) -> Result<(), Failure> {
+    fn run(&self) -> Result<(), Failure> {
+        while self.view.phase() == Phase::Starting {
+            std::thread::sleep(Duration::from_millis(5));
+        }
         let demo = Demo::start(self.caller.clone(), &self.roles).map_err(Failure::Peer)?;
         let is_live = std::io::stdout().is_terminal();
         let begun = Instant::now();
@@ -210,12 +216,16 @@ impl Show {
             let _ = screen.show(line, &vendor_rows(&demo));
             before = now;
         }
-        let (figures, _) = demo.stop(HANG_UP).map_err(Failure::Peer)?;
+        // What is being set up now is cancelled by the caller: no failure of the router.
+        let failed = demo.figures().failed;
+        let (mut figures, _) = demo.stop(HANG_UP).map_err(Failure::Peer)?;
+        let cut = figures.failed - failed;
+        figures.failed = failed;
         let last = Moment {
             figures,
             ..self.moment_of_router()
         };
-        print(&self.summary(&last, begun.elapsed()))?;
+        print(&self.summary(&last, cut, begun.elapsed()))?;
         if figures.answered == 0 {
             return Err(Failure::NothingAnswered);
         }
@@ -254,7 +264,7 @@ impl Show {
         moment
     }
 
-    fn summary(&self, last: &Moment, time: Duration) -> String {
+    fn summary(&self, last: &Moment, cut: u64, time: Duration) -> String {
         let Figures {
             placed,
             answered,
@@ -270,6 +280,7 @@ impl Show {
             row("calls placed", thousands(placed)),
             row("answered", thousands(answered)),
             row("failed", thousands(failed)),
+            row("cut off by the end", thousands(cut)),
             row("times failed over", thousands(last.failed_over)),
             row("retransmissions seen", thousands(retransmissions)),
             row("set-up p50 ms", millis(setup_p50_us)),
