@@ -314,6 +314,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods)] // two threads are what is tested
     fn no_wake_is_lost_between_threads() {
         const LETTERS: u32 = 20_000;
         let poll = mio::Poll::new().expect("a poll");

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::RuntimeConfig;
 use crate::handler::Handler;
 use crate::inbox::Inbox;
+use crate::limits::Limits;
 use crate::outbox::{Links, Mail, Outbox};
 use crate::ring::{RecordReader, RecordRing};
 use crate::shard::{INBOX_TOKEN, Sockets, Station};
@@ -115,34 +116,15 @@ where
     if config.listeners.is_empty() {
         return Err(StartError::Nothing("listener"));
     }
-    let clock = Clock::new();
     let (sockets, buffers, addresses) = open(&config, count)?;
-    let mut polls = Vec::with_capacity(count);
-    let mut inboxes = Vec::with_capacity(count);
-    for _ in 0..count {
-        let poll = Poll::new().map_err(StartError::Thread)?;
-        let waker = Waker::new(poll.registry(), INBOX_TOKEN).map_err(StartError::Thread)?;
-        inboxes.push(Inbox::new(
-            config.limits.inbox,
-            config.limits.inbox_large,
-            Some(waker),
-        ));
-        polls.push(poll);
-    }
+    let (polls, inboxes) = doors(&config, count)?;
+    let limits = &config.limits;
+    let ring = || Arc::new(RecordRing::new(limits.records, limits.record_bytes));
     let mut running = Running {
-        shards: (0..count)
-            .map(|_| Arc::new(shared(&config, count)))
-            .collect(),
+        shards: (0..count).map(|_| Arc::new(shared(limits))).collect(),
         inboxes: inboxes.into(),
         threads: Vec::with_capacity(count),
-        rings: (0..count)
-            .map(|_| {
-                Arc::new(RecordRing::new(
-                    config.limits.records,
-                    config.limits.record_bytes,
-                ))
-            })
-            .collect(),
+        rings: (0..count).map(|_| ring()).collect(),
         stats: (0..count)
             .map(|_| ShardStats::new(&config.tables()))
             .collect(),
@@ -151,24 +133,14 @@ where
         published: AtomicU64::new(0),
     };
     let all: Arc<[Arc<Shared<H>>]> = running.shards.clone().into();
+    let clock = Clock::new();
     for (at, (poll, sockets)) in polls.into_iter().zip(sockets).enumerate() {
-        let id = ShardId(at as u16);
-        let links = Links {
-            shard: id,
-            shards: count as u16,
-            seed: config.seed,
-            mail: Mail::Inboxes {
-                all: running.inboxes.clone(),
-                touched: vec![false; count],
-            },
-            notices: running.shards[at].notices.clone(),
-            records: running.rings[at].clone(),
-            stats: running.stats[at].clone(),
-        };
-        let handler = make(id);
+        let handler = make(ShardId(at as u16));
+        let links = running.links(at, config.seed);
         let (limits, cpu) = (config.limits.clone(), config.cpus[at]);
         let (inboxes, all) = (running.inboxes.clone(), all.clone());
         let body = move || {
+            let id = links.shard;
             let finished = Finished(all[usize::from(id.0)].clone());
             let pinned = cpu.is_some_and(pin);
             // Made here, after the pin: the memory is first touched on the shard's own node.
@@ -179,10 +151,8 @@ where
             .run();
             drop(finished);
         };
-        let thread = std::thread::Builder::new()
-            .name(format!("shard-{at}"))
-            .spawn(body);
-        match thread {
+        let name = format!("shard-{at}");
+        match std::thread::Builder::new().name(name).spawn(body) {
             Ok(thread) => running.threads.push(thread),
             Err(error) => {
                 running.stop();
@@ -192,6 +162,23 @@ where
         }
     }
     Ok(running)
+}
+
+/// The event queues of all shards, and the inboxes that wake them.
+fn doors<L>(
+    config: &RuntimeConfig,
+    count: usize,
+) -> Result<(Vec<Poll>, Vec<Inbox<L>>), StartError> {
+    let mut polls = Vec::with_capacity(count);
+    let mut inboxes = Vec::with_capacity(count);
+    for _ in 0..count {
+        let poll = Poll::new().map_err(StartError::Thread)?;
+        let waker = Waker::new(poll.registry(), INBOX_TOKEN).map_err(StartError::Thread)?;
+        let limits = &config.limits;
+        inboxes.push(Inbox::new(limits.inbox, limits.inbox_large, Some(waker)));
+        polls.push(poll);
+    }
+    Ok((polls, inboxes))
 }
 
 /// Says that a thread has ended, also if it panicked.
@@ -208,10 +195,10 @@ fn pin(cpu: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: cpu })
 }
 
-fn shared<H: Handler>(config: &RuntimeConfig, _shards: usize) -> Shared<H> {
+fn shared<H: Handler>(limits: &Limits) -> Shared<H> {
     Shared {
         commands: ArrayQueue::new(COMMANDS),
-        notices: Arc::new(ArrayQueue::new(config.limits.notices.max(1))),
+        notices: Arc::new(ArrayQueue::new(limits.notices.max(1))),
         retired: ArrayQueue::new(COMMANDS),
         taken: AtomicU64::new(0),
         is_idle: AtomicBool::new(false),
@@ -273,6 +260,23 @@ fn open(config: &RuntimeConfig, count: usize) -> Result<Opened, StartError> {
 }
 
 impl<H: Handler> Running<H> {
+    /// What the outbox of a shard is made of besides memory.
+    fn links(&self, at: usize, seed: u64) -> Links<H> {
+        let count = self.shards.len();
+        Links {
+            shard: ShardId(at as u16),
+            shards: count as u16,
+            seed,
+            mail: Mail::Inboxes {
+                all: self.inboxes.clone(),
+                touched: vec![false; count],
+            },
+            notices: self.shards[at].notices.clone(),
+            records: self.rings[at].clone(),
+            stats: self.stats[at].clone(),
+        }
+    }
+
     /// Hands a new snapshot to every shard. It takes effect on each between two messages.
     pub fn publish(&self, snapshot: Arc<H::Snapshot>) {
         self.published.fetch_add(1, Ordering::AcqRel);
@@ -316,6 +320,7 @@ impl<H: Handler> Running<H> {
         }
     }
 
+    #[expect(clippy::disallowed_methods)] // a control thread may wait
     fn tell(&self, at: usize, command: impl Fn() -> Command<H::Snapshot>) {
         let shard = &self.shards[at];
         let mut command = command();

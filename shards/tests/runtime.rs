@@ -3,6 +3,8 @@
 //! A message is a line; its first digit is the shard that owns it. `x` as second character is not
 //! answered, `s<port>` asks to be passed on to that port on loopback by TCP.
 
+#![expect(clippy::disallowed_methods)] // a test of threads and sockets has a clock and waits
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;

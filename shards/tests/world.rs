@@ -1,12 +1,12 @@
 //! The world: deterministic, in order, with all that a shard has.
 
-mod common;
+mod bench;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::{ListenerId, ShardId, Time, Transport};
-use common::{Echo, HANDLED, message};
+use bench::{Echo, HANDLED, message};
 use shards::{Limits, ListenerSpec, Metric, Sent, Undelivered, World, WorldConfig};
 
 const UDP: ListenerId = ListenerId(0);

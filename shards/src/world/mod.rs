@@ -453,6 +453,20 @@ impl<H: Handler> World<H> {
                     });
                 }
             }
+            Event::Snapshot(..) | Event::Drain(_) | Event::Housekeeping(_) => {
+                self.run_control(event, sent);
+            }
+            Event::StreamOpen(_)
+            | Event::StreamBytes(..)
+            | Event::StreamClose(_)
+            | Event::StreamRefuse(_)
+            | Event::StreamCut(..) => self.run_stream(event, sent),
+        }
+    }
+
+    /// What comes from the control plane, and housekeeping.
+    fn run_control(&mut self, event: Event<H>, sent: SentTo<'_>) {
+        match event {
             Event::Snapshot(shard, snapshot) => self.call(shard, sent, |handler, out| {
                 drop(handler.snapshot(snapshot, out));
             }),
@@ -465,11 +479,7 @@ impl<H: Handler> World<H> {
                 self.nodes[shard].out.set_gauges();
                 self.call(shard, sent, |handler, out| handler.housekeeping(out));
             }
-            Event::StreamOpen(_)
-            | Event::StreamBytes(..)
-            | Event::StreamClose(_)
-            | Event::StreamRefuse(_)
-            | Event::StreamCut(..) => self.run_stream(event, sent),
+            _ => unreachable!("`run` sends only these here"),
         }
     }
 
