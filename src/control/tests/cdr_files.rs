@@ -1,5 +1,8 @@
 //! Call records on their way to the disk: rotation, restart, and disks that refuse.
 
+// Threads and disks are tested here, in real time.
+#![allow(clippy::disallowed_methods)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;

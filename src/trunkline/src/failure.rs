@@ -46,18 +46,7 @@ pub(crate) enum Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Load(error) => {
-                let messages = error.messages();
-                for message in &messages {
-                    writeln!(f, "{message}")?;
-                }
-                let plural = if messages.len() == 1 { "" } else { "s" };
-                write!(
-                    f,
-                    "trunkline: {} error{plural} in the configuration",
-                    messages.len()
-                )
-            }
+            Failure::Load(error) => told_faults(error, f),
             Failure::Boot(error) => write!(f, "trunkline: {error}"),
             Failure::Secret(path, error) => write!(
                 f,
@@ -122,6 +111,16 @@ impl fmt::Display for Failure {
             Failure::OutputClosed => write!(f, "trunkline: nobody reads the output"),
         }
     }
+}
+
+/// Each fault on a line of its own, and how many there are.
+fn told_faults(error: &LoadError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let messages = error.messages();
+    for message in &messages {
+        writeln!(f, "{message}")?;
+    }
+    let (count, plural) = (messages.len(), if messages.len() == 1 { "" } else { "s" });
+    write!(f, "trunkline: {count} error{plural} in the configuration")
 }
 
 /// Prints to the standard output; a reader that has gone is no fault.

@@ -1,5 +1,8 @@
 //! The command line: what people type, what they read, and the exit status that scripts see.
 
+// A program is tested here, in real time.
+#![allow(clippy::disallowed_methods)]
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixListener;
