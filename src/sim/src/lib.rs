@@ -24,9 +24,12 @@
 
 pub mod dice;
 pub mod flow;
+pub mod ledger;
 pub mod leg;
 pub mod machine;
 pub mod network;
+pub mod phone;
 pub mod plan;
+pub mod swarm;
 pub mod text;
 pub mod watch;

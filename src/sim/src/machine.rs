@@ -13,13 +13,15 @@ use route::{
     Snapshot, Source, Spec, TargetSpec, TrunkSpec, UnknownSource,
 };
 use router::{COUNTERS, Gauges, HISTOGRAMS, Listener, Router, Settings};
-use shards::{Limits, World, WorldConfig};
+use shards::{Handler, Limits, World, WorldConfig};
 use transaction::Timing;
 
 use crate::plan::{self, Plan};
 
 const GATEWAYS_MAX: usize = 16;
 const TRUNKS_MAX: usize = 4;
+/// The reader of the records looks so often, well before their ring is full.
+const STEPS_BETWEEN_READS: u64 = 500;
 
 /// One router with its shards.
 pub struct Machine {
@@ -30,6 +32,10 @@ pub struct Machine {
     spec: Spec,
     gauges: Arc<Gauges>,
     records: Vec<Record>,
+    number: usize,
+    plan_seed: u64,
+    restarts: u64,
+    steps: u64,
 }
 
 /// A call record, as far as the simulator judges it.
@@ -110,6 +116,10 @@ impl Machine {
             spec,
             gauges,
             records: Vec::new(),
+            number,
+            plan_seed: plan.seed,
+            restarts: 0,
+            steps: 0,
         }
     }
 
@@ -127,6 +137,10 @@ impl Machine {
     /// Runs one event that is due at `until` or before. `None`: there was none. Otherwise what was
     /// sent: when, where, what.
     pub fn step(&mut self, until: Time) -> Option<Vec<(Time, SocketAddr, Vec<u8>)>> {
+        self.steps += 1;
+        if self.steps.is_multiple_of(STEPS_BETWEEN_READS) {
+            self.collect();
+        }
         let mut all = Vec::new();
         let ran = self.world.step(until, &mut |sent| {
             if sent.flow.transport == Transport::Udp {
@@ -136,10 +150,22 @@ impl Machine {
         ran.then_some(all)
     }
 
+    /// The shard that owns a Call-ID: it is keyed, so nobody outside can tell.
+    #[must_use]
+    pub fn owner(&self, call_id: &str) -> u16 {
+        let text = format!("OPTIONS sip:a SIP/2.0\r\nCall-ID: {call_id}\r\n\r\n");
+        let owner = self.world.handler(ShardId(0)).owner(text.as_bytes());
+        owner.map_or(0, |shard| shard.0)
+    }
+
     /// A shard fails and begins anew without its memory.
     pub fn restart(&mut self, shard: u16) {
         let shard = ShardId(shard % self.world.shards());
-        let (settings, world) = (self.settings.clone(), self.snapshot.clone());
+        self.restarts += 1;
+        // A new life draws a new key: what the old one had on its way names nothing any more.
+        let mut settings = Settings::clone(&self.settings);
+        settings.keys = keys(self.plan_seed ^ self.restarts.rotate_left(32), self.number);
+        let (settings, world) = (Arc::new(settings), self.snapshot.clone());
         let router = Router::new(settings, shard, world, self.gauges.clone());
         self.world.restart(shard, router);
     }
@@ -153,11 +179,15 @@ impl Machine {
 
     /// All call records so far.
     pub fn records(&mut self) -> Vec<Record> {
+        self.collect();
+        self.records.clone()
+    }
+
+    fn collect(&mut self) {
         for (_, bytes) in self.world.records() {
             let decoded = cdr::decode(&bytes).expect("a router writes records that can be read");
             self.records.push(record(&decoded.call()));
         }
-        self.records.clone()
     }
 
     /// Calls held on all shards.
@@ -235,10 +265,16 @@ fn limits(plan: &Plan) -> Limits {
     }
 }
 
+/// The node's key stays over restarts, the process' key does not.
+fn keys(process: u64, number: usize) -> Keys {
+    let node = [number as u8 + 1; 32];
+    let mut fresh = node;
+    fresh[..8].copy_from_slice(&process.to_le_bytes());
+    Keys::new(fresh, node)
+}
+
 fn settings(plan: &Plan, number: usize, address: SocketAddr) -> Settings {
     let byte = number as u8 + 1;
-    let mut process = [byte; 32];
-    process[..8].copy_from_slice(&plan.seed.to_le_bytes());
     Settings {
         node: format!("sim{number}").into_bytes(),
         shards: plan.shards,
@@ -248,7 +284,7 @@ fn settings(plan: &Plan, number: usize, address: SocketAddr) -> Settings {
             advertise: address,
         }],
         names: vec![format!("router{number}.example.com").into_bytes()],
-        keys: Keys::new(process, [byte; 32]),
+        keys: keys(plan.seed, number),
         owner_key: (plan.seed, 7),
         table_key: [byte; 16],
         transactions_max: plan.transactions_max,
@@ -290,14 +326,15 @@ fn spec(plan: &Plan, number: usize) -> Spec {
     let trunk = TrunkSpec {
         sources,
         max_call_seconds: plan.max_call_seconds,
+        max_calls: plan.max_calls,
         follow_redirects: plan.follows_redirects,
         ..TrunkSpec::new("customer", Source::address(plan::CUSTOMER.ip()))
     };
-    let route = RouteSpec {
+    let all = RouteSpec {
         prefix: "*".to_owned(),
         plan: Arc::new(plan_spec(plan, &gateways)),
     };
-    Spec {
+    let mut spec = Spec {
         listeners: vec![ListenerSpec {
             name: "udp".to_owned(),
             transport: Transport::Udp,
@@ -312,13 +349,26 @@ fn spec(plan: &Plan, number: usize) -> Spec {
             .iter()
             .map(|(name, address)| gateway(plan, name, *address))
             .collect(),
-        routes: vec![route],
+        routes: vec![all],
         gateways_max: GATEWAYS_MAX,
         unknown_source: match plan.refuses_strangers {
             true => UnknownSource::Refuse,
             false => UnknownSource::Drop,
         },
+    };
+    if plan.has_canary {
+        add_canary(&mut spec);
     }
+    spec
+}
+
+/// A trunk, a route and a gateway beside those under attack.
+fn add_canary(spec: &mut Spec) {
+    let source = Source::address(plan::CANARY.ip());
+    let address = plan::vendor(plan::CANARY_VENDOR);
+    spec.trunks.push(TrunkSpec::new("canary", source));
+    spec.gateways.push(GatewaySpec::new("canary", address));
+    spec.routes.push(RouteSpec::new("1999", &["canary"]));
 }
 
 fn plan_spec(plan: &Plan, gateways: &[(String, SocketAddr)]) -> PlanSpec {

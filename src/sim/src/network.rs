@@ -245,6 +245,12 @@ impl Network {
         self.watch.forget();
     }
 
+    /// The shard of the first router that owns a Call-ID.
+    #[must_use]
+    pub fn owner(&self, call_id: &str) -> u16 {
+        self.machines[0].owner(call_id)
+    }
+
     /// The routing world is published anew, unchanged in substance.
     pub fn reload(&mut self) {
         for machine in &mut self.machines {

@@ -9,6 +9,10 @@ pub const ROUTER: SocketAddr = v4(192, 0, 2, 1);
 pub const SECOND: SocketAddr = v4(192, 0, 2, 2);
 /// The customer, A, whose addresses are one trunk of T.
 pub const CUSTOMER: SocketAddr = v4(192, 0, 2, 10);
+/// A customer that is not under attack: its calls must go through whatever happens to the others.
+pub const CANARY: SocketAddr = v4(192, 0, 2, 11);
+/// The number of the gateway that takes the canary's calls.
+pub const CANARY_VENDOR: usize = 6;
 /// A stranger, X.
 pub const STRANGER: SocketAddr = v4(203, 0, 113, 9);
 /// A trap, Z: nothing may ever arrive there.
@@ -67,6 +71,10 @@ pub struct Plan {
     pub routers: usize,
     /// Whether the second router's vendor is the first router: a loop.
     pub is_loop: bool,
+    /// Calls that the customer's trunk may have up.
+    pub max_calls: Option<u32>,
+    /// Whether there is a second trunk, with a route and a gateway of its own, that nobody attacks.
+    pub has_canary: bool,
     /// Calls that a shard may hold.
     pub calls_max: usize,
     /// Transactions of each side that a shard may hold.
@@ -95,6 +103,8 @@ impl Default for Plan {
             c_ms: 181_000,
             routers: 1,
             is_loop: false,
+            max_calls: None,
+            has_canary: false,
             calls_max: 1_024,
             transactions_max: 4_096,
             inbox: 256,

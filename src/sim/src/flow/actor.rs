@@ -396,6 +396,9 @@ fn change(out: &mut Outgoing, options: &[Condition]) -> Result<(), String> {
                 let (name, value) = value.split_once(':').ok_or("h wants \"Name: value\"")?;
                 text.add(name.trim(), value.trim());
             }
+            "contact" => text.set("Contact", value),
+            "callid" => text.set("Call-ID", value),
+            "also" => text.add("Route", value),
             // Proxies beside this actor: one that record-routes, one whose Via is below.
             "record" => text.headers.insert(1, ("Record-Route".to_owned(), value)),
             "under" => text.headers.insert(1, ("Via".to_owned(), value)),

@@ -20,7 +20,7 @@
 //! **Sending.** `A > METHOD` or `B > STATUS (METHOD)`. `t=2s` is the moment in virtual time,
 //! `t=+1s` one second after the line before; without it, at once. Options: `uri= from= to= tag=
 //! mf= cseq= branch= via= route= hop= body=` replace parts, `h="Name: value"` adds a line,
-//! `drop=Name` takes lines away, `record=` and `under=` add the Record-Route and the
+//! `contact= callid=` too, `also=` adds a Route, `drop=Name` takes lines away, `record=` and `under=` add the Record-Route and the
 //! Via of a proxy beside the actor, `again` repeats the last message of that kind, `lost` lets the
 //! network lose it, `as=A` writes it from A's knowledge, `dialog=TAG` chooses among forks,
 //! `call=2` another call, `for=1` the INVITE that an ACK is for, `new` starts a request outside the dialog,

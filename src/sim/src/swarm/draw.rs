@@ -1,0 +1,338 @@
+//! What a seed draws.
+
+use base::Time;
+
+use crate::dice::Dice;
+use crate::plan::{Link, Order, Plan};
+
+/// A world, ready to be played.
+#[derive(Debug, Clone)]
+pub struct Draw {
+    /// Routers and routing.
+    pub plan: Plan,
+    /// The network.
+    pub link: Link,
+    /// How many calls are placed.
+    pub calls: usize,
+    /// How many the canary places in the same time.
+    pub canaries: usize,
+    /// Within which time.
+    pub span_us: u64,
+    /// What the customer is like.
+    pub caller: CallerHabits,
+    /// What the vendors are like; taken in turn.
+    pub vendors: Vec<VendorHabits>,
+    /// What happens besides.
+    pub accidents: Vec<Accident>,
+    /// How often a forger replays something, in a thousand datagrams.
+    pub forgeries: u32,
+}
+
+/// How often the customer does what, in a thousand calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CallerHabits {
+    /// Cancels after a while.
+    pub cancels: u32,
+    /// Sends its CANCEL even if nothing provisional came.
+    pub is_rude: bool,
+    /// Sends BYE in an early dialog.
+    pub early_byes: u32,
+    /// Never acknowledges an answer.
+    pub no_acks: u32,
+    /// Sends re-INVITE, UPDATE or INFO in the call.
+    pub mid_call: u32,
+    /// Leaves it to the callee to hang up, and to the longest duration if that does not.
+    pub never_hangs_up: u32,
+    /// Sends every request eleven times.
+    pub is_stormy: bool,
+    /// Writes an address into its Via that is not its own.
+    pub wrong_vias: u32,
+    /// Sends MESSAGE and OPTIONS besides calls.
+    pub others: u32,
+    /// The longest time it talks.
+    pub talk_us_max: u64,
+    /// All its Call-IDs belong to this shard of the router, as if it knew the key.
+    pub aims_at: Option<u16>,
+}
+
+/// How often a vendor does what; weights among each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VendorHabits {
+    /// Rings and answers.
+    pub answers: u32,
+    /// Answers at once, without 1xx.
+    pub answers_at_once: u32,
+    /// 486.
+    pub busy: u32,
+    /// 503 or 500.
+    pub fails: u32,
+    /// 404, 480 or 603.
+    pub refuses: u32,
+    /// Nothing at all.
+    pub silent: u32,
+    /// 180 and then nothing.
+    pub rings_for_ever: u32,
+    /// 100 and then nothing.
+    pub tries_for_ever: u32,
+    /// Several phones ring, and some of them answer.
+    pub forks: u32,
+    /// 302 to another gateway, to a stranger, or to nowhere.
+    pub redirects: u32,
+    /// 183 with Require: 100rel first.
+    pub reliable: u32,
+    /// Out of a thousand CANCELs, how many are crossed by a late 200.
+    pub late_answers: u32,
+    /// Out of a thousand CANCELs, how many are ignored.
+    pub deaf_to_cancel: u32,
+    /// Out of a thousand answered calls, how many it ends itself.
+    pub hangs_up: u32,
+    /// Out of a thousand OPTIONS, how many it leaves unanswered.
+    pub unprobed: u32,
+}
+
+impl VendorHabits {
+    /// Answers at once, always.
+    pub const AT_ONCE: VendorHabits = VendorHabits {
+        answers: 0,
+        answers_at_once: 1,
+        ..VendorHabits::PROPER
+    };
+    /// Rings and never answers.
+    pub const RINGS_FOR_EVER: VendorHabits = VendorHabits {
+        answers: 0,
+        rings_for_ever: 1,
+        ..VendorHabits::PROPER
+    };
+    /// Rings and answers, always.
+    pub const PROPER: VendorHabits = VendorHabits {
+        answers: 1,
+        answers_at_once: 0,
+        busy: 0,
+        fails: 0,
+        refuses: 0,
+        silent: 0,
+        rings_for_ever: 0,
+        tries_for_ever: 0,
+        forks: 0,
+        redirects: 0,
+        reliable: 0,
+        late_answers: 0,
+        deaf_to_cancel: 0,
+        hangs_up: 300,
+        unprobed: 0,
+    };
+}
+
+/// Something that happens to the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accident {
+    /// A shard loses its memory.
+    Restart {
+        /// When.
+        at: Time,
+        /// Which.
+        shard: u16,
+    },
+    /// The routing world is published anew.
+    Reload {
+        /// When.
+        at: Time,
+    },
+    /// A vendor vanishes.
+    CutOff {
+        /// When.
+        at: Time,
+        /// Which.
+        vendor: usize,
+    },
+    /// It comes back.
+    Join {
+        /// When.
+        at: Time,
+        /// Which.
+        vendor: usize,
+    },
+}
+
+impl Accident {
+    /// When it happens.
+    #[must_use]
+    pub fn at(&self) -> Time {
+        match *self {
+            Accident::Restart { at, .. }
+            | Accident::Reload { at }
+            | Accident::CutOff { at, .. }
+            | Accident::Join { at, .. } => at,
+        }
+    }
+}
+
+impl Default for Draw {
+    /// A clean network, proper carriers, a hundred calls in ten seconds.
+    fn default() -> Draw {
+        Draw {
+            plan: Plan::default(),
+            link: Link::CLEAN,
+            calls: 100,
+            canaries: 0,
+            span_us: 10_000_000,
+            caller: CallerHabits {
+                talk_us_max: 5_000_000,
+                ..CallerHabits::default()
+            },
+            vendors: vec![VendorHabits::PROPER],
+            accidents: Vec::new(),
+            forgeries: 0,
+        }
+    }
+}
+
+/// Draws the world of a seed.
+#[must_use]
+pub fn draw(seed: u64) -> Draw {
+    let mut dice = Dice::new(seed);
+    let span_us = dice.between(5, 40) * 1_000_000;
+    let plan = draw_plan(seed, &mut dice);
+    let vendors = (0..plan.vendors).map(|_| draw_vendor(&mut dice)).collect();
+    Draw {
+        link: draw_link(&mut dice),
+        calls: dice.between(5, 40) as usize,
+        canaries: 0,
+        span_us,
+        caller: draw_caller(&mut dice),
+        vendors,
+        accidents: draw_accidents(&plan, span_us, &mut dice),
+        forgeries: if dice.chance(250) { 200 } else { 0 },
+        plan,
+    }
+}
+
+fn draw_plan(seed: u64, dice: &mut Dice) -> Plan {
+    let words = ["408", "4xx", "5xx", "timeout", "no-answer", "486"];
+    let advance = match dice.chance(300) {
+        true => words
+            .iter()
+            .filter(|_| dice.chance(500))
+            .map(|w| (*w).to_owned())
+            .collect(),
+        false => Vec::new(),
+    };
+    Plan {
+        seed,
+        shards: dice.between(1, 4) as u16,
+        vendors: dice.between(1, 5) as usize,
+        order: dice.weighted(&[(5, Order::List), (3, Order::Weight), (2, Order::Parallel)]),
+        advance,
+        attempts_max: dice.between(1, 5) as u8,
+        no_response_ms: dice.between(300, 6_000) as u32,
+        ring_ms: dice.between(2_000, 60_000) as u32,
+        follows_redirects: dice.chance(400),
+        refuses_strangers: dice.chance(500),
+        max_call_seconds: dice.between(20, 120) as u32,
+        down_after: if dice.chance(300) {
+            dice.between(1, 5) as u16
+        } else {
+            1_000
+        },
+        hold_down_ms: dice.between(1_000, 30_000) as u32,
+        probe_ms: if dice.chance(300) {
+            dice.between(1_000, 10_000) as u32
+        } else {
+            0
+        },
+        ..Plan::default()
+    }
+}
+
+fn draw_link(dice: &mut Dice) -> Link {
+    if dice.chance(300) {
+        return Link::CLEAN;
+    }
+    let delay_us_min = dice.between(100, 30_000);
+    Link {
+        loss: if dice.chance(500) {
+            dice.one_of(&[10, 50, 100, 300])
+        } else {
+            0
+        },
+        duplication: if dice.chance(500) {
+            dice.one_of(&[10, 50, 300])
+        } else {
+            0
+        },
+        delay_us_min,
+        delay_us_max: delay_us_min + dice.one_of(&[0, 1_000, 10_000, 200_000]),
+    }
+}
+
+/// One in three features is on, and then it is frequent.
+fn sometimes(dice: &mut Dice) -> u32 {
+    if dice.chance(330) {
+        dice.between(50, 600) as u32
+    } else {
+        0
+    }
+}
+
+fn draw_caller(dice: &mut Dice) -> CallerHabits {
+    CallerHabits {
+        cancels: sometimes(dice),
+        is_rude: dice.chance(100),
+        early_byes: sometimes(dice) / 4,
+        no_acks: sometimes(dice) / 4,
+        mid_call: sometimes(dice),
+        never_hangs_up: sometimes(dice) / 2,
+        is_stormy: dice.chance(100),
+        wrong_vias: sometimes(dice),
+        others: sometimes(dice),
+        talk_us_max: dice.between(100_000, 30_000_000),
+        aims_at: None,
+    }
+}
+
+fn draw_vendor(dice: &mut Dice) -> VendorHabits {
+    VendorHabits {
+        answers: 500,
+        answers_at_once: sometimes(dice),
+        busy: sometimes(dice),
+        fails: sometimes(dice),
+        refuses: sometimes(dice),
+        silent: sometimes(dice),
+        rings_for_ever: sometimes(dice) / 2,
+        tries_for_ever: sometimes(dice) / 4,
+        forks: sometimes(dice) / 2,
+        redirects: sometimes(dice) / 2,
+        reliable: sometimes(dice) / 2,
+        late_answers: sometimes(dice),
+        deaf_to_cancel: sometimes(dice) / 4,
+        hangs_up: dice.between(0, 1_000) as u32,
+        unprobed: sometimes(dice),
+    }
+}
+
+fn draw_accidents(plan: &Plan, span_us: u64, dice: &mut Dice) -> Vec<Accident> {
+    let mut accidents = Vec::new();
+    let at = |dice: &mut Dice| Time(dice.below(span_us + 10_000_000));
+    if dice.chance(120) {
+        for _ in 0..dice.between(1, 2) {
+            let shard = dice.below(u64::from(plan.shards)) as u16;
+            accidents.push(Accident::Restart {
+                at: at(dice),
+                shard,
+            });
+        }
+    }
+    if dice.chance(250) {
+        for _ in 0..dice.between(1, 5) {
+            accidents.push(Accident::Reload { at: at(dice) });
+        }
+    }
+    if dice.chance(200) {
+        let vendor = dice.below(plan.vendors as u64) as usize;
+        let from = at(dice);
+        let until = Time(from.0 + dice.between(1, 20) * 1_000_000);
+        accidents.push(Accident::CutOff { at: from, vendor });
+        accidents.push(Accident::Join { at: until, vendor });
+    }
+    accidents
+}
