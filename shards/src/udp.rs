@@ -1,231 +1,212 @@
-//! Datagrams: one SO_REUSEPORT socket per listener and shard, read and written in batches.
+//! One listener's UDP socket on one shard: batches in, batches out.
 //!
-//! Cost: one recvmmsg(2) for up to 64 datagrams and one sendmmsg(2) for what a turn sends; the
-//! kernel copies each datagram into the arena and out of its packet, we do not copy it.
+//! Cost: one system call moves up to [`sys::BATCH`] datagrams each way; what is sent is read out of
+//! the packet pool, never copied.
 
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsRawFd, RawFd};
 
 use base::{Flow, ListenerId, PacketId, Time, Transport};
+use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::door::Door;
 use crate::handler::{Handler, Undelivered};
 use crate::metric::Metric;
 use crate::outbox::Outbox;
-use crate::sys::{BATCH, Outgoing, ReceiveBatch, SendBatch};
+use crate::sys::{self, Outbound, Sender};
 
-/// How long to let the kernel find memory after ENOBUFS; no event says when it has.
-const NO_BUFFERS_PAUSE_US: u64 = 1_000;
+/// What was asked of the system for a socket's receive buffer, and what it gave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct BufferReport {
+    /// Which shard's socket.
+    pub shard: u16,
+    /// Of which listener.
+    pub listener: ListenerId,
+    /// Octets asked for.
+    pub asked: usize,
+    /// Octets granted; less than asked if `net.core.rmem_max` is smaller.
+    pub got: usize,
+}
 
-/// One shard's socket of one listener.
+/// A UDP socket of one shard.
 pub(crate) struct UdpSocket {
-    socket: mio::net::UdpSocket,
-    listener: ListenerId,
-    address: SocketAddr,
-    /// Events are edges: true until a receive finds less than a full batch.
-    readable: bool,
-    writable: bool,
-    /// Not to be tried before.
-    retry_at: Option<Time>,
-    /// What the socket has not taken yet, in order.
-    queue: VecDeque<Queued>,
-    queue_max: usize,
-    /// The kernel's count of datagrams it dropped here, at the last look.
-    dropped: u32,
+    socket: Socket,
+    pub(crate) listener: ListenerId,
+    /// The address it is bound to.
+    pub(crate) address: SocketAddr,
+    /// Whether it takes datagrams for any of our addresses, so that replies must name theirs.
+    is_wildcard: bool,
+    /// Whether something may be waiting in it.
+    pub(crate) is_ready: bool,
+    /// Packets that wait to leave, in order.
+    waiting: VecDeque<Waiting>,
+    waiting_max: usize,
+    /// Whether the kernel took nothing at the last try.
+    pub(crate) is_blocked: bool,
 }
 
 #[derive(Clone, Copy)]
-struct Queued {
-    peer: SocketAddr,
-    source: Option<IpAddr>,
+struct Waiting {
+    flow: Flow,
     packet: PacketId,
     token: u64,
 }
 
+/// Binds a socket that shares its address with those of the other shards.
+pub(crate) fn bind(
+    address: SocketAddr,
+    listener: ListenerId,
+    receive_bytes: usize,
+    send_bytes: usize,
+    waiting_max: usize,
+) -> io::Result<(UdpSocket, usize)> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // Asked, then forced if the process may; what is granted is read back below.
+    let _ = socket.set_recv_buffer_size(receive_bytes);
+    if granted(&socket)? < receive_bytes {
+        let _ = sys::force_receive_buffer(socket.as_raw_fd(), receive_bytes);
+    }
+    let _ = socket.set_send_buffer_size(send_bytes);
+    sys::want_control(socket.as_raw_fd(), address.is_ipv4())?;
+    socket.bind(&address.into())?;
+    let bound = socket.local_addr()?.as_socket().unwrap_or(address);
+    let got = granted(&socket)?;
+    let socket = UdpSocket {
+        is_wildcard: bound.ip().is_unspecified(),
+        socket,
+        listener,
+        address: bound,
+        is_ready: true,
+        waiting: VecDeque::with_capacity(waiting_max),
+        waiting_max,
+        is_blocked: false,
+    };
+    Ok((socket, got))
+}
+
+/// The kernel counts its own overhead into the buffer and reports twice what one gets.
+fn granted(socket: &Socket) -> io::Result<usize> {
+    Ok(socket.recv_buffer_size()? / 2)
+}
+
 impl UdpSocket {
-    pub(crate) fn new(
-        socket: mio::net::UdpSocket,
-        listener: ListenerId,
-        address: SocketAddr,
-        queue_max: usize,
-    ) -> UdpSocket {
-        UdpSocket {
-            socket,
-            listener,
-            address,
-            readable: true,
-            writable: true,
-            retry_at: None,
-            queue: VecDeque::with_capacity(queue_max),
-            queue_max,
-            dropped: 0,
-        }
+    pub(crate) fn fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 
-    pub(crate) fn source(&mut self) -> &mut mio::net::UdpSocket {
-        &mut self.socket
-    }
-
-    pub(crate) fn ready(&mut self, readable: bool, writable: bool) {
-        self.readable |= readable;
-        self.writable |= writable;
-    }
-
-    /// Whether there is something to receive without waiting for an event.
-    pub(crate) fn is_readable(&self) -> bool {
-        self.readable
-    }
-
-    /// When to try to send again, if not by an event.
-    pub(crate) fn retry_at(&self) -> Option<Time> {
-        self.retry_at
-    }
-
-    /// Receives one batch and lets each datagram in.
-    pub(crate) fn receive<H: Handler>(&mut self, batch: &mut ReceiveBatch, door: &mut Door<H>) {
-        if !self.readable {
-            return;
-        }
-        let count = match batch.receive(self.socket.as_fd()) {
-            Ok(count) => count,
-            Err(error) => {
-                match error.kind() {
-                    io::ErrorKind::WouldBlock => self.readable = false,
-                    io::ErrorKind::Interrupted => {}
-                    // A pending error of the socket, which reading it has cleared.
-                    _ => door.out.count(Metric::ReceiveErrors, 1),
-                }
-                return;
-            }
+    /// The path that a received datagram came by.
+    pub(crate) fn flow(&self, peer: SocketAddr, local: Option<IpAddr>) -> Flow {
+        let local = match local {
+            Some(ip) if self.is_wildcard => SocketAddr::new(ip, self.address.port()),
+            _ => self.address,
         };
-        // Less than a full batch: the queue was empty, and the next datagram is a new edge.
-        self.readable = count == BATCH;
-        let mut octets = 0;
-        for index in 0..count {
-            let datagram = batch.datagram(index);
-            octets += datagram.bytes.len() as u64;
-            if let Some(dropped) = datagram.dropped {
-                self.note_dropped(dropped, &door.out);
-            }
-            let Some(peer) = datagram.peer else { continue };
-            door.stamp();
-            let received = door.received_at(datagram.stamp);
-            let flow = Flow {
-                transport: Transport::Udp,
-                listener: self.listener,
-                local: match datagram.local {
-                    Some(ip) => SocketAddr::new(ip, self.address.port()),
-                    None => self.address,
-                },
-                peer,
-                conn: None,
-            };
-            door.arrive(&flow, datagram.bytes, received);
+        Flow {
+            transport: Transport::Udp,
+            listener: self.listener,
+            local,
+            peer,
+            conn: None,
         }
-        door.out.count(Metric::DatagramsIn, count as u64);
-        door.out.count(Metric::DatagramBytesIn, octets);
     }
 
-    /// Takes a packet, with its reference, to be sent at the next flush.
-    pub(crate) fn queue<H: Handler>(
-        &mut self,
-        flow: &Flow,
-        packet: PacketId,
-        token: u64,
-        out: &mut Outbox<H>,
-    ) {
-        if self.queue.len() == self.queue_max {
-            out.count(Metric::SendQueueFull, 1);
-            out.release(packet);
-            out.fail(token, Undelivered::Full);
-            return;
+    /// Takes a packet to be sent, with the caller's reference. `false`: too many wait already.
+    pub(crate) fn queue(&mut self, flow: Flow, packet: PacketId, token: u64) -> bool {
+        if self.waiting.len() >= self.waiting_max {
+            return false;
         }
-        let names_source = self.address.ip().is_unspecified() && !flow.local.ip().is_unspecified();
-        self.queue.push_back(Queued {
-            peer: flow.peer,
-            source: names_source.then(|| flow.local.ip()),
+        self.waiting.push_back(Waiting {
+            flow,
             packet,
             token,
         });
+        true
     }
 
-    /// Sends what is queued, until the socket takes no more. Each round sends or drops at least
-    /// one datagram, or is the last.
-    pub(crate) fn flush<H: Handler>(&mut self, batch: &mut SendBatch, out: &mut Outbox<H>) {
-        if self.retry_at.is_some_and(|at| out.now() >= at) {
-            self.retry_at = None;
-        }
-        while !self.queue.is_empty() && self.writable && self.retry_at.is_none() {
-            let count = self.queue.len().min(BATCH);
-            let sent = batch.send(self.socket.as_fd(), count, |index| {
-                let queued = &self.queue[index];
-                Outgoing {
-                    bytes: out.packets.bytes(queued.packet),
-                    peer: queued.peer,
-                    source: queued.source,
-                }
+    pub(crate) fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Sends what waits, until all has left or the kernel takes no more.
+    pub(crate) fn flush<H: Handler>(&mut self, sender: &mut Sender, out: &mut Outbox<H>) {
+        self.is_blocked = false;
+        while !self.waiting.is_empty() {
+            let wildcard = self.is_wildcard;
+            let packets = &out.packets;
+            let batch = self.waiting.iter().map(|waiting| Outbound {
+                bytes: packets.bytes(waiting.packet),
+                peer: waiting.flow.peer,
+                source: source(wildcard, &waiting.flow),
             });
-            match sent {
+            let asked = self.waiting.len().min(sys::BATCH);
+            match sender.send(self.fd(), batch) {
                 Ok(sent) => {
-                    if sent < count {
+                    if sent < asked {
                         out.count(Metric::SendPartial, 1);
                     }
-                    self.taken(sent, out);
+                    self.sent(sent, out);
                 }
-                Err(error) => self.failed(&error, out),
+                Err(error) if !self.failed(&error, out) => return,
+                Err(_) => {}
             }
         }
     }
 
-    fn taken<H: Handler>(&mut self, sent: usize, out: &mut Outbox<H>) {
-        let mut octets = 0;
-        for queued in self.queue.drain(..sent) {
-            octets += out.packets.bytes(queued.packet).len() as u64;
-            out.packets.release(queued.packet);
+    fn sent<H: Handler>(&mut self, count: usize, out: &mut Outbox<H>) {
+        let mut bytes = 0;
+        for waiting in self.waiting.drain(..count) {
+            bytes += out.packets.bytes(waiting.packet).len() as u64;
+            out.packets.release(waiting.packet);
         }
-        out.count(Metric::DatagramsOut, sent as u64);
-        out.count(Metric::DatagramBytesOut, octets);
+        out.count(Metric::DatagramsOut, count as u64);
+        out.count(Metric::DatagramBytesOut, bytes);
     }
 
-    /// The kernel took none of the batch, because of its first datagram or of itself.
-    #[cold]
-    fn failed<H: Handler>(&mut self, error: &io::Error, out: &mut Outbox<H>) {
+    /// Deals with an error, which speaks of the first packet that waits. Returns whether to go on.
+    fn failed<H: Handler>(&mut self, error: &io::Error, out: &mut Outbox<H>) -> bool {
         let (metric, why) = match error.raw_os_error() {
-            Some(libc::EINTR) => return,
+            Some(libc::EINTR) => return true,
             Some(libc::EAGAIN) => {
-                self.writable = false;
                 out.count(Metric::SendAgain, 1);
-                return;
+                self.is_blocked = true;
+                return false;
             }
             Some(libc::ENOBUFS | libc::ENOMEM) => {
-                self.retry_at = Some(Time(out.now().0 + NO_BUFFERS_PAUSE_US));
                 out.count(Metric::SendNoBuffers, 1);
-                return;
+                self.is_blocked = true;
+                return false;
             }
             Some(libc::EMSGSIZE) => (Metric::SendTooBig, Undelivered::TooBig),
-            Some(
-                libc::ENETUNREACH
-                | libc::EHOSTUNREACH
-                | libc::ENETDOWN
-                | libc::EHOSTDOWN
-                | libc::EADDRNOTAVAIL,
-            ) => (Metric::SendUnreachable, Undelivered::Unreachable),
-            Some(libc::ECONNREFUSED) => (Metric::SendErrors, Undelivered::Refused),
+            Some(libc::ECONNREFUSED) => (Metric::SendUnreachable, Undelivered::Refused),
+            Some(libc::EHOSTUNREACH | libc::ENETUNREACH | libc::ENETDOWN) => {
+                (Metric::SendUnreachable, Undelivered::Unreachable)
+            }
             _ => (Metric::SendErrors, Undelivered::Unreachable),
         };
         out.count(metric, 1);
-        let queued = self.queue.pop_front().expect("a batch has a datagram");
-        out.release(queued.packet);
-        out.fail(queued.token, why);
-    }
-
-    fn note_dropped<H: Handler>(&mut self, dropped: u32, out: &Outbox<H>) {
-        let more = dropped.wrapping_sub(self.dropped);
-        if more > 0 {
-            self.dropped = dropped;
-            out.count(Metric::KernelDrops, u64::from(more));
+        if let Some(first) = self.waiting.pop_front() {
+            out.packets.release(first.packet);
+            out.fail(first.token, why);
         }
+        true
     }
+}
+
+fn source(is_wildcard: bool, flow: &Flow) -> Option<IpAddr> {
+    (is_wildcard && !flow.local.ip().is_unspecified()).then(|| flow.local.ip())
+}
+
+/// When the kernel had a datagram, on the shards' axis.
+pub(crate) fn received(
+    clock: &crate::clock::Clock,
+    stamp: Option<std::time::Duration>,
+    now: Time,
+    wall: base::Wall,
+) -> Time {
+    stamp.map_or(now, |stamp| clock.stamped(stamp, now, wall))
 }
