@@ -1,5 +1,7 @@
 //! The only reader of time.
 
+#![expect(clippy::disallowed_methods)] // so that nobody else needs to
+
 use std::time::{Duration, Instant, SystemTime};
 
 use base::{Time, Wall};
