@@ -220,17 +220,19 @@ impl Call {
         peer: Flow,
         target: (Target, bool),
     ) -> Option<usize> {
+        let attempt = u8::try_from(attempt).unwrap_or(u8::MAX);
         if let Some(at) = self.dialogs.iter().position(|dialog| dialog.tag == tag) {
+            let dialog = &mut self.dialogs[at];
             // A 183 may name another place than the 200; behind that, only a refresh moves it.
-            if self.dialogs[at].answered.is_none() {
-                (self.dialogs[at].target, self.dialogs[at].is_routed) = target;
+            if dialog.answered.is_none() {
+                (dialog.attempt, dialog.peer) = (attempt, peer);
+                (dialog.target, dialog.is_routed) = target;
             }
             return Some(at);
         }
         if self.dialogs.len() >= DIALOGS_MAX {
             return None;
         }
-        let attempt = u8::try_from(attempt).unwrap_or(u8::MAX);
         self.dialogs.push(Dialog {
             tag,
             attempt,
@@ -242,6 +244,20 @@ impl Call {
             is_recorded: false,
         });
         Some(self.dialogs.len() - 1)
+    }
+
+    /// Makes sure that the dialog of a 2xx can be followed, since it will be billed: if the call has
+    /// [`DIALOGS_MAX`] others, the oldest early one gives way.
+    pub fn make_room(&mut self, tag: u64) {
+        let is_known = self.dialogs.iter().any(|dialog| dialog.tag == tag);
+        if is_known || self.dialogs.len() < DIALOGS_MAX {
+            return;
+        }
+        let is_early = |dialog: &&mut Dialog| dialog.answered.is_none() && dialog.ending.is_none();
+        if let Some(early) = self.dialogs.iter_mut().find(is_early) {
+            // In its place, because requests under way name dialogs by their place.
+            early.tag = tag;
+        }
     }
 
     /// Confirms a dialog by its 2xx. `false`: it was confirmed before, this one is repeated.

@@ -539,7 +539,8 @@ impl Router {
             }
             return;
         }
-        if response.to_tag().is_empty() || status == 100 {
+        // A 2xx always makes a dialog, if need be with the empty tag of RFC 2543 (RFC 3261 §12.1.2).
+        if status == 100 || (status < 200 && response.to_tag().is_empty()) {
             return;
         }
         let beyond = {
@@ -556,6 +557,9 @@ impl Router {
             return;
         };
         call.provisional(at, status, now);
+        if status >= 200 {
+            call.make_room(tag);
+        }
         call.dialog(tag, at, peer, target);
     }
 

@@ -33,13 +33,23 @@ impl Router {
             return;
         };
         let first = !call.is_answered();
-        if !call.answered(dialog, status, now) || !first {
+        if !call.answered(dialog, status, now) {
             return;
         }
-        let (began, trunk) = (call.began, call.trunk);
-        out.histogram_record(SETUP_TIME, now.micros_since(began));
-        self.count(Count::CallsAnswered, out);
-        self.count_trunk(trunk, TrunkCell::Answered, out);
+        let (began, trunk, timer) = (call.began, call.trunk, call.timer);
+        if first {
+            out.histogram_record(SETUP_TIME, now.micros_since(began));
+            self.count(Count::CallsAnswered, out);
+            self.count_trunk(trunk, TrunkCell::Answered, out);
+        }
+        // A second phone may answer after the first has hung up: then none is armed.
+        if timer.is_none() {
+            self.limit_duration(id, trunk, out);
+        }
+    }
+
+    /// Arms the deadline that ends a call which nobody ends.
+    fn limit_duration(&mut self, id: SlotId, trunk: base::TrunkId, out: &mut Out) {
         let own_s = self
             .world
             .trunk(trunk)
@@ -107,10 +117,17 @@ impl Router {
 
     /// The fork of a call is gone: nothing of its INVITE is awaited any more.
     pub(crate) fn fork_left_call(&mut self, id: SlotId, out: &mut Out) {
-        if let Some(call) = self.calls.get_mut(id) {
-            call.fork = None;
-            self.settle_call(id, out);
+        let now = out.now();
+        let Some(call) = self.calls.get_mut(id) else {
+            return;
+        };
+        call.fork = None;
+        if !call.is_answered() && call.unanswered.is_none() {
+            // Its transactions ended without a verdict: no packet was left to answer with.
+            call.refused(503, Party::Router, Cause::Overloaded, now);
+            self.count(Count::CallsFailed, out);
         }
+        self.settle_call(id, out);
     }
 
     /// Hands over every record that is due, gives back the channel, frees the slot when all is done.
@@ -161,7 +178,11 @@ impl Router {
         let Some(call) = self.calls.get_mut(id) else {
             return;
         };
-        let has_ended = call.unanswered.is_some() || (call.is_answered() && !call.is_up());
+        // A late 2xx may follow the refusal (§16.7 step 5): then the call is up all the same.
+        let has_ended = match call.is_answered() {
+            true => !call.is_up(),
+            false => call.unanswered.is_some(),
+        };
         if !has_ended {
             return;
         }

@@ -127,6 +127,28 @@ fn dialogs_have_a_limit() {
 }
 
 #[test]
+fn an_answer_takes_the_place_of_an_early_dialog() {
+    let mut call = call();
+    let (early, vendor) = (flow("192.0.2.3:5060"), flow("192.0.2.4:5060"));
+    for tag in 0..DIALOGS_MAX as u64 {
+        call.dialog(tag, 0, early, (Target::Peer, false));
+    }
+    call.answered(0, 200, Time::from_millis(1));
+    call.make_room(5);
+    assert_eq!(
+        call.find(10, 1),
+        Some((Side::Caller, 1)),
+        "5 needed no room"
+    );
+    call.make_room(99);
+    let place = call.dialog(99, 1, vendor, (Target::Peer, false));
+    assert_eq!(place, Some(1), "the oldest early one gave way");
+    assert_eq!((call.dialogs[1].attempt, call.dialogs[1].peer), (1, vendor));
+    assert_eq!(call.find(10, 1), None);
+    assert!(call.answered(1, 200, Time::from_millis(2)));
+}
+
+#[test]
 fn the_record_says_what_happened() {
     let mut call = answered();
     call.bye(0, Side::Caller, Time::from_millis(7_250));
