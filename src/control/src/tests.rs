@@ -36,7 +36,7 @@ static TIMES: [HistogramDef; 1] = [HistogramDef {
 const LAYOUT: Layout = Layout {
     gateway_cells: &[
         ("attempts", "INVITEs sent.", false),
-        ("state", "0 is up.", true),
+        ("state", "0 is down.", true),
     ],
     gateways_max: 4,
     trunk_cells: &[("calls", "INVITEs that came.", false)],
@@ -109,7 +109,7 @@ fn the_report_has_shards_and_sums_and_names() {
     assert_eq!(report["control"]["generation"], 7);
     let gateways = json!([
         { "name": "gw-1", "attempts": 0, "state": 0 },
-        { "name": "gw-2", "attempts": 15, "state": 2 },
+        { "name": "gw-2", "attempts": 15, "state": 1 },
     ]);
     assert_eq!(
         report["gateways"], gateways,
@@ -138,7 +138,7 @@ fn metrics_are_openmetrics_text() {
         "trunkline_setup_time_seconds_bucket{le=\"0.001\",shard=\"0\"} 1",
         "trunkline_setup_time_seconds_bucket{le=\"+Inf\",shard=\"0\"} 1",
         "trunkline_gateway_attempts_total{gateway=\"gw-2\"} 15",
-        "trunkline_gateway_state{gateway=\"gw-2\"} 2",
+        "trunkline_gateway_state{gateway=\"gw-2\"} 1",
         "trunkline_trunk_calls_total{trunk=\"customer\"} 3000",
         "trunkline_generation 7",
         "trunkline_cdr_failing 0",

@@ -216,7 +216,8 @@ impl View {
         rows.collect()
     }
 
-    /// Counters add up; of a gauge, which each shard keeps for itself, the highest counts.
+    /// Counters add up; of a gauge, which each shard keeps for itself, the lowest counts: of states,
+    /// that is the worst.
     fn cells(&self, at: usize, cells: &'static [Cell]) -> Vec<(Cell, u64)> {
         let value = |place: usize, is_gauge: bool| {
             let values = self
@@ -224,7 +225,7 @@ impl View {
                 .iter()
                 .map(|shard| shard.handler.dynamic(at + place));
             if is_gauge {
-                values.max().unwrap_or(0)
+                values.min().unwrap_or(0)
             } else {
                 values.sum()
             }
