@@ -18,8 +18,26 @@ macro_rules! counters {
 }
 
 counters! {
+    // What came: each message is one of these four.
     Requests "requests" "requests that were parsed",
     Responses "responses" "responses that were parsed",
+    Malformed "malformed" "requests and responses that could not be parsed",
+    NotSip "not_sip" "what is no SIP at all: keep-alives, STUN, noise",
+    // What became of a request: each is one of these nine.
+    RequestsTaken "requests_taken" "requests that got a transaction and were routed, or refused by it",
+    Retransmissions "request_retransmissions" "requests that were absorbed as retransmissions",
+    Refused "requests_refused" "requests refused without a transaction",
+    Unanswered "requests_unanswered" "requests of unknown sources that got no answer",
+    AnsweredHere "requests_answered_here" "OPTIONS and REGISTER to this node itself",
+    Cancels "cancels" "CANCELs that match an INVITE",
+    AcksPassed "acks_passed" "ACKs that were passed on",
+    AcksAbsorbed "acks_absorbed" "ACKs that ended a transaction here",
+    AcksDropped "acks_dropped" "ACKs that belong to nothing here",
+    // What became of a response: each is one of these three.
+    ResponsesMatched "responses_matched" "responses that belong to a transaction of ours",
+    StrayResponses "stray_responses" "responses that belong to no transaction of ours",
+    ForeignResponses "foreign_responses" "responses from another address than the request went to",
+    // Why, and what else.
     Invites "invites" "new INVITEs of trunks",
     CallsAnswered "calls_answered" "calls that got a 2xx",
     CallsFailed "calls_failed" "calls that ended without a 2xx",
@@ -34,10 +52,7 @@ counters! {
     #[gauge] ForksHeld "forks_held" "response contexts in use",
     #[gauge] ServersHeld "server_transactions_held" "server transactions in use",
     #[gauge] ClientsHeld "client_transactions_held" "client transactions in use",
-    Retransmissions "request_retransmissions" "requests that were absorbed as retransmissions",
-    Malformed "malformed" "messages that could not be parsed",
     MalformedAnswered "malformed_answered" "of these, requests that were answered with an error",
-    NotSip "not_sip" "datagrams that are no SIP: keep-alives, STUN, noise",
     UnknownSource "unknown_source" "requests from addresses that belong to no trunk or gateway",
     Overload "overload_refused" "INVITEs refused with 503 because this shard was late",
     TransactionsFull "transactions_full" "requests refused with 503 because a transaction table was full",
@@ -57,9 +72,6 @@ counters! {
     ForeignSource "foreign_source" "requests of a dialog that came from neither side of it",
     NoDialog "no_dialog" "requests refused with 481",
     DialogLost "dialog_lost" "requests of calls that an earlier process had, passed on by their Route",
-    AcksDropped "acks_dropped" "ACKs that belong to nothing here",
-    StrayResponses "stray_responses" "responses that belong to no transaction of ours",
-    ForeignResponses "foreign_responses" "responses from another address than the request went to",
     LateResponses "late_responses" "2xx that came when their call had been given up",
     CancelsStray "cancels_stray" "CANCELs that match no INVITE, or come from another source",
     TimedOut "branches_timed_out" "branches without a final response in time",

@@ -190,9 +190,13 @@ impl Router {
                 .settings
                 .keys
                 .stateless_branch(message.via().branch, routed);
-            if let Some(packet) = self.compose_onward(message, &onward, &branch, out) {
-                out.send(&onward.flow, packet, 0);
-                out.release(packet);
+            match self.compose_onward(message, &onward, &branch, out) {
+                Some(packet) => {
+                    self.count(Count::AcksPassed, out);
+                    out.send(&onward.flow, packet, 0);
+                    out.release(packet);
+                }
+                None => self.count(Count::AcksDropped, out),
             }
             return;
         }

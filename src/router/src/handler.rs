@@ -7,9 +7,9 @@ use base::ShardId;
 use call::Event;
 use shards::{Frame, Handler, Inbound, Undelivered};
 use sip::frame::{FrameError, Framing};
-use sip::{Method, parse, response_route, sniff};
+use sip::{ErrorKind, Message, Method, parse, response_route, sniff};
 use siphasher::sip::SipHasher13;
-use transaction::{ClientEvent, ServerEvent};
+use transaction::{ClientEvent, Match, ServerEvent};
 
 use crate::counters::Count;
 use crate::mail::{Letter, Notice};
@@ -25,25 +25,24 @@ impl Router {
         ShardId((hasher.finish() % u64::from(self.settings.shards)) as u16)
     }
 
-    /// A new INVITE that waited too long for its turn: 503, before the parse costs anything more
-    /// than its answer. Without Retry-After (RFC 7339 §5.10).
+    /// A new INVITE that waited too long for its turn: 503, without Retry-After (RFC 7339 §5.10).
+    /// A copy of one that was taken is none: its caller waits for the answer of that.
     #[cold]
-    fn shed(&mut self, inbound: &Inbound<'_>, out: &mut Out) {
-        self.count(Count::Overload, out);
-        let mut index = self.take_index();
-        if let Ok(message) = parse(inbound.bytes, &mut index) {
-            self.refuse(&message, 503, &inbound.flow, out);
+    fn shed(&mut self, message: &Message<'_>, inbound: &Inbound<'_>, out: &mut Out) {
+        let is_new = matches!(self.table.match_request(message), Match::New(_));
+        if !is_new || !self.source(inbound).is_known() {
+            return self.request(message, inbound, out);
         }
-        self.put_index(index);
+        self.count(Count::Requests, out);
+        self.count(Count::Overload, out);
+        self.refuse(message, 503, &inbound.flow, out);
     }
 
-    fn is_late_invite(&self, inbound: &Inbound<'_>, out: &Out) -> bool {
-        if out.now().micros_since(inbound.received) <= self.settings.delay_target_us {
-            return false;
-        }
-        sniff(inbound.bytes).is_some_and(|sniffed| {
-            sniffed.is_request && sniffed.method == Method::Invite && !sniffed.has_to_tag
-        })
+    fn is_late_invite(&self, message: &Message<'_>, inbound: &Inbound<'_>, out: &Out) -> bool {
+        out.now().micros_since(inbound.received) > self.settings.delay_target_us
+            && message.is_request()
+            && message.method() == Method::Invite
+            && message.to_tag().is_empty()
     }
 
     fn server_undelivered(&mut self, id: base::SlotId, why: Undelivered, out: &mut Out) {
@@ -209,12 +208,12 @@ impl Handler for Router {
     }
 
     fn message(&mut self, inbound: &Inbound<'_>, out: &mut Out) {
-        if self.is_late_invite(inbound, out) {
-            return self.shed(inbound, out);
-        }
         let mut index = self.take_index();
         let parsed = parse(inbound.bytes, &mut index);
         match parsed {
+            Ok(message) if self.is_late_invite(&message, inbound, out) => {
+                self.shed(&message, inbound, out);
+            }
             Ok(message) if message.is_request() => self.request(&message, inbound, out),
             Ok(message) => self.response(&message, inbound, out),
             Err(error) => self.malformed(inbound, &mut index, error, out),
@@ -261,9 +260,16 @@ impl Handler for Router {
         let is_new = sniff(inbound.bytes).is_some_and(|sniffed| {
             sniffed.is_request && sniffed.method == Method::Invite && !sniffed.has_to_tag
         });
-        if is_new && self.source(inbound).is_known() {
-            self.shed(inbound, out);
+        if !is_new || !self.source(inbound).is_known() {
+            return;
         }
+        let mut index = self.take_index();
+        if let Ok(message) = parse(inbound.bytes, &mut index) {
+            self.count(Count::Requests, out);
+            self.count(Count::Overload, out);
+            self.refuse(&message, 503, &inbound.flow, out);
+        }
+        self.put_index(index);
     }
 
     fn letter(&mut self, _from: ShardId, letter: Letter, out: &mut Out) {
@@ -350,9 +356,17 @@ impl Router {
         error: sip::Error,
         out: &mut Out,
     ) {
+        let is_noise = matches!(error.kind, ErrorKind::Empty | ErrorKind::StartLine);
+        self.count(
+            if is_noise {
+                Count::NotSip
+            } else {
+                Count::Malformed
+            },
+            out,
+        );
         if !self.source(inbound).is_known() {
             // A stranger's garbage is not answered: no amplifier, no oracle.
-            self.count(Count::Malformed, out);
             self.count(Count::UnknownSource, out);
             return;
         }

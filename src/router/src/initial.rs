@@ -152,6 +152,7 @@ impl Router {
                 let held = self.forks.get_mut(fork).expect("it was just taken");
                 held.fork.server = Some(server);
                 held.fork.users = 1;
+                self.count(Count::RequestsTaken, out);
                 self.step_server(server, ServerEvent::Start, out);
                 Some((server, fork))
             }

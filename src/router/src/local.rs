@@ -99,6 +99,20 @@ impl Router {
             self.count(Count::AcksDropped, out);
             return;
         }
+        self.count(Count::Refused, out);
+        self.answer_once(message, status, extra, source, out);
+    }
+
+    /// Answers without keeping anything.
+    #[cold]
+    pub(crate) fn answer_once(
+        &mut self,
+        message: &Message<'_>,
+        status: u16,
+        extra: &[Header<'_>],
+        source: &Flow,
+        out: &mut Out,
+    ) {
         let flow = self.reply_flow(message, source);
         if let Some(packet) = self.compose_local(message, status, extra, source, out) {
             out.send(&flow, packet, 0);
@@ -116,8 +130,10 @@ impl Router {
         source: &Flow,
         out: &mut Out,
     ) {
-        self.count(Count::Malformed, out);
-        let Some(status) = error.status() else { return };
+        // An ACK is never answered, whatever is wrong with it (RFC 3261 §17.1.1.3).
+        let Some(status) = error.status().filter(|_| !bytes.starts_with(b"ACK ")) else {
+            return;
+        };
         let Some(packet) = out.packet(bytes.len().min(sip::limits::SECTION_BYTES_MAX) + 512) else {
             return;
         };
@@ -137,7 +153,8 @@ impl Router {
                 out.send(&flow, packet, 0);
                 self.count(Count::MalformedAnswered, out);
             }
-            None => self.count(Count::NotSip, out),
+            // Not even an answer can be made of what it has.
+            None => {}
         }
         out.release(packet);
     }

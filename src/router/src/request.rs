@@ -36,10 +36,12 @@ impl Router {
                 }
             }
             Match::Ack(server) => {
-                if self.is_same_peer(server, inbound)
-                    && self.step_server(server, ServerEvent::Ack, out)
-                {
+                if !self.is_same_peer(server, inbound) {
+                    self.count(Count::AcksDropped, out);
+                } else if self.step_server(server, ServerEvent::Ack, out) {
                     self.new_request(message, inbound, None, out);
+                } else {
+                    self.count(Count::AcksAbsorbed, out);
                 }
             }
             Match::AckUnmatched => self.new_request(message, inbound, None, out),
@@ -49,7 +51,10 @@ impl Router {
                 invite,
             } => match retransmission {
                 Some(server) => {
-                    self.step_server(server, ServerEvent::Request, out);
+                    self.count(Count::Retransmissions, out);
+                    if self.is_same_peer(server, inbound) {
+                        self.step_server(server, ServerEvent::Request, out);
+                    }
                 }
                 None => self.cancel_request(message, key, invite, inbound, out),
             },
@@ -88,11 +93,17 @@ impl Router {
         };
         let routes = match routes {
             Ok(routes) => routes,
+            Err(_) if !source.is_known() => return self.stranger(message, inbound, out),
             Err(refusal) => return self.refuse(message, refusal.status(), flow, out),
         };
-        let in_dialog = !message.to_tag().is_empty();
-        let has_token = in_dialog && routes.token.is_some();
-        if !(source.is_known() || has_token) {
+        // A callee by RFC 2543 may have no tag: then our token alone says that this is its dialog.
+        let in_dialog = routes.token.is_some() || !message.to_tag().is_empty();
+        // Who is in a call of ours may come from anywhere, but must show it.
+        let has_our_token = || {
+            let read = |token| self.settings.keys.read_route(token, message.call_id());
+            routes.token.and_then(read).is_some()
+        };
+        if !(source.is_known() || has_our_token()) {
             return self.stranger(message, inbound, out);
         }
         if message.via().is_bare_cookie() {
@@ -132,13 +143,22 @@ impl Router {
         }
     }
 
+    /// A request from an address that belongs to nobody.
     #[cold]
-    fn stranger(&mut self, message: &Message<'_>, inbound: &Inbound<'_>, out: &mut Out) {
+    pub(crate) fn stranger(&mut self, message: &Message<'_>, inbound: &Inbound<'_>, out: &mut Out) {
         self.count(Count::UnknownSource, out);
         match self.world.unknown_source() {
             UnknownSource::Refuse => self.refuse(message, 403, &inbound.flow, out),
-            UnknownSource::Drop => {}
+            UnknownSource::Drop => self.unanswered(message, out),
         }
+    }
+
+    fn unanswered(&mut self, message: &Message<'_>, out: &mut Out) {
+        let count = match message.method() {
+            Method::Ack => Count::AcksDropped,
+            _ => Count::Unanswered,
+        };
+        self.count(count, out);
     }
 
     /// Whether a request ends here: it names this node and no user, or it is an OPTIONS that may go
@@ -189,6 +209,7 @@ impl Router {
         let user = base::SlotId::new(self.shard, 0, 1);
         match self.table.insert_server(key, Kind::NonInvite, flow, user) {
             Some(server) => {
+                self.count(Count::AnsweredHere, out);
                 self.step_server(server, ServerEvent::Start, out);
                 self.respond_local(server, message, status, extra, &inbound.flow, out);
             }
@@ -215,9 +236,12 @@ impl Router {
             self.count(Count::CancelsStray, out);
             if self.source(inbound).is_known() {
                 self.refuse(message, 481, &inbound.flow, out);
+            } else {
+                self.unanswered(message, out);
             }
             return;
         };
+        self.count(Count::Cancels, out);
         let flow = self.reply_flow(message, &inbound.flow);
         let Some(user) = self.table.server_ref(invite).map(|slot| slot.user()) else {
             return;
@@ -229,7 +253,7 @@ impl Router {
                 self.step_server(server, ServerEvent::Start, out);
                 self.respond_local(server, message, 200, &[], &inbound.flow, out);
             }
-            None => self.refuse(message, 200, &inbound.flow, out),
+            None => self.answer_once(message, 200, &[], &inbound.flow, out),
         }
         self.caller_gave_up(user, message, out);
     }

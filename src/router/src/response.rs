@@ -39,6 +39,7 @@ impl Router {
             (Kind::NonInvite, method) if method != Method::Invite => client,
             _ => return self.count(Count::StrayResponses, out),
         };
+        self.count(Count::ResponsesMatched, out);
         let status = message.status();
         self.step_client(client, ClientEvent::Response { status }, Some(message), out);
     }
