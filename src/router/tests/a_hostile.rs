@@ -155,6 +155,32 @@ fn flip_token(route: &str) -> String {
     format!("{}{other}{}", &route[..end - 1], &route[end..])
 }
 
+/// Where strangers get no answer, a made-up token does not make us talk.
+#[test]
+fn a13_a_forged_dialog_of_a_stranger_is_no_oracle() {
+    let mut setup = Setup::new();
+    setup.spec.unknown_source = route::UnknownSource::Drop;
+    let mut bench = setup.build();
+    let dialog = bench.answered_call("quiet");
+    let bye = dialog.request("BYE", 2, "x");
+    let forged = bye.replace(&dialog.route, &flip_token(&dialog.route));
+    let broken = bye.replace(&dialog.route, "Route: nonsense\n");
+    for text in [
+        &forged,
+        &broken,
+        &bye.replace(&dialog.route, ""),
+        &dialog.cancel(),
+    ] {
+        bench.hear(STRANGER, text);
+        assert!(taken(&mut bench).is_empty(), "{text}");
+    }
+    let malformed = bye.replace("CSeq: 2 BYE", "CSeq: x");
+    bench.hear(STRANGER, &malformed);
+    assert!(taken(&mut bench).is_empty());
+    bench.hang_up(&dialog);
+    bench.ends_empty();
+}
+
 #[test]
 fn a13_a_lost_call_leads_nowhere_else() {
     let mut bench = Setup::new().build();
@@ -350,7 +376,7 @@ fn a16_nobody_can_relay_through_us() {
         (good.clone(), trap("Route: <sip:192.0.2.2;lr;maddr=TRAP>\n"), 403),
         (good.clone(), trap("Route: <sip:192.0.2.2:5060;lr>, <sip:TRAP;lr>\n"), 0), // the vendor's affair
         (good.clone(), trap("Route: <sip:b.example;lr>\n"), 403),
-        (trap("sip:192.0.2.100;lr;tl=00000000000000000000000"), trap("Route: <sip:x@TRAP>\n"), 0),
+        (trap("sip:192.0.2.100;lr;tl=00000000000000000000000"), trap("Route: <sip:x@TRAP>\n"), 403),
         (trap("sip:TRAP"), String::new(), 0),
         (good.clone(), trap("Via: SIP/2.0/UDP TRAP;branch=z9hG4bKbelow\n"), 0),
         (good.clone(), trap("Record-Route: <sip:TRAP;lr>\n"), 0),

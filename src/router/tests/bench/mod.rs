@@ -8,7 +8,7 @@ pub(crate) mod script;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{ListenerId, ShardId, Time, Transport};
+use base::{ListenerId, ShardId, Time, Transport, TrunkId};
 use call::Keys;
 use router::{Gauges, Listener, Router, Settings};
 use shards::{Limits, Solo, StreamId, World, WorldConfig};
@@ -125,17 +125,19 @@ impl Setup {
     }
 
     pub(crate) fn build(self) -> Bench {
-        let mut make = self.maker();
+        let gauges = Arc::new(Gauges::new(16));
+        let mut make = self.maker(&gauges);
         Bench {
             world: World::new(self.config(), &mut make),
             sent: Vec::new(),
             calls: 0,
+            gauges,
         }
     }
 
     /// One router without a world.
     pub(crate) fn solo(self) -> Solo<Router> {
-        let router = self.maker()(ShardId(0));
+        let router = self.maker(&Arc::new(Gauges::new(16)))(ShardId(0));
         Solo::new(self.config(), router)
     }
 
@@ -158,7 +160,7 @@ impl Setup {
         }
     }
 
-    fn maker(&self) -> impl FnMut(ShardId) -> Router + use<> {
+    fn maker(&self, gauges: &Arc<Gauges>) -> impl FnMut(ShardId) -> Router + use<> {
         let snapshot = Arc::new(route::build(&self.spec, 1, None).expect("a world"));
         let settings = Arc::new(Settings {
             node: b"test".to_vec(),
@@ -176,7 +178,7 @@ impl Setup {
             udp_bytes_max: self.udp_bytes_max,
             max_call_ms: self.max_call_ms,
         });
-        let gauges = Arc::new(Gauges::new(16));
+        let gauges = Arc::clone(gauges);
         move |shard| {
             Router::new(
                 Arc::clone(&settings),
@@ -236,6 +238,7 @@ pub(crate) struct Bench {
     pub(crate) world: World<Router>,
     pub(crate) sent: Vec<Packet>,
     calls: u64,
+    gauges: Arc<Gauges>,
 }
 
 impl Bench {
@@ -343,6 +346,55 @@ impl Bench {
             assert_eq!(self.world.armed_timers(shard), 0, "timers of {shard:?}");
         }
         assert_eq!(self.counter("timers_full"), 0);
+        let channels: u32 = (0..16)
+            .map(|trunk| self.gauges.in_use(TrunkId(trunk)))
+            .sum();
+        assert_eq!(channels, 0, "channels of trunks");
+        self.counters_add_up();
+    }
+
+    /// Every message that came is explained: what it was, and what became of it.
+    pub(crate) fn counters_add_up(&self) {
+        let sum = |names: &[&str]| -> u64 { names.iter().map(|name| self.counter(name)).sum() };
+        let runtime = |name: &str| -> u64 {
+            let at = shards::COUNTERS.iter().position(|def| def.name == name);
+            let at = at.unwrap_or_else(|| panic!("no runtime counter is called {name}"));
+            (0..self.world.shards())
+                .map(|shard| self.world.stats(ShardId(shard)).runtime.get(at))
+                .sum()
+        };
+        assert_eq!(
+            sum(&["requests", "responses", "malformed", "not_sip"]),
+            runtime("datagrams_in") + runtime("stream_messages_in") + runtime("frames_bad")
+                - runtime("inbox_drops"),
+            "messages: {}",
+            self.counters()
+        );
+        assert_eq!(
+            sum(&[
+                "requests_taken",
+                "request_retransmissions",
+                "requests_refused",
+                "requests_unanswered",
+                "requests_answered_here",
+                "cancels",
+                "acks_passed",
+                "acks_absorbed",
+                "acks_dropped",
+            ]),
+            self.counter("requests"),
+            "requests: {}",
+            self.counters()
+        );
+        assert_eq!(
+            sum(&["responses_matched", "stray_responses", "foreign_responses"]),
+            self.counter("responses"),
+            "responses: {}",
+            self.counters()
+        );
+        // A call that forked has a record for each dialog that was confirmed.
+        let calls = sum(&["calls_answered", "calls_failed"]);
+        assert!(self.counter("records") >= calls, "{}", self.counters());
     }
 
     /// A whole call of the customer, from INVITE to the 200 for BYE: every message of it arrives.
