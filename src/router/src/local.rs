@@ -138,23 +138,12 @@ impl Router {
             return;
         };
         let reason = error.reason().as_bytes();
-        match sip::respond::refuse(
-            bytes,
-            index,
-            status,
-            reason,
-            source.peer,
-            out.buffer(packet),
-        ) {
-            Some(len) => {
-                out.set_len(packet, len);
-                // By its Via, if that could be read; a stranger to its own Via gets it where it is.
-                let flow = *source;
-                out.send(&flow, packet, 0);
-                self.count(Count::MalformedAnswered, out);
-            }
-            // Not even an answer can be made of what it has.
-            None => {}
+        let buffer = out.buffer(packet);
+        // Back to where it came from: what its Via says may be what is wrong with it.
+        if let Some(len) = sip::respond::refuse(bytes, index, status, reason, source.peer, buffer) {
+            out.set_len(packet, len);
+            out.send(source, packet, 0);
+            self.count(Count::MalformedAnswered, out);
         }
         out.release(packet);
     }
