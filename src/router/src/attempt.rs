@@ -24,15 +24,13 @@ impl Router {
             return;
         };
         let mut index = self.take_index();
-        // Not the shared scratch: what follows may compose from other packets.
-        let bytes = copy(std::mem::take(&mut self.scratch), out.bytes(request));
+        // Not the shared scratch: what follows composes from other packets.
+        let bytes = copy(std::mem::take(&mut self.kept_text), out.bytes(request));
         self.count(Count::Advances, out);
         if let Ok(message) = parse(&bytes, &mut index) {
             self.launch(fork, &message, out);
         }
-        if self.scratch.capacity() < bytes.capacity() {
-            self.scratch = bytes;
-        }
+        self.kept_text = bytes;
         self.put_index(index);
     }
 
@@ -75,11 +73,9 @@ impl Router {
     fn next_contact(&mut self, fork: SlotId, out: &mut Out) -> Option<Try> {
         let redirect = self.forks.get(fork)?.plan.redirect?;
         let mut index = self.take_index();
-        self.scratch.clear();
-        self.scratch.extend_from_slice(out.bytes(redirect.packet));
         let mut found = None;
         let mut next = redirect.next;
-        if let Ok(message) = parse(&self.scratch, &mut index) {
+        if let Ok(message) = parse(out.bytes(redirect.packet), &mut index) {
             for value in message
                 .values(HeaderId::Contact)
                 .take(CONTACTS_MAX)

@@ -209,17 +209,20 @@ impl Router {
                 }
             }
             let len = self.edits.composed_len(message.bytes());
-            if let Some(packet) = out.packet(len)
-                && let Some(len) = self.edits.compose(message.bytes(), out.buffer(packet))
-            {
-                out.set_len(packet, len);
-                if let Some(held) = self.forks.get_mut(fork) {
+            let packet = out.packet(len);
+            let len = packet.and_then(|it| self.edits.compose(message.bytes(), out.buffer(it)));
+            match (packet, len, self.forks.get_mut(fork)) {
+                (Some(packet), Some(len), Some(held)) => {
+                    out.set_len(packet, len);
                     held.fork.best = Some(Best {
                         packet: Some(packet),
                         ..best
                     });
                     out.release(new);
                 }
+                // The last challenge alone goes upstream.
+                (Some(packet), ..) => out.release(packet),
+                (None, ..) => {}
             }
         }
         self.put_index(first);

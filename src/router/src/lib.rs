@@ -80,6 +80,8 @@ pub struct Router {
     edits: Edits,
     /// Where bytes of one packet lie while another is composed from them.
     scratch: Vec<u8>,
+    /// Where a kept request lies while the next attempt is made from it.
+    kept_text: Vec<u8>,
     /// Where the names of a call lie while its record is written.
     record_text: Vec<u8>,
     /// Where the Request-URI of an attempt is written.
@@ -122,6 +124,7 @@ impl Router {
             indexes: (0..4).map(|_| Box::new(Index::new())).collect(),
             edits: Edits::new(),
             scratch: Vec::with_capacity(sip::limits::MESSAGE_BYTES_MAX),
+            kept_text: Vec::with_capacity(sip::limits::MESSAGE_BYTES_MAX),
             record_text: Vec::with_capacity(sip::limits::MESSAGE_BYTES_MAX),
             uri_text: Vec::with_capacity(sip::limits::URI_BYTES_MAX),
             unrecorded: Vec::with_capacity(settings.calls_max),

@@ -77,6 +77,7 @@ fn a_routed_call_allocates_nothing() {
         ("a call", Step::CALL),
         ("a call at the second gateway after a 503", Step::FAILOVER),
         ("a call at the second gateway after silence", Step::SILENCE),
+        ("a call at the second gateway after a 302", Step::REDIRECTED),
         ("a call that is cancelled", Step::CANCELLED),
         ("a refusal", Step::REFUSED),
     ] {

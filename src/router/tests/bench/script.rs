@@ -29,6 +29,8 @@ pub(crate) enum Step {
     ByeOk,
     /// The vendor's 503.
     Unavailable,
+    /// The vendor's 302 to the other vendor.
+    Moved,
     /// The vendor's 486.
     Busy,
     /// The vendor says nothing for as long as it may.
@@ -69,6 +71,16 @@ impl Step {
     pub(crate) const SILENCE: &[Step] = &[
         Step::Invite,
         Step::Silence,
+        Step::Ringing,
+        Step::Answer,
+        Step::Ack,
+        Step::Bye,
+        Step::ByeOk,
+    ];
+    /// The first vendor names the second, which answers.
+    pub(crate) const REDIRECTED: &[Step] = &[
+        Step::Invite,
+        Step::Moved,
         Step::Ringing,
         Step::Answer,
         Step::Ack,
@@ -120,6 +132,7 @@ const SDP: &str = "v=0\r\no=- 2890844526 2890844526 IN IP4 192.0.2.10\r\ns=-\r\n
 impl Script {
     pub(crate) fn new(calls: usize) -> Script {
         let mut setup = Setup::new().nobody_goes_down();
+        setup.spec.trunks[0].follow_redirects = true;
         setup.transactions_max = 200 * calls.max(20);
         setup.calls_max = 100 * calls.max(20);
         setup.limits.timers = 1_000 * calls.max(20);
@@ -308,6 +321,7 @@ impl Talk {
             Step::Ringing => ("180 Ringing", &self.invite, false),
             Step::Answer => ("200 OK", &self.invite, true),
             Step::Unavailable => ("503 Service Unavailable", &self.invite, false),
+            Step::Moved => ("302 Moved Temporarily", &self.invite, false),
             Step::Busy => ("486 Busy Here", &self.invite, false),
             Step::Terminated => ("487 Request Terminated", &self.invite, false),
             _ => ("200 OK", &self.request, false),
@@ -331,7 +345,10 @@ impl Talk {
                 put(out, &[if has_tag { b"" } else { b";tag=callee" }, b"\r\n"]);
             }
         }
-        if has_body {
+        if step == Step::Moved {
+            let contact = b"Contact: <sip:+4412346@192.0.2.3>\r\nContent-Length: 0\r\n\r\n";
+            put(out, &[contact]);
+        } else if has_body {
             let length = SDP.len();
             let _ = write!(
                 out,
