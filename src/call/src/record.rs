@@ -49,8 +49,10 @@ pub fn encode_record<'a>(
     let answered = dialog.and_then(|dialog| dialog.answered);
     let first_ring = last.and_then(|attempt| attempt.progress).or(call.ringing);
     let mut id = [0; 320];
-    // Two dialogs of one call are two records: their ids differ as if they had begun apart.
-    let started = call.began_wall.plus_micros(dialog_at.unwrap_or(0) as u64);
+    // The refusal of a call, and each dialog that a late answer made all the same, are records of
+    // their own: their ids differ as if they had begun apart.
+    let place = dialog_at.map_or(0, |at| at as u64 + 1);
+    let started = call.began_wall.plus_micros(place);
     let node = &names.node[..names.node.len().min(256)];
     let id_len = cdr::write_id(node, slot, started, &mut id)?;
     let record = cdr::Call {

@@ -104,7 +104,7 @@ pub const GATEWAY_CELLS: &[(&str, &str, bool)] = &[
     ("answered", "of these, answered with a 2xx", false),
     ("refused", "of these, refused with a final response", false),
     ("timed_out", "of these, without any response in time", false),
-    ("state", "0 up, 1 returning, 2 down, 3 in maintenance", true),
+    ("state", "0 down, 1 returning, 2 up, 3 in maintenance", true),
 ];
 /// What is counted for each trunk.
 pub const TRUNK_CELLS: &[(&str, &str, bool)] = &[
