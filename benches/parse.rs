@@ -61,7 +61,10 @@ fn parse(c: &mut Criterion) {
             });
         });
     }
-    let many = INVITE.replace("CSeq:", &format!("{}CSeq:", "X-Header: value\n".repeat(200)));
+    let many = INVITE.replace(
+        "CSeq:",
+        &format!("{}CSeq:", "X-Header: value\n".repeat(200)),
+    );
     let bytes = wire(&many);
     group.throughput(Throughput::Bytes(bytes.len() as u64));
     group.bench_function("invite_200_headers", |b| {
