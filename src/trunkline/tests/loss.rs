@@ -75,17 +75,17 @@ fn calls_with_loss() {
         ring: Duration::from_millis(20),
         answer: Duration::from_millis(100),
     };
-    let vendor = Vendor::start(VendorSpec::new(vendor, answers)).unwrap();
+    let vendor = Vendor::start(VendorSpec::new(vendor, answers)).expect("a vendor starts");
     let truth = scene.path("caller.truth");
     let mut spec = CallerSpec::new(customer, at, 100);
     spec.calls_max = CALLS;
     spec.hold = Duration::from_secs(1);
     spec.truth = Some(truth.clone());
-    let caller = Caller::start(spec).unwrap();
+    let caller = Caller::start(spec).expect("a caller starts");
     wait_for("all calls end", 4 * PATIENCE, || {
         caller.is_finished().then_some(())
     });
-    let figures = caller.stop(PATIENCE).unwrap();
+    let figures = caller.stop(PATIENCE).expect("the caller ends");
     assert_eq!(
         (figures.answered, figures.failed, figures.bye_unanswered),
         (CALLS, 0, 0),
