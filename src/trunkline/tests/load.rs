@@ -1,5 +1,7 @@
 //! The load test in its short and slow form; the long and fast one is `make load`.
 
+#![allow(clippy::unwrap_used)] // a test that cannot go on says where
+
 mod harness;
 
 use harness::sipp::{uac, uas};
