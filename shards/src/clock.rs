@@ -6,6 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use base::{Time, Wall};
 
+const STAMP_AGE_MAX_US: i64 = 60_000_000;
+
 /// The clock of all shards of a process: one origin, so that their times compare.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
@@ -27,13 +29,45 @@ impl Clock {
     pub(crate) fn wall(&self) -> Wall {
         Wall(i64::try_from(since_epoch().as_micros()).unwrap_or(i64::MAX))
     }
+}
 
-    /// A kernel time stamp, which is civil time, on the monotonic axis. Whatever the civil clock
-    /// did in between, it is not after `now`, and at most a minute before.
-    pub(crate) fn stamped(&self, stamp: Duration, now: Time, wall: Wall) -> Time {
-        let stamp_us = i64::try_from(stamp.as_micros()).unwrap_or(i64::MAX);
-        let age_us = wall.0.saturating_sub(stamp_us).clamp(0, 60_000_000) as u64;
-        Time(now.0.saturating_sub(age_us))
+/// Both clocks at the beginning of a turn, so that each message of the turn is handled at its own
+/// moment for one reading of one clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Anchor {
+    clock: Clock,
+    now: Time,
+    wall: Wall,
+}
+
+impl Anchor {
+    pub(crate) fn new(clock: Clock) -> Anchor {
+        Anchor {
+            clock,
+            now: clock.now(),
+            wall: clock.wall(),
+        }
+    }
+
+    /// The present moment, on both clocks.
+    pub(crate) fn read(&self) -> (Time, Wall) {
+        let now = self.clock.now();
+        (now, self.wall.plus_micros(now.micros_since(self.now)))
+    }
+
+    /// When the kernel had what it stamped so, if it did.
+    pub(crate) fn received(&self, stamp: Option<Duration>) -> Time {
+        stamp.map_or(self.now, |stamp| stamped(stamp, self.now, self.wall))
+    }
+}
+
+/// A kernel time stamp, which is civil time, on the monotonic axis: not after `now`. A stamp that
+/// is more than a minute old is taken for a step of the civil clock, and for `now`.
+fn stamped(stamp: Duration, now: Time, wall: Wall) -> Time {
+    let stamp_us = i64::try_from(stamp.as_micros()).unwrap_or(i64::MAX);
+    match wall.0.saturating_sub(stamp_us) {
+        age_us @ 0..=STAMP_AGE_MAX_US => Time(now.0.saturating_sub(age_us as u64)),
+        _ => now,
     }
 }
 
@@ -41,4 +75,34 @@ fn since_epoch() -> Duration {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stamps_are_put_on_our_axis_and_impossible_ones_are_now() {
+        let now = Time(10_000_500);
+        let received = |stamp_us| {
+            let stamp = Duration::from_micros(stamp_us);
+            stamped(stamp, now, Wall(1_000_000_500)).0
+        };
+        assert_eq!(received(1_000_000_400), 10_000_400);
+        assert_eq!(received(1_000_000_501), 10_000_500, "from the future");
+        assert_eq!(
+            received(900_000_000),
+            10_000_500,
+            "before a step of the clock"
+        );
+        assert_eq!(received(970_000_000), 0, "before the process began");
+    }
+
+    #[test]
+    fn the_clocks_go_forward_together() {
+        let anchor = Anchor::new(Clock::new());
+        let (now, wall) = anchor.read();
+        assert_eq!(wall.0 - anchor.wall.0, (now.0 - anchor.now.0) as i64);
+        assert!(wall > Wall(1_700_000_000_000_000));
+    }
 }

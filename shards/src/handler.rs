@@ -67,7 +67,9 @@ pub trait Handler: Sized {
     /// Whether nothing is in progress that a stop would cut off.
     fn is_idle(&self) -> bool;
 
-    /// The process ends now: last records out.
+    /// The process ends now: last records out. The runtime goes on calling
+    /// [`Handler::housekeeping`] until [`Handler::is_idle`] says that all are out, for ten seconds
+    /// at most.
     fn stop(&mut self, out: &mut Outbox<Self>);
 }
 

@@ -116,7 +116,8 @@ impl<L> Inbox<L> {
         };
         Inbox {
             queue: ArrayQueue::new(parcels.max(1)),
-            small: buffers(parcels, SMALL_BYTES),
+            // One more than may wait: the owner has one in hand.
+            small: buffers(parcels + 1, SMALL_BYTES),
             large: buffers(large, LARGE_BYTES),
             asleep: CachePadded::new(AtomicBool::new(false)),
             waker,

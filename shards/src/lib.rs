@@ -32,6 +32,7 @@ mod clock;
 mod config;
 mod cut;
 mod handler;
+mod in_hand;
 mod inbox;
 mod limits;
 mod metric;
@@ -58,7 +59,7 @@ pub use outbox::Outbox;
 pub use packet::{PACKET_SIZES, Packets};
 pub use random::Random;
 pub use ring::RecordReader;
-pub use runtime::{Running, StartError, start};
+pub use runtime::{Running, ShardFailure, StartError, start};
 pub use solo::{Solo, SoloSent};
 pub use stats::{
     CounterDef, CounterKind, Histogram, HistogramDef, Page, PageSnapshot, ShardStats, Tables,

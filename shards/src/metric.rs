@@ -17,6 +17,8 @@ pub enum Metric {
     DatagramsOut,
     /// Octets of the datagrams sent.
     DatagramBytesOut,
+    /// Datagrams that the kernel dropped because the socket's receive buffer was full.
+    KernelDrops,
     /// Receive calls that failed for another reason than an empty socket.
     ReceiveErrors,
     /// Send calls that found the socket's buffer full (EAGAIN).
@@ -132,13 +134,14 @@ pub enum Metric {
 }
 
 #[rustfmt::skip] // a table
-const ROWS: [(Metric, CounterDef); 62] = [
+const ROWS: [(Metric, CounterDef); 63] = [
     counter(Metric::Turns, "turns", "Turns of the shard's loop."),
     counter(Metric::BusyUs, "busy_us", "Microseconds of the shard's turns, waiting not counted; its rate is the busy share."),
     counter(Metric::DatagramsIn, "datagrams_in", "Datagrams received."),
     counter(Metric::DatagramBytesIn, "datagram_bytes_in", "Octets of the datagrams received."),
     counter(Metric::DatagramsOut, "datagrams_out", "Datagrams sent."),
     counter(Metric::DatagramBytesOut, "datagram_bytes_out", "Octets of the datagrams sent."),
+    counter(Metric::KernelDrops, "kernel_drops", "Datagrams that the kernel dropped because the socket's receive buffer was full."),
     counter(Metric::ReceiveErrors, "receive_errors", "Receive calls that failed for another reason than an empty socket."),
     counter(Metric::SendAgain, "send_again", "Send calls that found the socket's buffer full (EAGAIN)."),
     counter(Metric::SendNoBuffers, "send_no_buffers", "Send calls that found no memory in the kernel (ENOBUFS, ENOMEM)."),

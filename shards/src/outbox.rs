@@ -316,6 +316,33 @@ impl<H: Handler> Outbox<H> {
         self.stats.runtime.add(metric as usize, n);
     }
 
+    /// Puts something into another shard's inbox; it is woken after the turn. `false` = it is full,
+    /// or there is no such shard.
+    pub(crate) fn put(&mut self, to: usize, put: impl FnOnce(&Inbox<H::Letter>) -> bool) -> bool {
+        let Mail::Inboxes { all, touched } = &mut self.mail else {
+            unreachable!("a shard on a thread has inboxes around it")
+        };
+        let fits = all.get(to).is_some_and(put);
+        if fits {
+            touched[to] = true;
+        }
+        fits
+    }
+
+    /// Passes a packet to the shard of its connection. `false` = its inbox is full.
+    pub(crate) fn pass(&mut self, to: ShardId, flow: &Flow, packet: PacketId, token: u64) -> bool {
+        let Mail::Inboxes { all, touched } = &mut self.mail else {
+            unreachable!("a shard on a thread has inboxes around it")
+        };
+        let to = usize::from(to.0);
+        let bytes = self.packets.bytes(packet);
+        let passed = (all.get(to)).is_some_and(|inbox| inbox.pass(self.shard, flow, token, bytes));
+        if passed {
+            touched[to] = true;
+        }
+        passed
+    }
+
     /// Remembers that the handler is to be told of a packet that did not leave.
     pub(crate) fn fail(&mut self, token: u64, why: Undelivered) {
         if token != 0 {

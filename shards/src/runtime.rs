@@ -1,10 +1,12 @@
 //! All shards of a process: started, told, asked, ended.
 
+use std::any::Any;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,6 +17,7 @@ use mio::{Poll, Waker};
 use crate::clock::Clock;
 use crate::config::RuntimeConfig;
 use crate::handler::Handler;
+use crate::in_hand::take_offending;
 use crate::inbox::Inbox;
 use crate::limits::Limits;
 use crate::outbox::{Links, Mail, Outbox};
@@ -47,6 +50,30 @@ pub(crate) struct Shared<H: Handler> {
     pub(crate) is_idle: AtomicBool,
     /// Whether the thread has ended.
     pub(crate) is_finished: AtomicBool,
+    /// What it ended of, if it failed. Written by the shard, read by control.
+    pub(crate) failure: OnceLock<ShardFailure>,
+}
+
+/// A shard whose thread panicked: a belief of ours was wrong. The other shards end in order, with
+/// their last records; the process is to be started anew.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ShardFailure {
+    /// Which shard.
+    pub shard: ShardId,
+    /// What the assertion said.
+    pub message: String,
+    /// The message that was being handled, if one was.
+    pub offending: Option<Vec<u8>>,
+}
+
+impl fmt::Display for ShardFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "shard {} failed: {}", self.shard.0, self.message)?;
+        match &self.offending {
+            Some(bytes) => write!(f, "; it was handling {} octets", bytes.len()),
+            None => Ok(()),
+        }
+    }
 }
 
 /// What cannot be started.
@@ -116,6 +143,7 @@ where
     if config.listeners.is_empty() {
         return Err(StartError::Nothing("listener"));
     }
+    probe(&config)?;
     let (sockets, buffers, addresses) = open(&config, count)?;
     let (polls, inboxes) = doors(&config, count)?;
     let limits = &config.limits;
@@ -145,10 +173,15 @@ where
             let pinned = cpu.is_some_and(pin);
             // Made here, after the pin: the memory is first touched on the shard's own node.
             let out = Outbox::new(&limits, links);
-            Station::new(
+            let station = Station::new(
                 id, handler, out, sockets, poll, clock, limits, inboxes, all, pinned,
-            )
-            .run();
+            );
+            // Nothing of the station is looked at after a panic.
+            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| station.run())) {
+                let _ = finished.0.failure.set(failure(id, &*panic));
+                drop(finished);
+                resume_unwind(panic);
+            }
             drop(finished);
         };
         let name = format!("shard-{at}");
@@ -191,6 +224,17 @@ impl<H: Handler> Drop for Finished<H> {
     }
 }
 
+#[cold]
+fn failure(shard: ShardId, panic: &(dyn Any + Send)) -> ShardFailure {
+    let said = panic.downcast_ref::<&str>().map(|&said| said.to_owned());
+    let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+    ShardFailure {
+        shard,
+        message: said.unwrap_or_else(|| "it did not say why".to_owned()),
+        offending: take_offending(),
+    }
+}
+
 fn pin(cpu: usize) -> bool {
     core_affinity::set_for_current(core_affinity::CoreId { id: cpu })
 }
@@ -203,7 +247,24 @@ fn shared<H: Handler>(limits: &Limits) -> Shared<H> {
         taken: AtomicU64::new(0),
         is_idle: AtomicBool::new(false),
         is_finished: AtomicBool::new(false),
+        failure: OnceLock::new(),
     }
+}
+
+/// Fails if another process has one of the addresses: the system would let it share them with us.
+fn probe(config: &RuntimeConfig) -> Result<(), StartError> {
+    for spec in &config.listeners {
+        let free = match spec.transport {
+            Transport::Udp => udp::probe(spec.address),
+            Transport::Tcp => tcp::probe(spec.address),
+        };
+        free.map_err(|error| StartError::Listener {
+            address: spec.address,
+            transport: spec.transport,
+            error,
+        })?;
+    }
+    Ok(())
 }
 
 type Opened = (Vec<Sockets>, Vec<BufferReport>, Vec<SocketAddr>);
@@ -352,6 +413,13 @@ impl<H: Handler> Running<H> {
             .map(JoinHandle::join)
             .filter(Result::is_err)
             .count()
+    }
+
+    /// The shards that failed so far, and of what. When there is one, the others end by themselves.
+    #[must_use]
+    pub fn failures(&self) -> Vec<ShardFailure> {
+        let failed = |shard: &Arc<Shared<H>>| shard.failure.get().cloned();
+        self.shards.iter().filter_map(failed).collect()
     }
 
     /// The pages of numbers, one entry a shard.

@@ -18,8 +18,9 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::HOUSEKEEPING_MS;
-use crate::clock::Clock;
+use crate::clock::{Anchor, Clock};
 use crate::handler::{Handler, Inbound, Undelivered};
+use crate::in_hand::InHand;
 use crate::inbox::{Inbox, Parcel};
 use crate::limits::Limits;
 use crate::metric::{DELAY, Metric};
@@ -27,7 +28,7 @@ use crate::outbox::{Mail, Outbox, Outgoing};
 use crate::runtime::{Command, Shared};
 use crate::sys::{BATCH, Receiver, Sender};
 use crate::tcp::{StreamListener, Streams};
-use crate::udp::{UdpSocket, received};
+use crate::udp::UdpSocket;
 
 /// The event that says that something is in the inbox.
 pub(crate) const INBOX_TOKEN: Token = Token(usize::MAX);
@@ -66,6 +67,8 @@ pub(crate) struct Station<H: Handler> {
     streams: Streams,
     poll: Poll,
     clock: Clock,
+    /// The clocks at the beginning of this turn.
+    anchor: Anchor,
     limits: Limits,
     inboxes: Arc<[Inbox<H::Letter>]>,
     all: Arc<[Arc<Shared<H>>]>,
@@ -111,6 +114,7 @@ impl<H: Handler> Station<H> {
             streams,
             poll,
             clock,
+            anchor: Anchor::new(clock),
             limits,
             inboxes,
             all,
@@ -161,9 +165,9 @@ impl<H: Handler> Station<H> {
     }
 
     fn tick(&mut self) -> Time {
-        let now = self.clock.now();
-        self.out.set_time(now, self.clock.wall());
-        now
+        self.anchor = Anchor::new(self.clock);
+        set_time(&mut self.out, &self.anchor);
+        self.out.now()
     }
 
     fn commands(&mut self) {
@@ -229,17 +233,21 @@ impl<H: Handler> Station<H> {
             self.out.count(Metric::ReceiveErrors, 1);
             return;
         };
-        let (now, wall) = (self.out.now(), self.out.wall());
+        if let Some(dropped) = datagram.dropped {
+            let more = self.udp[socket].note_dropped(dropped);
+            self.out.count(Metric::KernelDrops, more);
+        }
         let inbound = Inbound {
             flow: self.udp[socket].flow(datagram.peer, datagram.local),
             bytes: datagram.bytes,
-            received: received(&self.clock, datagram.stamp, now, wall),
+            received: self.anchor.received(datagram.stamp),
             handed_over: false,
         };
         self.out
             .count(Metric::DatagramBytesIn, inbound.bytes.len() as u64);
         deliver(
             self.id,
+            &self.anchor,
             &mut self.handler,
             &mut self.out,
             &self.inboxes,
@@ -250,7 +258,7 @@ impl<H: Handler> Station<H> {
     fn streams_in(&mut self) {
         let mut budget = self.limits.turn_streams;
         let (handler, out, inboxes) = (&mut self.handler, &mut self.out, &self.inboxes);
-        let id = self.id;
+        let (id, anchor) = (self.id, self.anchor);
         let registry = self.poll.registry();
         self.has_more |= self.streams.read(
             registry,
@@ -258,7 +266,7 @@ impl<H: Handler> Station<H> {
             handler,
             out,
             &mut |handler, out, inbound| {
-                deliver(id, handler, out, inboxes, inbound);
+                deliver(id, &anchor, handler, out, inboxes, inbound);
             },
         );
     }
@@ -274,6 +282,7 @@ impl<H: Handler> Station<H> {
             let Some(parcel) = inbox.pop() else {
                 return;
             };
+            set_time(&mut self.out, &self.anchor);
             match parcel {
                 Parcel::Message {
                     flow,
@@ -288,8 +297,7 @@ impl<H: Handler> Station<H> {
                         received,
                         handed_over: true,
                     };
-                    record_delay(&self.out, &inbound);
-                    self.handler.message(&inbound, &mut self.out);
+                    handle(&mut self.handler, &mut self.out, &inbound);
                     inbox.give_back(bytes);
                 }
                 Parcel::Send {
@@ -326,6 +334,7 @@ impl<H: Handler> Station<H> {
     }
 
     fn timers(&mut self) {
+        set_time(&mut self.out, &self.anchor);
         let now = self.out.now();
         let mut work = self.limits.turn_timers;
         while let Some(token) = self.out.wheel.pop(now, &mut work) {
@@ -386,10 +395,9 @@ impl<H: Handler> Station<H> {
                 }
                 Outgoing::Close(conn) => {
                     let to = usize::from(conn.shard().0);
-                    if let Some(inbox) = self.inboxes.get(to)
-                        && inbox.push(Parcel::Close { conn })
-                    {
-                        inbox.wake();
+                    let closed = |inbox: &Inbox<_>| inbox.push(Parcel::Close { conn });
+                    if !self.out.put(to, closed) {
+                        self.out.count(Metric::InboxDrops, 1);
                     }
                 }
             }
@@ -399,7 +407,7 @@ impl<H: Handler> Station<H> {
                 socket.flush(&mut self.sender, &mut self.out);
             }
         }
-        self.streams.write(self.poll.registry(), &mut self.out);
+        self.streams.write(&mut self.out);
         for (to, token, why) in self.streams.take_failures() {
             self.tell_undelivered(to, token, why);
         }
@@ -417,11 +425,7 @@ impl<H: Handler> Station<H> {
                     .send(registry, &flow, packet, token, self.id, &mut self.out)
             }
             Some(shard) => {
-                let passed = self.inboxes.get(usize::from(shard.0)).is_some_and(|inbox| {
-                    let passed = inbox.pass(self.id, &flow, token, self.out.bytes(packet));
-                    inbox.wake();
-                    passed
-                });
+                let passed = self.out.pass(shard, &flow, packet, token);
                 self.out.release(packet);
                 if !passed {
                     self.out.count(Metric::InboxDrops, 1);
@@ -437,13 +441,12 @@ impl<H: Handler> Station<H> {
     fn tell_undelivered(&mut self, to: ShardId, token: u64, why: Undelivered) {
         if to == self.id {
             self.out.fail(token, why);
-        } else if token != 0
-            && let Some(inbox) = self.inboxes.get(usize::from(to.0))
-        {
-            if !inbox.push(Parcel::Undelivered { token, why }) {
+        } else if token != 0 {
+            let told = |inbox: &Inbox<_>| inbox.push(Parcel::Undelivered { token, why });
+            if !self.out.put(usize::from(to.0), told) {
+                // Its own deadlines find out.
                 self.out.count(Metric::InboxDrops, 1);
             }
-            inbox.wake();
         }
     }
 
@@ -470,8 +473,7 @@ impl<H: Handler> Station<H> {
         }
         self.housekeeping = now.plus_millis(HOUSEKEEPING_MS);
         self.handler.housekeeping(&mut self.out);
-        self.streams
-            .housekeeping(self.poll.registry(), &mut self.out);
+        self.streams.housekeeping(&mut self.out);
         self.out.set_gauges();
         // What housekeeping sent goes out now and not after a sleep.
         self.flush();
@@ -541,15 +543,19 @@ impl<H: Handler> Station<H> {
 /// Gives a message to its owner: this shard's handler, or another shard's inbox.
 fn deliver<H: Handler>(
     id: ShardId,
+    anchor: &Anchor,
     handler: &mut H,
     out: &mut Outbox<H>,
     inboxes: &[Inbox<H::Letter>],
     inbound: &Inbound<'_>,
 ) {
-    let owner = handler.owner(inbound.bytes).filter(|&owner| owner != id);
+    set_time(out, anchor);
+    let owner = {
+        let _in_hand = InHand(inbound.bytes);
+        handler.owner(inbound.bytes).filter(|&owner| owner != id)
+    };
     let Some(owner) = owner else {
-        record_delay(out, inbound);
-        return handler.message(inbound, out);
+        return handle(handler, out, inbound);
     };
     let at = usize::from(owner.0);
     if inboxes[at].hand_over(id, &inbound.flow, inbound.received, inbound.bytes) {
@@ -563,7 +569,15 @@ fn deliver<H: Handler>(
     }
 }
 
-fn record_delay<H: Handler>(out: &Outbox<H>, inbound: &Inbound<'_>) {
+/// A message that this shard owns.
+fn handle<H: Handler>(handler: &mut H, out: &mut Outbox<H>, inbound: &Inbound<'_>) {
+    let _in_hand = InHand(inbound.bytes);
     let delay = out.now().micros_since(inbound.received);
     out.stats_runtime().histogram_record(DELAY, delay);
+    handler.message(inbound, out);
+}
+
+fn set_time<H: Handler>(out: &mut Outbox<H>, anchor: &Anchor) {
+    let (now, wall) = anchor.read();
+    out.set_time(now, wall);
 }

@@ -8,7 +8,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 
-use base::{Flow, ListenerId, PacketId, Time, Transport};
+use base::{Flow, ListenerId, PacketId, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::handler::{Handler, Undelivered};
@@ -44,6 +44,8 @@ pub(crate) struct UdpSocket {
     waiting_max: usize,
     /// Whether the kernel took nothing at the last try.
     pub(crate) is_blocked: bool,
+    /// The kernel's count of what it dropped here, at the last look.
+    dropped: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -51,6 +53,17 @@ struct Waiting {
     flow: Flow,
     packet: PacketId,
     token: u64,
+}
+
+/// Fails if the address is taken. The shards' sockets share theirs, and would share it with those
+/// of another process too: it would get a part of the calls.
+pub(crate) fn probe(address: SocketAddr) -> io::Result<()> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())
 }
 
 /// Binds a socket that shares its address with those of the other shards.
@@ -86,6 +99,7 @@ pub(crate) fn bind(
         waiting: VecDeque::with_capacity(waiting_max),
         waiting_max,
         is_blocked: false,
+        dropped: 0,
     };
     Ok((socket, got))
 }
@@ -126,6 +140,13 @@ impl UdpSocket {
             token,
         });
         true
+    }
+
+    /// The kernel's count of datagrams that this socket had no room for; says how many are new.
+    pub(crate) fn note_dropped(&mut self, dropped: u32) -> u64 {
+        let more = dropped.wrapping_sub(self.dropped);
+        self.dropped = dropped;
+        u64::from(more)
     }
 
     pub(crate) fn has_waiting(&self) -> bool {
@@ -183,9 +204,13 @@ impl UdpSocket {
             }
             Some(libc::EMSGSIZE) => (Metric::SendTooBig, Undelivered::TooBig),
             Some(libc::ECONNREFUSED) => (Metric::SendUnreachable, Undelivered::Refused),
-            Some(libc::EHOSTUNREACH | libc::ENETUNREACH | libc::ENETDOWN) => {
-                (Metric::SendUnreachable, Undelivered::Unreachable)
-            }
+            Some(
+                libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+                | libc::ENETDOWN
+                | libc::EHOSTDOWN
+                | libc::EADDRNOTAVAIL,
+            ) => (Metric::SendUnreachable, Undelivered::Unreachable),
             _ => (Metric::SendErrors, Undelivered::Unreachable),
         };
         out.count(metric, 1);
@@ -199,14 +224,4 @@ impl UdpSocket {
 
 fn source(is_wildcard: bool, flow: &Flow) -> Option<IpAddr> {
     (is_wildcard && !flow.local.ip().is_unspecified()).then(|| flow.local.ip())
-}
-
-/// When the kernel had a datagram, on the shards' axis.
-pub(crate) fn received(
-    clock: &crate::clock::Clock,
-    stamp: Option<std::time::Duration>,
-    now: Time,
-    wall: base::Wall,
-) -> Time {
-    stamp.map_or(now, |stamp| clock.stamped(stamp, now, wall))
 }

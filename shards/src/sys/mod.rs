@@ -17,7 +17,8 @@ pub(crate) use send::{Outbound, Sender};
 
 /// How many datagrams one system call moves at most.
 pub(crate) const BATCH: usize = 64;
-/// Room for the control messages of one datagram: a time stamp and a packet-info of either family.
+/// Room for the control messages of one datagram: a time stamp, a packet-info of either family and
+/// the count of those dropped take 96.
 const CONTROL_BYTES: usize = 128;
 
 /// Room for control messages, aligned as they must be.
@@ -46,9 +47,10 @@ pub(crate) fn set_option(fd: RawFd, level: i32, name: i32, value: i32) -> io::Re
 }
 
 /// Asks the kernel to stamp each datagram with the time it came, and to tell the address it was
-/// sent to.
+/// sent to and how many it dropped before.
 pub(crate) fn want_control(fd: RawFd, is_ipv4: bool) -> io::Result<()> {
     set_option(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+    set_option(fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
     match is_ipv4 {
         true => set_option(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
         false => set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),

@@ -37,6 +37,8 @@ pub(crate) struct Datagram<'a> {
     pub(crate) local: Option<IpAddr>,
     /// When the kernel had it, since 1970.
     pub(crate) stamp: Option<Duration>,
+    /// How many the kernel has dropped at this socket so far, modulo 2^32, if any.
+    pub(crate) dropped: Option<u32>,
 }
 
 impl Receiver {
@@ -107,17 +109,19 @@ impl Receiver {
         let header = self.headers[..self.filled].get(at)?;
         let start = at * DATAGRAM_BYTES;
         let len = (header.msg_len as usize).min(DATAGRAM_BYTES);
-        let (local, stamp) = self.control(at, header);
-        Some(Datagram {
+        let mut datagram = Datagram {
             bytes: &self.arena[start..start + len],
             peer: address::read(&self.names[at])?,
-            local,
-            stamp,
-        })
+            local: None,
+            stamp: None,
+            dropped: None,
+        };
+        self.control(at, header, &mut datagram);
+        Some(datagram)
     }
 
-    fn control(&self, at: usize, header: &libc::mmsghdr) -> (Option<IpAddr>, Option<Duration>) {
-        let (mut local, mut stamp) = (None, None);
+    /// Reads the control messages of a datagram.
+    fn control(&self, at: usize, header: &libc::mmsghdr, datagram: &mut Datagram<'_>) {
         debug_assert_eq!(
             header.msg_hdr.msg_control.cast_const(),
             (&raw const self.controls[at]).cast()
@@ -137,23 +141,27 @@ impl Receiver {
                     let time = unsafe { data.cast::<libc::timespec>().read_unaligned() };
                     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
                     let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
-                    stamp = Some(Duration::new(seconds, nanos.min(999_999_999)));
+                    datagram.stamp = Some(Duration::new(seconds, nanos.min(999_999_999)));
+                }
+                (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
+                    // SAFETY: the kernel's message of this kind holds one `u32`.
+                    datagram.dropped = Some(unsafe { data.cast::<u32>().read_unaligned() });
                 }
                 (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
                     // SAFETY: the kernel's message of this kind holds one `in_pktinfo`.
                     let info = unsafe { data.cast::<libc::in_pktinfo>().read_unaligned() };
-                    local = Some(Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr)).into());
+                    datagram.local =
+                        Some(Ipv4Addr::from(u32::from_be(info.ipi_addr.s_addr)).into());
                 }
                 (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
                     // SAFETY: the kernel's message of this kind holds one `in6_pktinfo`.
                     let info = unsafe { data.cast::<libc::in6_pktinfo>().read_unaligned() };
-                    local = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
+                    datagram.local = Some(Ipv6Addr::from(info.ipi6_addr.s6_addr).into());
                 }
                 _ => {}
             }
             // SAFETY: as CMSG_FIRSTHDR above.
             next = unsafe { libc::CMSG_NXTHDR(&raw const header.msg_hdr, next) };
         }
-        (local, stamp)
     }
 }

@@ -19,6 +19,19 @@ pub(crate) struct StreamListener {
     pub(crate) address: SocketAddr,
 }
 
+/// Fails if something listens there. The shards' sockets share their address, and would share it
+/// with those of another process too: it would get a part of the connections.
+pub(crate) fn probe(address: SocketAddr) -> io::Result<()> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of an earlier process that are still ending are no reason to refuse.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())
+}
+
 /// Opens a listening socket that shares its address with those of the other shards.
 pub(crate) fn listen(address: SocketAddr, listener: ListenerId) -> io::Result<StreamListener> {
     let socket = Socket::new(

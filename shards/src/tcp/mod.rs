@@ -12,7 +12,7 @@
 //! is handled where it was read. Memory grows with received octets, never with promised ones.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use base::{ConnId, Flow, ListenerId, PacketId, ShardId, Slab, Time, Transport};
@@ -21,7 +21,6 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 
-use crate::cut::{Cut, cut};
 use crate::handler::{Handler, Inbound, Undelivered};
 use crate::limits::Limits;
 use crate::metric::Metric;
@@ -29,16 +28,17 @@ use crate::outbox::Outbox;
 use crate::packet::Packets;
 
 mod dial;
+mod read;
+mod write;
 
-pub(crate) use dial::{StreamListener, listen};
-use dial::{connect, opened, peer_key};
+use dial::peer_key;
+pub(crate) use dial::{StreamListener, listen, probe};
 
 /// Events of connections count from here, by their slot.
 const CONN_TOKEN: usize = 1 << 20;
-/// What one read takes at most.
+/// What is held of one connection's octets at a time: more than the longest message, and what the
+/// largest buffer for an incomplete one holds.
 const READ_BYTES: usize = 65_536;
-/// Messages taken out of one connection before another has its turn.
-const MESSAGES_PER_READ: usize = 256;
 
 /// A listening socket that is being polled.
 struct Acceptor {
@@ -68,13 +68,21 @@ struct Conn {
     state: State,
     /// Whether we accepted it: then it counts for its peer.
     is_accepted: bool,
+    /// Whether a message came over it, or we opened it: then it is not the first to go.
+    is_proven: bool,
     is_readable: bool,
+    /// Whether what was kept may begin with complete messages, to be handled before more is read.
+    has_more: bool,
     /// Octets of a message that is not complete.
     partial: Option<PacketId>,
     /// When the first of them came.
     partial_since: Time,
-    /// When a message came or left last.
+    /// When a message or a keep-alive came or a message left last.
     last: Time,
+    /// When a message came or left last.
+    last_message: Time,
+    /// What its end counts as, once it is closing.
+    ended_as: Metric,
     /// What waits to be written: the packet, its sender's name for it, and the sender.
     writes: VecDeque<(PacketId, u64, ShardId)>,
     /// Octets of the first packet that have left.
@@ -136,6 +144,10 @@ impl Streams {
                 is_ready: true,
             });
         }
+        assert!(
+            limits.message_bytes_max < READ_BYTES,
+            "a message on a stream has at most 65,535 octets"
+        );
         Streams {
             id,
             acceptors,
@@ -147,7 +159,7 @@ impl Streams {
             writable: Vec::with_capacity(limits.connections),
             by_index: vec![None; limits.connections],
             partials: Packets::new(limits.stream_packets),
-            buffer: vec![0; READ_BYTES + limits.message_bytes_max],
+            buffer: vec![0; READ_BYTES],
             failures: Vec::new(),
             paused: false,
             waiting: 0,
@@ -285,10 +297,14 @@ impl Streams {
             flow,
             state,
             is_accepted: state == State::Open,
+            is_proven: state != State::Open,
             is_readable: false,
+            has_more: false,
             partial: None,
             partial_since: Time::ZERO,
             last: out.now(),
+            last_message: out.now(),
+            ended_as: Metric::ClosedAsked,
             writes: VecDeque::new(),
             written: 0,
             queued: 0,
@@ -312,7 +328,8 @@ impl Streams {
     }
 
     /// Makes room for a new connection: the longest idle one goes, if it has been idle for long
-    /// enough. Cold: it looks at all.
+    /// enough; first those over which no message ever came, so that a crowd of strangers cannot
+    /// drive out a peer. Keep-alives do not count, they cost nothing to send. Cold: it looks at all.
     #[cold]
     fn evict<H: Handler>(&mut self, out: &mut Outbox<H>) -> bool {
         let idle_since = out
@@ -322,327 +339,14 @@ impl Streams {
         let oldest = self
             .conns
             .iter()
-            .filter(|(_, conn)| conn.last.0 <= idle_since && conn.writes.is_empty())
-            .min_by_key(|(_, conn)| conn.last);
+            .filter(|(_, conn)| conn.last_message.0 <= idle_since && conn.writes.is_empty())
+            .min_by_key(|(_, conn)| (conn.is_proven, conn.last_message));
         match oldest.map(|(id, _)| id) {
             Some(id) => {
                 self.end(id, Metric::ClosedOldest, Undelivered::Closed, out);
                 true
             }
             None => false,
-        }
-    }
-
-    /// Reads one connection once and handles what became complete.
-    fn read_one<H: Handler>(
-        &mut self,
-        id: ConnId,
-        handler: &mut H,
-        out: &mut Outbox<H>,
-        deliver: Deliver<'_, H>,
-    ) {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let Some(conn) = self.conns.get_mut(id) else {
-            self.buffer = buffer;
-            return;
-        };
-        let mut len = 0;
-        if let Some(partial) = conn.partial {
-            let kept = self.partials.bytes(partial);
-            len = kept.len();
-            buffer[..len].copy_from_slice(kept);
-        }
-        let read = conn.stream.read(&mut buffer[len..len + READ_BYTES]);
-        match read {
-            Ok(0) => {
-                let closing = matches!(conn.state, State::Closing { .. });
-                let metric = if closing {
-                    Metric::ClosedAsked
-                } else {
-                    Metric::ClosedByPeer
-                };
-                self.end(id, metric, Undelivered::Closed, out);
-            }
-            Ok(count) => {
-                out.count(Metric::StreamBytesIn, count as u64);
-                // There may be more: edge-triggered, so only an empty read says no.
-                self.again(id);
-                self.octets(id, &buffer[..len + count], handler, out, deliver);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.again(id),
-            Err(_) => self.end(id, Metric::ClosedError, Undelivered::Closed, out),
-        }
-        self.buffer = buffer;
-    }
-
-    fn again(&mut self, id: ConnId) {
-        if let Some(conn) = self.conns.get_mut(id)
-            && !std::mem::replace(&mut conn.is_readable, true)
-        {
-            self.readable.push_back(id);
-        }
-    }
-
-    /// Cuts octets into messages and keeps the rest.
-    fn octets<H: Handler>(
-        &mut self,
-        id: ConnId,
-        bytes: &[u8],
-        handler: &mut H,
-        out: &mut Outbox<H>,
-        deliver: Deliver<'_, H>,
-    ) {
-        let mut at = 0;
-        for _ in 0..MESSAGES_PER_READ {
-            let Some(conn) = self.conns.get_mut(id) else {
-                return;
-            };
-            if matches!(conn.state, State::Closing { .. }) {
-                return self.keep(id, &[], out);
-            }
-            let flow = conn.flow;
-            match cut(handler, &bytes[at..], self.limits.message_bytes_max) {
-                Cut::More => break,
-                Cut::Skip { bytes: count, pong } => {
-                    at += count;
-                    conn.last = out.now();
-                    if pong {
-                        self.pong(id, out);
-                    }
-                }
-                Cut::Message(count) => {
-                    conn.last = out.now();
-                    out.count(Metric::StreamMessagesIn, 1);
-                    let inbound = Inbound {
-                        flow,
-                        bytes: &bytes[at..at + count],
-                        received: out.now(),
-                        handed_over: false,
-                    };
-                    at += count;
-                    deliver(handler, out, &inbound);
-                }
-                Cut::Bad(reason) => {
-                    out.count(Metric::FramesBad, 1);
-                    let inbound = Inbound {
-                        flow,
-                        bytes: &bytes[at..],
-                        received: out.now(),
-                        handed_over: false,
-                    };
-                    handler.unframed(&inbound, reason, out);
-                    out.close(id);
-                    out.count(Metric::ClosedBad, 1);
-                    return self.keep(id, &[], out);
-                }
-            }
-        }
-        let rest = &bytes[at..];
-        self.keep(id, rest, out);
-    }
-
-    /// Keeps the octets of an incomplete message until more come.
-    fn keep<H: Handler>(&mut self, id: ConnId, rest: &[u8], out: &mut Outbox<H>) {
-        let Some(conn) = self.conns.get_mut(id) else {
-            return;
-        };
-        let had = conn.partial.is_some();
-        if let Some(partial) = conn.partial.take() {
-            if !rest.is_empty() && self.partials.capacity(partial) >= rest.len() {
-                self.partials.buffer(partial)[..rest.len()].copy_from_slice(rest);
-                self.partials.set_len(partial, rest.len());
-                conn.partial = Some(partial);
-                return;
-            }
-            self.partials.release(partial);
-        }
-        if rest.is_empty() {
-            return;
-        }
-        if !had {
-            conn.partial_since = out.now();
-        }
-        match self.partials.take(rest.len()) {
-            Some(partial) => {
-                self.partials.buffer(partial)[..rest.len()].copy_from_slice(rest);
-                self.partials.set_len(partial, rest.len());
-                conn.partial = Some(partial);
-            }
-            None => self.end(id, Metric::ClosedMemory, Undelivered::Closed, out),
-        }
-    }
-
-    /// Answers a keep-alive (RFC 5626 §4.4.1).
-    fn pong<H: Handler>(&mut self, id: ConnId, out: &mut Outbox<H>) {
-        if let Some(packet) = out.packet(2) {
-            out.buffer(packet)[..2].copy_from_slice(b"\r\n");
-            out.set_len(packet, 2);
-            out.count(Metric::KeepAlives, 1);
-            if self.queue(id, packet, 0, self.id, out).is_some() {
-                out.release(packet);
-            }
-        }
-    }
-
-    /// Takes a packet, with the caller's reference, for a connection or for a new one to its peer.
-    /// What comes back says why it cannot leave; the reference is then released.
-    pub(crate) fn send<H: Handler>(
-        &mut self,
-        registry: &Registry,
-        flow: &Flow,
-        packet: PacketId,
-        token: u64,
-        from: ShardId,
-        out: &mut Outbox<H>,
-    ) -> Option<Undelivered> {
-        let key = (flow.listener, flow.peer);
-        let id = match flow.conn {
-            Some(id) => Ok(id),
-            None => match self.opened.get(&key) {
-                Some(&id) => Ok(id),
-                None => self.open(registry, flow, out),
-            },
-        };
-        let why = match id {
-            Ok(id) => self.queue(id, packet, token, from, out),
-            Err(why) => Some(why),
-        };
-        if why.is_some() {
-            out.release(packet);
-        }
-        why
-    }
-
-    fn queue<H: Handler>(
-        &mut self,
-        id: ConnId,
-        packet: PacketId,
-        token: u64,
-        from: ShardId,
-        out: &mut Outbox<H>,
-    ) -> Option<Undelivered> {
-        let len = out.packets.bytes(packet).len();
-        let Some(conn) = self.conns.get_mut(id) else {
-            return Some(Undelivered::Closed);
-        };
-        if matches!(conn.state, State::Closing { .. }) {
-            return Some(Undelivered::Closed);
-        }
-        if conn.queued + len > self.limits.stream_buffer_bytes {
-            // A peer that does not read: its calls are better off on a new connection.
-            self.end(id, Metric::ClosedBacklog, Undelivered::Full, out);
-            return Some(Undelivered::Full);
-        }
-        if self.waiting >= self.limits.stream_writes {
-            out.count(Metric::SendQueueFull, 1);
-            return Some(Undelivered::Full);
-        }
-        conn.queued += len;
-        conn.writes.push_back((packet, token, from));
-        self.waiting += 1;
-        self.list(id);
-        None
-    }
-
-    fn list(&mut self, id: ConnId) {
-        if let Some(conn) = self.conns.get_mut(id)
-            && !std::mem::replace(&mut conn.is_listed, true)
-        {
-            self.writable.push(id);
-        }
-    }
-
-    /// Opens a connection to a peer, from the listener's own address.
-    fn open<H: Handler>(
-        &mut self,
-        registry: &Registry,
-        flow: &Flow,
-        out: &mut Outbox<H>,
-    ) -> Result<ConnId, Undelivered> {
-        let known = self.addresses.get(usize::from(flow.listener.0));
-        let Some(&(Transport::Tcp, local)) = known else {
-            out.count(Metric::SendNoListener, 1);
-            return Err(Undelivered::NoListener);
-        };
-        if self.conns.len() == self.conns.capacity() && !self.evict(out) {
-            out.count(Metric::RefusedTotal, 1);
-            return Err(Undelivered::Full);
-        }
-        let stream = connect(local, flow.peer).map_err(|error| {
-            out.count(Metric::ConnectionsFailed, 1);
-            match error.raw_os_error() {
-                Some(libc::ECONNREFUSED) => Undelivered::Refused,
-                Some(libc::EMFILE | libc::ENFILE) => Undelivered::Full,
-                _ => Undelivered::Unreachable,
-            }
-        })?;
-        let until = out.now().plus_millis(self.limits.connect_ms);
-        let flow = Flow {
-            local,
-            conn: None,
-            ..*flow
-        };
-        let id = self
-            .adopt(registry, stream, flow, State::Opening { until }, out)
-            .ok_or(Undelivered::Full)?;
-        self.opened.insert((flow.listener, flow.peer), id);
-        Ok(id)
-    }
-
-    /// Writes what was queued, as much as each peer takes.
-    pub(crate) fn write<H: Handler>(&mut self, _registry: &Registry, out: &mut Outbox<H>) {
-        for at in 0..self.writable.len() {
-            let id = self.writable[at];
-            if let Some(conn) = self.conns.get_mut(id) {
-                conn.is_listed = false;
-                self.write_one(id, out);
-            }
-        }
-        self.writable.clear();
-    }
-
-    fn write_one<H: Handler>(&mut self, id: ConnId, out: &mut Outbox<H>) {
-        let Some(conn) = self.conns.get_mut(id) else {
-            return;
-        };
-        if matches!(conn.state, State::Opening { .. }) {
-            match opened(&conn.stream) {
-                Ok(true) => {
-                    conn.state = State::Open;
-                    out.count(Metric::ConnectionsOpened, 1);
-                }
-                Ok(false) => return,
-                Err(why) => {
-                    out.count(Metric::ConnectionsFailed, 1);
-                    return self.end(id, Metric::ClosedError, why, out);
-                }
-            }
-        }
-        while let Some(&(packet, ..)) = conn.writes.front() {
-            let bytes = out.packets.bytes(packet);
-            match conn.stream.write(&bytes[conn.written..]) {
-                Ok(count) => {
-                    conn.written += count;
-                    conn.queued -= count;
-                    conn.last = out.now();
-                    let done = conn.written == bytes.len();
-                    out.count(Metric::StreamBytesOut, count as u64);
-                    if done {
-                        conn.written = 0;
-                        conn.writes.pop_front();
-                        self.waiting -= 1;
-                        out.release(packet);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(_) => return self.end(id, Metric::ClosedError, Undelivered::Closed, out),
-            }
-        }
-        if matches!(conn.state, State::Closing { .. }) {
-            // The peer reads the last response before it sees the end.
-            let _ = conn.stream.shutdown(std::net::Shutdown::Write);
         }
     }
 
@@ -712,7 +416,7 @@ impl Streams {
     }
 
     /// Deadlines of connections: looked at every 100 ms, which is as exact as they need to be.
-    pub(crate) fn housekeeping<H: Handler>(&mut self, registry: &Registry, out: &mut Outbox<H>) {
+    pub(crate) fn housekeeping<H: Handler>(&mut self, out: &mut Outbox<H>) {
         let now = out.now();
         let limits = &self.limits;
         let overdue = |conn: &Conn| match conn.state {
@@ -720,9 +424,9 @@ impl Streams {
                 (now >= until).then_some((Metric::ConnectionsFailed, Undelivered::TimedOut))
             }
             State::Closing { until } => {
-                (now >= until).then_some((Metric::ClosedAsked, Undelivered::Closed))
+                (now >= until).then_some((conn.ended_as, Undelivered::Closed))
             }
-            State::Open if conn.partial.is_some() => {
+            State::Open if conn.partial.is_some() && !conn.has_more => {
                 let since = now.micros_since(conn.partial_since);
                 (since >= limits.header_deadline_ms * 1_000)
                     .then_some((Metric::ClosedSlow, Undelivered::Closed))
@@ -742,6 +446,5 @@ impl Streams {
                 acceptor.is_ready = true;
             }
         }
-        let _ = registry;
     }
 }

@@ -250,6 +250,8 @@ impl Handler for Echo {
     }
 
     fn stop(&mut self, out: &mut Outbox<Echo>) {
+        self.draining = true;
+        self.busy = false;
         self.note(out, "stop".to_owned());
     }
 }
