@@ -100,6 +100,19 @@ fn stopping_hangs_up_what_is_up() {
 }
 
 #[test]
+fn finishing_lets_calls_end_in_their_own_time() {
+    let vendor = Vendor::start(VendorSpec::new(any(), answers(0, 100))).unwrap();
+    let mut spec = CallerSpec::new(any(), vendor.local(), 200);
+    spec.hold = Duration::from_millis(200);
+    let caller = Caller::start(spec).unwrap();
+    wait_for("a call", || caller.figures().answered >= 10);
+    let figures = caller.finish(PATIENCE).unwrap();
+    assert_eq!((figures.active, figures.failed), (0, 0), "{figures:?}");
+    assert_eq!(figures.completed, figures.placed);
+    assert_eq!(vendor.stop().cancelled, 0);
+}
+
+#[test]
 fn more_than_active_max_are_held_back() {
     let (caller, vendor) = run(answers(0, 300), |spec| spec.active_max = 3);
     assert_eq!(caller.placed + caller.held_back, 40);

@@ -73,7 +73,7 @@ fn a_reload_moves_new_calls_and_hurts_none() {
         "the first gets no new call"
     );
 
-    let figures = caller.stop(PATIENCE).unwrap();
+    let figures = caller.finish(PATIENCE).unwrap();
     assert_eq!(
         (figures.failed, figures.bye_unanswered),
         (0, 0),

@@ -1,163 +1,16 @@
-//! A customer's switch: places calls at a fixed rate, holds them, hangs up.
+//! The caller's thread: all its calls, from INVITE to the end.
 
-use std::io::{self, Write};
+use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{BATCH_MAX, DATAGRAM_BYTES_MAX, Deadlines, GIVE_UP_US, Port, T1_US, T2_US, sdp};
-use crate::Figures;
+use super::{CallerSpec, Order};
 use crate::figures::CallerCounts;
-use crate::text::{self, Answer, Text, put_body, put_line};
+use crate::peers::{BATCH_MAX, DATAGRAM_BYTES_MAX, Deadlines, GIVE_UP_US, Port, T1_US, T2_US, sdp};
+use crate::text::{self, Answer, Text};
 use crate::truth::TruthLog;
-
-/// A caller to be started.
-#[derive(Clone, Debug)]
-pub struct CallerSpec {
-    /// The one address and port it calls from (UDP).
-    pub bind: SocketAddr,
-    /// Where it sends its calls.
-    pub router: SocketAddr,
-    /// Calls a second, kept up whatever the answers.
-    pub rate: u32,
-    /// Calls in all; it then waits for the last to end.
-    pub calls_max: u64,
-    /// Calls being set up or up at the same time; more are held back and counted.
-    pub active_max: usize,
-    /// From the 200 to the BYE.
-    pub hold: Duration,
-    /// How long a call may ring before it is cancelled.
-    pub patience: Duration,
-    /// The numbers it calls, in turn; `*` stands for seven digits that differ from call to call.
-    pub numbers: Vec<String>,
-    /// Where it writes what became of its calls (see [`crate::truth`]).
-    pub truth: Option<PathBuf>,
-}
-
-impl CallerSpec {
-    /// A caller of `rate` calls a second to one number without an end, 1 s each.
-    #[must_use]
-    pub fn new(bind: SocketAddr, router: SocketAddr, rate: u32) -> CallerSpec {
-        CallerSpec {
-            bind,
-            router,
-            rate,
-            calls_max: u64::MAX,
-            active_max: 100_000,
-            hold: Duration::from_secs(1),
-            patience: Duration::from_secs(60),
-            numbers: vec!["+1555*".to_owned()],
-            truth: None,
-        }
-    }
-}
-
-/// A running caller. Dropping it stops it at once.
-#[derive(Debug)]
-pub struct Caller {
-    local: SocketAddr,
-    /// When to be gone, in microseconds of the caller's clock; `u64::MAX` = not stopping.
-    leave_us: Arc<AtomicU64>,
-    is_stopping: Arc<AtomicBool>,
-    opened: std::time::Instant,
-    counts: Arc<CallerCounts>,
-    thread: Option<JoinHandle<io::Result<()>>>,
-}
-
-impl Caller {
-    /// Opens the socket and starts to call.
-    ///
-    /// # Errors
-    /// The socket or the truth log cannot be opened, or there is no thread to be had.
-    pub fn start(spec: CallerSpec) -> io::Result<Caller> {
-        let port = Port::open(spec.bind)?;
-        let (local, opened) = (port.local, port.opened);
-        let truth = spec.truth.as_deref().map(TruthLog::create).transpose()?;
-        let epoch = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_err(io::Error::other)?;
-        let epoch_us = (epoch.as_micros() as u64).saturating_sub(port.now_us());
-        let leave_us = Arc::new(AtomicU64::new(u64::MAX));
-        let is_stopping = Arc::new(AtomicBool::new(false));
-        let counts = Arc::new(CallerCounts::default());
-        let mut agent = Agent {
-            sdp: sdp(local),
-            salt: epoch_us,
-            epoch_us,
-            port,
-            truth,
-            counts: Arc::clone(&counts),
-            calls: Vec::new(),
-            free: Vec::new(),
-            active: 0,
-            placed: 0,
-            deadlines: Deadlines::new(),
-            out: Vec::with_capacity(2048),
-            spec,
-        };
-        let (flag, leave) = (Arc::clone(&is_stopping), Arc::clone(&leave_us));
-        let thread = std::thread::Builder::new()
-            .name("caller".to_owned())
-            .spawn(move || agent.run(&flag, &leave))?;
-        Ok(Caller {
-            local,
-            leave_us,
-            is_stopping,
-            opened,
-            counts,
-            thread: Some(thread),
-        })
-    }
-
-    /// Where it calls from.
-    #[must_use]
-    pub fn local(&self) -> SocketAddr {
-        self.local
-    }
-
-    /// What it has counted so far.
-    #[must_use]
-    pub fn figures(&self) -> Figures {
-        self.counts.figures()
-    }
-
-    /// Whether all `calls_max` calls have come to an end.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-
-    /// Places no more calls, hangs up those that are up, waits at most `grace` for their ends,
-    /// and says what it counted.
-    ///
-    /// # Errors
-    /// Its socket or its truth log failed while it ran.
-    pub fn stop(mut self, grace: Duration) -> io::Result<Figures> {
-        self.end(grace)?;
-        Ok(self.counts.figures())
-    }
-
-    fn end(&mut self, grace: Duration) -> io::Result<()> {
-        let leave = self.opened.elapsed().saturating_add(grace);
-        self.leave_us
-            .store(leave.as_micros() as u64, Ordering::Relaxed);
-        self.is_stopping.store(true, Ordering::Relaxed);
-        match self.thread.take().map(JoinHandle::join) {
-            None => Ok(()),
-            Some(Ok(ended)) => ended,
-            Some(Err(_)) => Err(io::Error::other("the caller's thread panicked")),
-        }
-    }
-}
-
-impl Drop for Caller {
-    fn drop(&mut self) {
-        let _ended = self.end(Duration::ZERO);
-    }
-}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
@@ -204,12 +57,12 @@ type State8 = u8;
 
 type Key = (u32, u64, Due);
 
-struct Agent {
-    port: Port,
-    spec: CallerSpec,
-    sdp: Vec<u8>,
+pub(super) struct Agent {
+    pub(super) port: Port,
+    pub(super) spec: CallerSpec,
+    pub(super) sdp: Vec<u8>,
     /// Makes Call-IDs of one run differ from those of another.
-    salt: u64,
+    pub(super) salt: u64,
     /// The wall clock at the port's time 0.
     epoch_us: u64,
     truth: Option<TruthLog>,
@@ -223,17 +76,44 @@ struct Agent {
 }
 
 impl Agent {
-    fn run(&mut self, is_stopping: &AtomicBool, leave_us: &AtomicU64) -> io::Result<()> {
+    pub(super) fn new(
+        port: Port,
+        spec: CallerSpec,
+        counts: Arc<CallerCounts>,
+    ) -> io::Result<Agent> {
+        let truth = spec.truth.as_deref().map(TruthLog::create).transpose()?;
+        let epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_err(io::Error::other)?;
+        let epoch_us = (epoch.as_micros() as u64).saturating_sub(port.now_us());
+        Ok(Agent {
+            sdp: sdp(port.local),
+            salt: epoch_us,
+            epoch_us,
+            port,
+            spec,
+            truth,
+            counts,
+            calls: Vec::new(),
+            free: Vec::new(),
+            active: 0,
+            placed: 0,
+            deadlines: Deadlines::new(),
+            out: Vec::with_capacity(2048),
+        })
+    }
+
+    pub(super) fn run(&mut self, order: &Order) -> io::Result<()> {
         let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
         let mut is_leaving = false;
         loop {
             let now_us = self.port.now_us();
-            if is_stopping.load(Ordering::Relaxed) {
-                if !is_leaving {
-                    is_leaving = true;
+            if order.is_stopping.load(Ordering::Acquire) {
+                if !is_leaving && order.is_hanging_up.load(Ordering::Relaxed) {
                     self.leave_all(now_us)?;
                 }
-                if self.active == 0 || now_us >= leave_us.load(Ordering::Relaxed) {
+                is_leaving = true;
+                if self.active == 0 || now_us >= order.leave_us.load(Ordering::Relaxed) {
                     break;
                 }
             } else if self.placed >= self.spec.calls_max && self.active == 0 {
@@ -587,87 +467,5 @@ impl Agent {
         let salt = u64::from_str_radix(parts.next()?, 16).ok()?;
         let call = self.calls.get(index as usize)?.as_ref()?;
         (call.serial == serial && salt == self.salt).then_some(index)
-    }
-
-    /// INVITE, its CANCEL, or the ACK for a refusal (`to` is the response's): all have the
-    /// INVITE's URI and branch (RFC 3261 §9.1, §17.1.1.3).
-    fn compose(
-        &self,
-        number: &str,
-        index: u32,
-        serial: u64,
-        method: &str,
-        to: &[u8],
-        out: &mut Vec<u8>,
-    ) {
-        let router = self.spec.router;
-        self.put(
-            out,
-            format_args!("{method} sip:{number}@{router} SIP/2.0\r\n"),
-        );
-        self.put_common(index, serial, method, "i", 1, out);
-        if to.is_empty() {
-            self.put(out, format_args!("To: <sip:{number}@{router}>\r\n"));
-        } else {
-            put_line(b"To", &[to], out);
-        }
-        if method == "INVITE" {
-            let local = self.port.local;
-            self.put(out, format_args!("Contact: <sip:caller@{local}>\r\n"));
-            put_body(&self.sdp, out);
-        } else {
-            put_body(b"", out);
-        }
-    }
-
-    fn compose_in_dialog(
-        &self,
-        index: u32,
-        serial: u64,
-        method: &str,
-        target: &[u8],
-        to: &[u8],
-        routes: &[&[u8]],
-        out: &mut Vec<u8>,
-    ) {
-        out.extend_from_slice(method.as_bytes());
-        out.push(b' ');
-        out.extend_from_slice(target);
-        out.extend_from_slice(b" SIP/2.0\r\n");
-        let (mark, cseq) = if method == "ACK" { ("a", 1) } else { ("b", 2) };
-        self.put_common(index, serial, method, mark, cseq, out);
-        put_line(b"To", &[to], out);
-        for route in routes {
-            put_line(b"Route", &[route], out);
-        }
-        put_body(b"", out);
-    }
-
-    fn put_common(
-        &self,
-        index: u32,
-        serial: u64,
-        method: &str,
-        mark: &str,
-        cseq: u32,
-        out: &mut Vec<u8>,
-    ) {
-        let (local, salt) = (self.port.local, self.salt);
-        let host = local.ip();
-        self.put(
-            out,
-            format_args!(
-                "Via: SIP/2.0/UDP {local};branch=z9hG4bK{mark}{serial:x}.{index:x}.{salt:x};rport\r\n\
-                 Max-Forwards: 70\r\n\
-                 From: <sip:+15550100@{local}>;tag=c{serial:x}\r\n\
-                 Call-ID: {serial:x}.{index:x}.{salt:x}@{host}\r\n\
-                 CSeq: {cseq} {method}\r\n"
-            ),
-        );
-    }
-
-    fn put(&self, out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-        out.write_fmt(text)
-            .expect("a Vec takes all that is written");
     }
 }
