@@ -13,10 +13,11 @@ binaries=${CARGO_TARGET_DIR:-target}/release
 work=$(mktemp -d)
 here=$PWD
 pids=()
+verdict=1
 finish() {
     for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
     wait || true
-    echo "load: logs are in $work"
+    if [ "$verdict" -eq 0 ]; then rm -rf "$work"; else echo "load: logs are in $work"; fi
 }
 trap finish EXIT
 
