@@ -225,3 +225,192 @@ impl UdpSocket {
 fn source(is_wildcard: bool, flow: &Flow) -> Option<IpAddr> {
     (is_wildcard && !flow.local.ip().is_unspecified()).then(|| flow.local.ip())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbox::Inbox;
+    use crate::limits::Limits;
+    use crate::outbox::{Links, Mail};
+    use crate::ring::RecordRing;
+    use crate::stats::{ShardStats, Tables};
+    use base::ShardId;
+    use crossbeam_queue::ArrayQueue;
+    use std::net::UdpSocket as Peer;
+    use std::sync::Arc;
+
+    /// Only its outbox is wanted.
+    struct Nobody;
+
+    impl Handler for Nobody {
+        type Letter = ();
+        type Notice = ();
+        type Snapshot = ();
+        fn owner(&self, _: &[u8]) -> Option<ShardId> {
+            None
+        }
+        fn frame(&self, _: &[u8]) -> crate::Frame {
+            crate::Frame::More
+        }
+        fn message(&mut self, _: &crate::Inbound<'_>, _: &mut Outbox<Nobody>) {}
+        fn unframed(&mut self, _: &crate::Inbound<'_>, _: u8, _: &mut Outbox<Nobody>) {}
+        fn letter(&mut self, _: ShardId, (): (), _: &mut Outbox<Nobody>) {}
+        fn deadline(&mut self, _: u64, _: &mut Outbox<Nobody>) {}
+        fn undelivered(&mut self, _: u64, _: Undelivered, _: &mut Outbox<Nobody>) {}
+        fn snapshot(&mut self, _: Arc<()>, _: &mut Outbox<Nobody>) -> Option<Arc<()>> {
+            None
+        }
+        fn housekeeping(&mut self, _: &mut Outbox<Nobody>) {}
+        fn drain(&mut self, _: &mut Outbox<Nobody>) {}
+        fn is_idle(&self) -> bool {
+            true
+        }
+        fn stop(&mut self, _: &mut Outbox<Nobody>) {}
+    }
+
+    fn outbox() -> Outbox<Nobody> {
+        let inboxes: Vec<Inbox<()>> = Vec::new();
+        let links = Links {
+            shard: ShardId(0),
+            shards: 1,
+            seed: 1,
+            mail: Mail::Inboxes {
+                all: inboxes.into(),
+                touched: Vec::new(),
+            },
+            notices: Arc::new(ArrayQueue::new(1)),
+            records: Arc::new(RecordRing::new(1, 1)),
+            stats: ShardStats::new(&Tables::default()),
+        };
+        Outbox::new(&Limits::small(), links)
+    }
+
+    fn socket(waiting_max: usize) -> UdpSocket {
+        let any = "127.0.0.1:0".parse().unwrap();
+        bind(any, ListenerId(0), 65_536, 65_536, waiting_max)
+            .unwrap()
+            .0
+    }
+
+    /// Queues packets of these lengths, with tokens from 1.
+    fn queue(socket: &mut UdpSocket, out: &mut Outbox<Nobody>, peer: &Peer, lens: &[usize]) {
+        let flow = socket.flow(peer.local_addr().unwrap(), None);
+        for (at, &len) in lens.iter().enumerate() {
+            let packet = out.packet(len).unwrap();
+            out.buffer(packet)[..len].fill(at as u8 + 1);
+            out.set_len(packet, len);
+            assert!(socket.queue(flow, packet, at as u64 + 1));
+        }
+    }
+
+    fn count(out: &Outbox<Nobody>, metric: Metric) -> u64 {
+        out.stats_runtime().get(metric as usize)
+    }
+
+    #[test]
+    fn b32_errors_of_the_kernel_lose_nothing_that_can_still_leave() {
+        let peer = Peer::bind("127.0.0.1:0").unwrap();
+        let pause = [
+            (libc::EAGAIN, Some(Metric::SendAgain)),
+            (libc::ENOBUFS, Some(Metric::SendNoBuffers)),
+            (libc::ENOMEM, Some(Metric::SendNoBuffers)),
+            (libc::EINTR, None),
+        ];
+        for (errno, metric) in pause {
+            let (mut socket, mut out) = (socket(8), outbox());
+            queue(&mut socket, &mut out, &peer, &[10, 20]);
+            let goes_on = socket.failed(&io::Error::from_raw_os_error(errno), &mut out);
+            assert_eq!(
+                (goes_on, socket.is_blocked),
+                (metric.is_none(), metric.is_some())
+            );
+            assert!(metric.is_none_or(|metric| count(&out, metric) == 1));
+            assert!(out.failures.is_empty());
+            socket.flush(&mut Sender::new(), &mut out);
+            assert_eq!(
+                count(&out, Metric::DatagramsOut),
+                2,
+                "both leave in the end"
+            );
+            assert_eq!(out.packets_live(), 0);
+        }
+        let lost = [
+            (libc::EMSGSIZE, Metric::SendTooBig, Undelivered::TooBig),
+            (
+                libc::ENETUNREACH,
+                Metric::SendUnreachable,
+                Undelivered::Unreachable,
+            ),
+            (
+                libc::EHOSTUNREACH,
+                Metric::SendUnreachable,
+                Undelivered::Unreachable,
+            ),
+            (
+                libc::EADDRNOTAVAIL,
+                Metric::SendUnreachable,
+                Undelivered::Unreachable,
+            ),
+            (
+                libc::ECONNREFUSED,
+                Metric::SendUnreachable,
+                Undelivered::Refused,
+            ),
+            (libc::EPERM, Metric::SendErrors, Undelivered::Unreachable),
+        ];
+        for (errno, metric, why) in lost {
+            let (mut socket, mut out) = (socket(8), outbox());
+            queue(&mut socket, &mut out, &peer, &[10, 20]);
+            assert!(socket.failed(&io::Error::from_raw_os_error(errno), &mut out));
+            assert_eq!(count(&out, metric), 1);
+            assert_eq!(
+                out.failures,
+                [(1, why)],
+                "the first one, and its sender is told"
+            );
+            socket.flush(&mut Sender::new(), &mut out);
+            assert_eq!(
+                (count(&out, Metric::DatagramsOut), out.packets_live()),
+                (1, 0)
+            );
+        }
+    }
+
+    #[test]
+    fn b32_a_datagram_too_large_for_the_wire_does_not_hold_up_the_rest() {
+        let peer = Peer::bind("127.0.0.1:0").unwrap();
+        let (mut socket, mut out) = (socket(200), outbox());
+        let lens: Vec<usize> = (0..150)
+            .map(|at| if at % 50 == 49 { 65_520 } else { 100 })
+            .collect();
+        queue(&mut socket, &mut out, &peer, &lens);
+        socket.flush(&mut Sender::new(), &mut out);
+        assert_eq!(count(&out, Metric::DatagramsOut), 147);
+        assert_eq!(count(&out, Metric::SendTooBig), 3);
+        assert_eq!(
+            count(&out, Metric::SendPartial),
+            3,
+            "each batch ended at one of them"
+        );
+        let told: Vec<u64> = out.failures.iter().map(|failure| failure.0).collect();
+        assert_eq!((told, out.packets_live()), (vec![50, 100, 150], 0));
+        let mut buffer = [0; 200];
+        for at in (0..150_u8).filter(|at| at % 50 != 49) {
+            let len = peer.recv(&mut buffer).unwrap();
+            assert_eq!((len, buffer[0]), (100, at + 1), "in order, none twice");
+        }
+    }
+
+    #[test]
+    fn the_queue_has_a_bound_and_the_kernels_count_may_wrap() {
+        let peer = Peer::bind("127.0.0.1:0").unwrap();
+        let (mut socket, mut out) = (socket(2), outbox());
+        queue(&mut socket, &mut out, &peer, &[1, 1]);
+        let packet = out.packet(1).unwrap();
+        let flow = socket.flow(peer.local_addr().unwrap(), None);
+        assert!(!socket.queue(flow, packet, 3));
+        assert_eq!(socket.note_dropped(5), 5);
+        assert_eq!(socket.note_dropped(u32::MAX), u64::from(u32::MAX) - 5);
+        assert_eq!(socket.note_dropped(1), 2);
+    }
+}
