@@ -1,5 +1,7 @@
 //! A request inside a call: whose dialog, from whom, to where.
 
+use std::fmt::Write;
+
 use base::{Flow, SlotId, Transport};
 use call::proxy::Routes;
 use call::{Call, Effect, Purpose, Side, Target, next_hop, proxy};
@@ -8,7 +10,7 @@ use sip::{Message, Method, Uri, parse};
 
 use crate::counters::Count;
 use crate::local::copy;
-use crate::paths::Onward;
+use crate::paths::{Onward, Text};
 use crate::request::Source;
 use crate::{Out, Router};
 
@@ -42,6 +44,15 @@ impl Router {
     ) {
         match self.place(message, routes, source, inbound) {
             Ok(Some((place, onward))) => {
+                let mut uri: Text<512> = Text::new();
+                let uri = match routes.token {
+                    Some(_) => None,
+                    None => self.target_of_dialog(routes, place, onward, &mut uri),
+                };
+                let routes = &Routes {
+                    uri: uri.unwrap_or(routes.uri),
+                    ..*routes
+                };
                 self.pass_on(
                     message,
                     routes,
@@ -74,7 +85,9 @@ impl Router {
             status: 481,
             count: Count::NoDialog,
         };
-        let token = routes.token.ok_or(no_dialog)?;
+        let Some(token) = routes.token else {
+            return self.place_unrouted(message, routes, source, inbound);
+        };
         let slot = keys.read_route(token, message.call_id()).ok_or(NotOurs {
             status: 403,
             count: Count::ForgedRoute,
@@ -110,6 +123,74 @@ impl Router {
         }
         let onward = self.leg_flow(target, peer).ok_or(foreign)?;
         Ok(Some((place, onward)))
+    }
+
+    /// As [`Router::place`] for a peer that does not repeat our Record-Route and sends what follows
+    /// to us all the same. Its call is found by the Call-ID; it goes where that dialog leads.
+    #[cold]
+    fn place_unrouted(
+        &self,
+        message: &Message<'_>,
+        routes: &Routes<'_>,
+        source: Source,
+        inbound: &Inbound<'_>,
+    ) -> Result<Option<(Place, Flow)>, NotOurs> {
+        let keys = &self.settings.keys;
+        let no_dialog = NotOurs {
+            status: 481,
+            count: Count::NoDialog,
+        };
+        let local = inbound.flow.local;
+        let is_us = Uri::parse(routes.uri).is_ok_and(|uri| self.settings.is_us(&uri, local));
+        if !is_us || routes.next.is_some() {
+            return Err(no_dialog);
+        }
+        let call_id = keys.name(message.call_id());
+        let tags = (keys.name(message.from_tag()), keys.name(message.to_tag()));
+        let found = |id: &SlotId| {
+            let call = self.calls.get(*id)?;
+            let (from, dialog) = call.find(tags.0, tags.1)?;
+            let place = Place {
+                call: *id,
+                dialog,
+                from,
+            };
+            (call.call_id == call_id && self.is_side(call, place, source, inbound))
+                .then_some((place, call))
+        };
+        let entry = self.by_call_id.find(call_id, |id| found(id).is_some());
+        let (place, call) = entry.and_then(found).ok_or(no_dialog)?;
+        let to = place.from.other();
+        let (peer, target) = (call.peer(to, place.dialog), call.target(to, place.dialog));
+        let onward = self.leg_flow(target, peer).ok_or(no_dialog)?;
+        Ok(Some((place, onward)))
+    }
+
+    /// The Request-URI that a peer would have written if it had kept the dialog's: its own user
+    /// part, at the address that the dialog leads to.
+    fn target_of_dialog<'t>(
+        &self,
+        routes: &Routes<'_>,
+        place: Place,
+        onward: Flow,
+        text: &'t mut Text<512>,
+    ) -> Option<&'t [u8]> {
+        let to = place.from.other();
+        let address = match self.calls.get(place.call)?.target(to, place.dialog) {
+            Target::Address(_, address) => address,
+            Target::Peer => onward.peer,
+        };
+        let user = Uri::parse(routes.uri).ok()?.user;
+        text.put(b"sip:");
+        if !user.is_empty() {
+            text.put(&user[..user.len().min(256)]);
+            text.put(b"@");
+        }
+        let _ = write!(text, "{address}");
+        if onward.transport != Transport::Udp {
+            let _ = write!(text, ";transport={}", onward.transport.uri_name());
+        }
+        Some(text.as_bytes())
     }
 
     /// Whether a request comes from the side that its tags say: from its peer, from where its

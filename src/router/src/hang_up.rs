@@ -196,6 +196,10 @@ impl Router {
             return;
         }
         let identity = call.identity.take();
+        let hash = call.call_id;
+        if let Ok(entry) = self.by_call_id.find_entry(hash, |&entry| entry == id) {
+            entry.remove();
+        }
         self.calls.remove(id);
         if let Some(packet) = identity {
             out.release(packet);

@@ -232,7 +232,13 @@ impl Router {
             attempts: SmallVec::new(),
             dialogs: SmallVec::new(),
         };
-        self.calls.insert(call).ok()
+        let hash = call.call_id;
+        let id = self.calls.insert(call).ok()?;
+        let calls = &self.calls;
+        // The hash of one that was moved is its call's own; every entry is a call that is held.
+        let hash_of = |id: &SlotId| calls.get(*id).map_or(0, |call| call.call_id);
+        self.by_call_id.insert_unique(hash, id, hash_of);
+        Some(id)
     }
 
     /// Works out whom to ask, or why nobody is; keeps the call's names either way.

@@ -55,6 +55,7 @@ use std::sync::Arc;
 
 use base::{ShardId, Slab, SlotId};
 use call::Call;
+use hashbrown::HashTable;
 use held::Held;
 use route::{Health, Snapshot};
 use shards::Outbox;
@@ -74,6 +75,8 @@ pub struct Router {
     table: Table,
     forks: Slab<Held>,
     calls: Slab<Call>,
+    /// The calls by their Call-ID's hash: only for peers that do not repeat our Record-Route.
+    by_call_id: HashTable<SlotId>,
     /// Indexes that are not in use: a path takes one, parses into it and puts it back.
     #[expect(clippy::vec_box)] // taken and put back for every message: 8 bytes, not 3 kB
     indexes: Vec<Box<Index>>,
@@ -121,6 +124,7 @@ impl Router {
             table,
             forks: Slab::new(shard, settings.transactions_max),
             calls: Slab::new(shard, settings.calls_max),
+            by_call_id: HashTable::with_capacity(settings.calls_max),
             indexes: (0..4).map(|_| Box::new(Index::new())).collect(),
             edits: Edits::new(),
             scratch: Vec::with_capacity(sip::limits::MESSAGE_BYTES_MAX),

@@ -182,3 +182,50 @@ fn silence_goes_on_to_the_next_gateway_and_cancel_ends_it() {
     );
     assert_eq!(bench.world.live_packets(ShardId(0)), 0);
 }
+
+/// A peer that ignores Record-Route, as SIPp's stock scenarios do: what follows comes to us without
+/// a Route and names us.
+#[test]
+fn a_peer_that_keeps_no_route_set_is_served() {
+    let mut bench = Setup::new().build();
+    bench.hear(CALLER, &invite());
+    let forwarded = bench.take()[1].text();
+    bench.hear(VENDOR, &respond(&forwarded, "200 OK", "b"));
+    bench.take();
+    let in_dialog = |method: &str, branch: &str, cseq: u32, call_id: &str| {
+        format!(
+            "{method} sip:+4412345@192.0.2.100:5060 SIP/2.0
+Via: SIP/2.0/UDP 192.0.2.1:5060;branch={branch}
+From: <sip:+331@192.0.2.1>;tag=a
+To: <sip:+4412345@192.0.2.100>;tag=b
+Call-ID: {call_id}
+CSeq: {cseq} {method}
+Max-Forwards: 70
+Content-Length: 0
+
+"
+        )
+    };
+    bench.hear(
+        CALLER,
+        &in_dialog("BYE", "z9hG4bKa9", 2, "another@192.0.2.1"),
+    );
+    assert_eq!(
+        bench.lines(),
+        ["192.0.2.1:5060: SIP/2.0 481 Call/Transaction Does Not Exist"]
+    );
+    bench.take();
+    bench.hear(CALLER, &in_dialog("ACK", "z9hG4bKa2", 1, "one@192.0.2.1"));
+    bench.hear(CALLER, &in_dialog("BYE", "z9hG4bKa3", 2, "one@192.0.2.1"));
+    assert_eq!(
+        bench.lines(),
+        [
+            "192.0.2.2:5060: ACK sip:+4412345@192.0.2.2:5060 SIP/2.0",
+            "192.0.2.2:5060: BYE sip:+4412345@192.0.2.2:5060 SIP/2.0",
+        ]
+    );
+    let bye = bench.take()[1].text();
+    bench.hear(VENDOR, &respond(&bye, "200 OK", "b"));
+    assert_eq!(bench.lines(), ["192.0.2.1:5060: SIP/2.0 200 OK"]);
+    assert_eq!(bench.records().len(), 1);
+}
