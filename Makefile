@@ -12,7 +12,7 @@ run:
 
 test: setup lint
 	cargo run --locked --profile $(PROFILE) -p sim -- --seeds 2000
-	cargo $(RUNNER) $(PROFILE) --workspace --locked
+	TRUNKLINE_MUTATIONS=10000000 cargo $(RUNNER) $(PROFILE) --workspace --locked
 
 # Debian packages and cargo-deny, where they are missing.
 setup:
