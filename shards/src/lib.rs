@@ -22,7 +22,8 @@
 //!   queues, one writer and one reader each;
 //! - the snapshot: an `Arc` that travels by command and back;
 //! - the pages of numbers: one writer, relaxed ([`Page`]);
-//! - per shard three flags of one writer each: asleep, idle, the snapshot it has.
+//! - per shard, of one writer each: asleep, idle, finished, what it failed of, how many snapshots it
+//!   took.
 //!
 //! Tests stand beside the algorithms, and in `tests/` for what needs sockets.
 

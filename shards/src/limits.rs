@@ -22,8 +22,9 @@ pub struct Limits {
     pub record_bytes: usize,
     /// Notices that wait for the control plane. Full: `notice` says `false`.
     pub notices: usize,
-    /// Open connections. Full: the longest idle one is closed for the new one, if it has been idle
-    /// for [`Limits::evict_idle_ms`]; else the new one is refused.
+    /// Open connections. Full: the longest idle one is closed for the new one, first among those
+    /// over which no message ever came, if it has been idle for [`Limits::evict_idle_ms`]; else the
+    /// new one is refused.
     pub connections: usize,
     /// Accepted connections of one peer (an IPv4 address or an IPv6 /64) on this shard. Full:
     /// refused.
