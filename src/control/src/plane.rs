@@ -320,6 +320,9 @@ where
     fn finish(self) -> Ended {
         self.view.set_phase(Phase::Stopped);
         let records_lost = self.writer.stop();
+        for failure in self.running.failures() {
+            tracing::error!("{failure}");
+        }
         let shards_failed = self.running.join();
         self.log.report();
         let cdr = self.view.cdr();
