@@ -4,7 +4,7 @@
 PROFILE := ci
 RUNNER := $(if $(shell command -v cargo-nextest),nextest run --cargo-profile,test --profile)
 
-.PHONY: run test setup lint bench load soak fuzz
+.PHONY: run test setup lint bench budgets load soak fuzz
 
 # The router with caller and vendors on loopback, until Ctrl-C: make run ARGS="--seconds 10"
 run:
@@ -26,6 +26,10 @@ lint:
 # Criterion: make bench ARGS=parse
 bench:
 	cargo bench -p benches -- $(ARGS)
+
+# Instructions of the hot paths against benches/budgets.txt: make budgets ARGS=--bless
+budgets:
+	cargo bench --locked -p benches --bench instructions -- $(ARGS)
 
 # 1,000 calls/s by SIPp for 60 s from one address and port through 2 shards; cdr-check judges.
 load:

@@ -176,6 +176,11 @@ impl Script {
         }
     }
 
+    /// What the first call's peer says next.
+    pub(crate) fn message(&self) -> &[u8] {
+        &self.talks[0].message
+    }
+
     /// Says it, in each call.
     pub(crate) fn deliver(&mut self, step: Step) {
         if step == Step::Silence {

@@ -1,0 +1,211 @@
+//! The cases: what is set up before, and what of it is counted.
+
+use std::hint::black_box;
+
+use route::Prefixes;
+use shards::{Random, Wheel};
+use sip::Index;
+
+use crate::Meter;
+use crate::peers::script::{Script, Step};
+
+/// One thing that is counted.
+pub(crate) struct Case {
+    /// `group/name`.
+    pub(crate) name: &'static str,
+    /// How many operations one round holds.
+    pub(crate) operations: u64,
+    /// Sets up, then hands its rounds to the meter.
+    pub(crate) run: fn(&mut Meter),
+}
+
+/// Calls side by side in one round.
+const CALLS: usize = 64;
+
+macro_rules! case {
+    ($name:literal, $operations:expr, $run:expr) => {
+        Case {
+            name: $name,
+            operations: $operations as u64,
+            run: $run,
+        }
+    };
+}
+
+pub(crate) const CASES: &[Case] = &[
+    case!("call/all", CALLS, |meter| call(meter, Step::CALL, None)),
+    case!("call/all_with_timers", CALLS, call_with_timers),
+    case!("call/1_invite", CALLS, |meter| call(
+        meter,
+        Step::CALL,
+        Some(Step::Invite)
+    )),
+    case!("call/2_trying", CALLS, |meter| call(
+        meter,
+        Step::CALL,
+        Some(Step::Trying)
+    )),
+    case!("call/3_ringing", CALLS, |meter| call(
+        meter,
+        Step::CALL,
+        Some(Step::Ringing)
+    )),
+    case!("call/4_answer", CALLS, |meter| call(
+        meter,
+        Step::CALL,
+        Some(Step::Answer)
+    )),
+    case!("call/5_ack", CALLS, |meter| call(
+        meter,
+        Step::CALL,
+        Some(Step::Ack)
+    )),
+    case!("call/6_bye", CALLS, |meter| call(
+        meter,
+        Step::CALL,
+        Some(Step::Bye)
+    )),
+    case!("call/7_bye_ok", CALLS, |meter| call(
+        meter,
+        Step::CALL,
+        Some(Step::ByeOk)
+    )),
+    case!("call/failover", CALLS, |meter| call(
+        meter,
+        Step::FAILOVER,
+        None
+    )),
+    case!("call/cancelled", CALLS, |meter| call(
+        meter,
+        Step::CANCELLED,
+        None
+    )),
+    case!("call/refused", CALLS, |meter| call(
+        meter,
+        Step::REFUSED,
+        None
+    )),
+    case!("parse/invite", 100, |meter| parse(meter, Step::Invite)),
+    case!("parse/ringing", 100, |meter| parse(meter, Step::Ringing)),
+    case!("parse/answer", 100, |meter| parse(meter, Step::Answer)),
+    case!("parse/bye", 100, |meter| parse(meter, Step::Bye)),
+    case!("sniff/invite", 100, |meter| sniff(meter, Step::Invite)),
+    case!("sniff/answer", 100, |meter| sniff(meter, Step::Answer)),
+    case!("sniff/bye", 100, |meter| sniff(meter, Step::Bye)),
+    case!("wheel/insert_and_cancel", 1_000, wheel),
+    case!("prefix/longest_of_100k", 1_000, prefix),
+];
+
+/// A call by its steps; `only` counts one of them, none counts all.
+fn call(meter: &mut Meter, steps: &[Step], only: Option<Step>) {
+    let mut script = Script::new(CALLS);
+    meter.rounds(|measure| {
+        script.begin();
+        for &step in steps {
+            script.compose(step);
+            if only.is_none_or(|only| only == step) {
+                measure(&mut || script.deliver(step));
+            } else {
+                script.deliver(step);
+            }
+        }
+        script.pause();
+    });
+}
+
+/// The whole call, with the deadlines, the housekeeping and the records of the second after it.
+fn call_with_timers(meter: &mut Meter) {
+    let mut script = Script::new(CALLS);
+    meter.rounds(|measure| {
+        script.begin();
+        for &step in Step::CALL {
+            script.compose(step);
+            measure(&mut || script.deliver(step));
+        }
+        measure(&mut || script.pause());
+    });
+}
+
+/// The message of a step, as the router gets it in a call.
+fn message(wanted: Step) -> Vec<u8> {
+    let mut script = Script::new(1);
+    script.begin();
+    for &step in Step::CALL {
+        script.compose(step);
+        if step == wanted {
+            return script.message().to_vec();
+        }
+        script.deliver(step);
+    }
+    panic!("{wanted:?} is no step of a call");
+}
+
+fn parse(meter: &mut Meter, step: Step) {
+    let bytes = message(step);
+    let mut index = Index::new();
+    meter.rounds(|measure| {
+        measure(&mut || {
+            for _ in 0..100 {
+                let parsed = sip::parse(black_box(&bytes), &mut index);
+                black_box(parsed.expect("a good message").cseq());
+            }
+        });
+    });
+}
+
+fn sniff(meter: &mut Meter, step: Step) {
+    let bytes = message(step);
+    meter.rounds(|measure| {
+        measure(&mut || {
+            for _ in 0..100 {
+                black_box(sip::sniff(black_box(&bytes)).map(|sniffed| sniffed.call_id.len()));
+            }
+        });
+    });
+}
+
+fn wheel(meter: &mut Meter) {
+    let mut random = Random::new(1, 0);
+    let mut wheel = Wheel::new(20_000);
+    let now = base::Time::from_millis(123_456_789);
+    assert_eq!(wheel.pop(now, &mut 1_000), None);
+    let mut arm = |wheel: &mut Wheel| {
+        let deadline = now.plus_millis(500 + random.below(180_000));
+        wheel.insert(deadline, 1).expect("room")
+    };
+    let mut armed: std::collections::VecDeque<_> = (0..10_000).map(|_| arm(&mut wheel)).collect();
+    meter.rounds(|measure| {
+        measure(&mut || {
+            for _ in 0..1_000 {
+                armed.push_back(arm(&mut wheel));
+                let oldest = armed.pop_front().expect("there are many");
+                assert!(wheel.cancel(black_box(oldest)));
+            }
+        });
+    });
+}
+
+fn prefix(meter: &mut Meter) {
+    let mut random = Random::new(2, 0);
+    let mut deck = std::collections::BTreeSet::new();
+    while deck.len() < 100_000 {
+        let country = ["1", "44", "49", "86", "91", "7", "55", "234"][random.below(8) as usize];
+        let width = 3 + random.below(5) as usize;
+        let rest = random.below(10_u64.pow(width as u32));
+        deck.insert(format!("{country}{rest:0width$}"));
+    }
+    let sorted: Vec<(&[u8], u32)> = deck.iter().map(String::as_bytes).zip(0..).collect();
+    let table = Prefixes::build(&sorted);
+    let numbers: Vec<String> = deck
+        .iter()
+        .step_by(100)
+        .map(|prefix| format!("{prefix}{:06}", random.below(1_000_000)))
+        .collect();
+    meter.rounds(|measure| {
+        measure(&mut || {
+            for number in &numbers {
+                black_box(table.longest(black_box(number.as_bytes())));
+            }
+        });
+    });
+}
