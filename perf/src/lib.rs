@@ -17,6 +17,8 @@
 pub mod demo;
 mod figures;
 mod histogram;
+pub mod latency;
+pub mod load;
 pub mod peers;
 mod text;
 pub mod truth;
