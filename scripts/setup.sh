@@ -4,8 +4,8 @@
 set -euo pipefail
 
 # sip-tester: sipp · kamailio: a second proxy · nftables, iproute2: loss in a namespace of its own
-# valgrind: counts instructions · xz-utils: packed test data · build-essential: the C compiler of the allocator's crate · ca-certificates, curl: for cargo
-packages=(sip-tester kamailio nftables iproute2 valgrind xz-utils build-essential ca-certificates curl)
+# ethtool, shellcheck, systemd: what deploy/ is tried with · valgrind: counts instructions · xz-utils: packed test data · build-essential: the C compiler of the allocator's crate · ca-certificates, curl: for cargo
+packages=(sip-tester kamailio nftables iproute2 ethtool shellcheck systemd valgrind xz-utils build-essential ca-certificates curl)
 CARGO_DENY=0.20.2
 
 as_root() {

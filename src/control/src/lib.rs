@@ -28,6 +28,7 @@ mod node;
 mod plane;
 mod reload;
 mod report;
+mod service;
 mod socket;
 #[cfg(test)]
 mod tests;

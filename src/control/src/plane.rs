@@ -19,10 +19,13 @@ use crate::cdr_writer::CdrWriter;
 use crate::logs::{Plain, RateLimit};
 use crate::node::Ended;
 use crate::reload::{LoadError, Loaded};
+use crate::service::Service;
 use crate::view::{Phase, View};
 
 /// How often the shards' notices and old worlds are fetched.
 const TICK: Duration = Duration::from_millis(20);
+/// What the end may take beyond the drain: last records and files.
+const LAST_WORDS: Duration = Duration::from_secs(15);
 /// How often held-back messages are reported, in ticks.
 const REPORT_TICKS: u64 = 50;
 
@@ -106,20 +109,22 @@ impl Tables {
         }
     }
 
-    fn begin_reload(&mut self) {
+    /// Whether one begins now or after the one that is being built.
+    fn begin_reload(&mut self) -> bool {
         let Some(file) = self.file.clone() else {
             tracing::warn!("reload: the running configuration came from no file");
-            return;
+            return false;
         };
         if self.building.is_some() {
             self.is_asked_again = true;
-            return;
+            return true;
         }
         tracing::info!(file = %file.display(), "reload: reading");
         let previous = self.running.snapshot.clone();
         self.building = Some(spawn_blocking(move || {
             Loaded::from_file(&file, previous.generation() + 1, Some(&previous))
         }));
+        true
     }
 
     /// Waits for the reload that is being built; for ever if there is none.
@@ -144,6 +149,9 @@ pub(crate) struct Plane<H: Handler> {
     tables: Tables,
     drain: Duration,
     log: RateLimit,
+    service: Service,
+    /// The shards' turns when the service manager's watchdog was fed last.
+    turns_seen: Vec<u64>,
     ticks: u64,
 }
 
@@ -167,6 +175,8 @@ where
             tables,
             drain,
             log,
+            service: Service::new(),
+            turns_seen: Vec::new(),
             ticks: 0,
         }
     }
@@ -190,7 +200,11 @@ where
                 () = asked.wait() => self.end(),
                 wish = signals.wish() => match wish {
                     Wish::End => self.end(),
-                    Wish::Reload => self.tables.begin_reload(),
+                    Wish::Reload => {
+                        if self.tables.begin_reload() {
+                            self.service.reloading();
+                        }
+                    }
                     Wish::ReopenRecords => {
                         tracing::info!("call records: the open file is finished, the next record begins another");
                         self.writer.reopen();
@@ -219,6 +233,8 @@ where
             "ready: listening on {}",
             listeners.join(", ")
         );
+        self.service
+            .ready(&format!("serving on {}", listeners.join(", ")));
     }
 
     /// Says, once, which receive buffer the system did not grant, and what would lift it.
@@ -259,7 +275,11 @@ where
                 generation,
                 "reload: all shards work by the new configuration"
             );
+            self.service
+                .ready(&format!("serving, generation {generation}"));
         }
+        let (view, seen) = (&self.view, &mut self.turns_seen);
+        self.service.feed(|| view.all_turned_since(seen));
         if self.ticks.is_multiple_of(REPORT_TICKS) {
             self.log.report();
         }
@@ -279,6 +299,8 @@ where
                 for message in messages {
                     tracing::error!("reload: {message}");
                 }
+                self.service
+                    .ready("serving; the last reload was refused, see the log");
             }
         }
         if std::mem::take(&mut self.tables.is_asked_again) {
@@ -305,6 +327,7 @@ where
     fn end(&mut self) {
         if matches!(self.view.phase(), Phase::Starting | Phase::Serving) {
             self.view.set_phase(Phase::Draining);
+            self.service.stopping(self.drain + LAST_WORDS);
             tracing::info!(
                 deadline_ms = self.drain.as_millis() as u64,
                 "draining: no new calls; the end comes with the last call, at the deadline, or when asked again"

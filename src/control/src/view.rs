@@ -241,6 +241,18 @@ impl View {
         self.stats.iter().all(|stats| turns(stats) > 0)
     }
 
+    /// Whether every shard has turned since the turns in `seen` were noted, which are noted anew if so.
+    /// A shard without traffic turns for its housekeeping.
+    pub(crate) fn all_turned_since(&self, seen: &mut Vec<u64>) -> bool {
+        let turns = |stats: &Arc<ShardStats>| stats.runtime.get(Metric::Turns as usize);
+        let now: Vec<u64> = self.stats.iter().map(turns).collect();
+        let all = seen.len() != now.len() || now.iter().zip(&*seen).all(|(now, seen)| now > seen);
+        if all {
+            *seen = now;
+        }
+        all
+    }
+
     pub(crate) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Relaxed);
     }
