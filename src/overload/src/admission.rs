@@ -1,0 +1,306 @@
+//! How much a shard takes: from the delay of its messages to a limit, and from the limit to a
+//! decision for each new request.
+//!
+//! ```text
+//!        delay over target, ≥ 16 messages               not at the limit, delay under target, 0.5 s
+//!   Calm ─────────────────────────────────▶ Limiting ──────────────────────────────────▶ Calm
+//!                                            │  ▲
+//!                          each period:      ▼  │      limit ·= 1 + gain · (target - delay) / target
+//! ```
+//!
+//! What is controlled is the *number of new calls a second* and not the share of them that is taken:
+//! what a shard can serve changes slowly, while what it is offered may grow tenfold within one
+//! period, and then the same limit is still right. The share follows from it, and from it the coin
+//! under which a transaction is taken, so that all copies of a request meet the same decision.
+//!
+//! A request that has itself waited longer than [`Rules::late_us`] is refused whatever the limit
+//! says: that ends a flood's first tenth of a second, before there is a measurement.
+//!
+//! Refusing costs too. If the queue stays although the limit is down to a fraction of what was once
+//! served, a growing share of what is refused is dropped without an answer.
+//!
+//! Cost of [`Admission::observe`]: two comparisons; of [`Admission::decide`]: one entry of a table.
+
+use base::Time;
+
+use crate::fair::Shares;
+use crate::{Advice, Algorithm, Class, Seq, SourceId};
+
+/// What the operator decides.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// The delay that a queue may stand at.
+    pub target_us: u64,
+    /// A new request that waited longer is refused, whatever else is so.
+    pub late_us: u64,
+    /// How long feedback to neighbours holds.
+    pub validity_ms: u32,
+    /// What neighbours are told by, if they know it.
+    pub algorithm: Algorithm,
+}
+
+impl Default for Rules {
+    fn default() -> Rules {
+        Rules {
+            target_us: 20_000,
+            late_us: 200_000,
+            validity_ms: 500,
+            algorithm: Algorithm::Loss,
+        }
+    }
+}
+
+/// What becomes of a new request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Decision {
+    /// It is served.
+    Admit,
+    /// It is answered 503.
+    Refuse,
+    /// It is not even answered.
+    Drop,
+}
+
+/// From one measurement to the next.
+const PERIOD_US: u64 = 50_000;
+/// A period with fewer messages goes on, up to the longest: a few late ones are no queue.
+const SAMPLES_MIN: u32 = 16;
+const PERIOD_US_MAX: u64 = 1_000_000;
+/// After so many periods below the limit there is none.
+const CALM_PERIODS: u32 = 10;
+/// The limit never falls below so many calls a second.
+const LIMIT_MIN: f64 = 4.0;
+/// Nor below this share of what was served at best: from there on refusals are dropped.
+const LIMIT_FLOOR: f64 = 0.125;
+/// What a period under the target raises the limit by, and one at twice the target lowers it by.
+const GAIN_UP: f64 = 0.03;
+const GAIN_DOWN: f64 = 0.12;
+/// What a queue that grows by the target within a period lowers the limit by.
+const GAIN_TREND: f64 = 0.04;
+/// What the first limit is of what was served while the queue began to stand.
+const ONSET: f64 = 0.8;
+/// How much of the refusals more, or less, is dropped with each period.
+const DROP_STEP: f64 = 0.1;
+/// A neighbour that obeys the rate algorithm counts all its requests: INVITE, ACK and BYE.
+const REQUESTS_PER_CALL: f32 = 3.0;
+
+/// The admission of one shard. Lives there; nothing of it is shared.
+///
+/// Sources are numbered; the table has its size for life. One number beyond it is the last one.
+#[derive(Debug)]
+pub struct Admission {
+    rules: Rules,
+    shares: Shares,
+    is_limiting: bool,
+    /// Calls a second, while limiting.
+    limit: f64,
+    /// The most that was served in a second while there was a queue, slowly forgotten.
+    peak: f64,
+    /// Which share of what is refused is dropped.
+    drop: f64,
+    calm_periods: u32,
+    /// This period: since when, the least delay, how many messages, calls offered and taken.
+    since: Time,
+    least_us: u64,
+    samples: u32,
+    offered: f64,
+    taken: f64,
+    /// The last one: its delay, and the share that was taken.
+    delay_us: u64,
+    share: f64,
+    /// When the last period ended: what feedback is numbered by.
+    closed: Time,
+}
+
+impl Admission {
+    /// Admits everything until a queue stands. `sources_max`: how many trunks there may be; all
+    /// other sources share one more place.
+    #[must_use]
+    pub fn new(rules: Rules, sources_max: usize) -> Admission {
+        Admission {
+            rules,
+            shares: Shares::new(sources_max + 1),
+            is_limiting: false,
+            limit: 0.0,
+            peak: 0.0,
+            drop: 0.0,
+            calm_periods: 0,
+            since: Time::ZERO,
+            least_us: u64::MAX,
+            samples: 0,
+            offered: 0.0,
+            taken: 0.0,
+            delay_us: 0,
+            share: 1.0,
+            closed: Time::ZERO,
+        }
+    }
+
+    /// How much a source counts against others: one that counts twice has twice the share.
+    pub fn set_weight(&mut self, source: SourceId, weight: u32) {
+        self.shares.set_weight(source, weight);
+    }
+
+    /// Each message, before anything else: how long it has waited.
+    #[inline]
+    pub fn observe(&mut self, now: Time, delay_us: u64) {
+        if now.micros_since(self.since) >= PERIOD_US {
+            self.close(now);
+        }
+        self.least_us = self.least_us.min(delay_us);
+        self.samples += 1;
+    }
+
+    /// Whether anything may be refused now, but for what is late.
+    #[must_use]
+    pub fn is_limiting(&self) -> bool {
+        self.is_limiting
+    }
+
+    /// Whether a message that waited so long is late.
+    #[must_use]
+    pub fn is_late(&self, delay_us: u64) -> bool {
+        delay_us > self.rules.late_us
+    }
+
+    /// A new request of a source. `coin` is any number, the same for each copy of the request and
+    /// else independent; its high half decides about answers, its low half about admission.
+    pub fn decide(&mut self, source: SourceId, class: Class, delay_us: u64, coin: u64) -> Decision {
+        self.shares.offer(source, class);
+        let cost = f64::from(class.cost());
+        self.offered += cost;
+        let is_late = self.is_late(delay_us) && class != Class::Priority;
+        let fits = !self.is_limiting || self.shares.take(source, class, coin as u32);
+        if fits && !is_late {
+            self.taken += cost;
+            return Decision::Admit;
+        }
+        let is_dropped = f64::from((coin >> 32) as u32) < self.drop * f64::from(u32::MAX);
+        if is_dropped {
+            Decision::Drop
+        } else {
+            Decision::Refuse
+        }
+    }
+
+    /// Notes that a neighbour of this source obeys RFC 7339.
+    pub fn advise(&mut self, source: SourceId) {
+        self.shares.advise(source);
+    }
+
+    /// What a neighbour of this source is told. `shards`: how many shards it is served by, each of
+    /// which divides its own limit. `epoch_us`: the time of day at [`Time::ZERO`].
+    #[must_use]
+    pub fn advice(
+        &self,
+        source: SourceId,
+        algorithm: Algorithm,
+        shards: u16,
+        epoch_us: u64,
+    ) -> Advice {
+        let (cut, level) = self.shares.advice(source);
+        let is_cut = self.is_limiting && cut > 0;
+        let rate = level * REQUESTS_PER_CALL * f32::from(shards);
+        let value = match algorithm {
+            Algorithm::Loss => cut,
+            Algorithm::Rate => rate.ceil() as u32,
+        };
+        Advice {
+            algorithm: if is_cut { algorithm } else { Algorithm::Loss },
+            oc: is_cut.then_some(value),
+            validity_ms: self.rules.validity_ms,
+            seq: Seq::at_micros(epoch_us + self.closed.0),
+        }
+    }
+
+    /// The algorithm that neighbours are told by, if they have it.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.rules.algorithm
+    }
+
+    /// The share of what was offered that was taken in the last period: 1 if nothing was refused.
+    #[must_use]
+    pub fn share(&self) -> f64 {
+        self.share
+    }
+
+    /// The least delay of the last period, in microseconds.
+    #[must_use]
+    pub fn delay_us(&self) -> u64 {
+        self.delay_us
+    }
+
+    /// Calls a second that are taken at most. `None`: there is no limit.
+    #[must_use]
+    pub fn limit(&self) -> Option<f64> {
+        self.is_limiting.then_some(self.limit)
+    }
+
+    #[cold]
+    fn close(&mut self, now: Time) {
+        let period_us = now.micros_since(self.since);
+        let mut delay_us = self.least_us;
+        if self.samples < SAMPLES_MIN {
+            if delay_us > self.rules.target_us && period_us < PERIOD_US_MAX {
+                return;
+            }
+            // So few messages are no queue, whatever made them late.
+            delay_us = delay_us.min(self.rules.target_us / 2);
+        }
+        let seconds = period_us as f64 / 1e6;
+        let (offered, taken) = (self.offered / seconds, self.taken / seconds);
+        self.share = if offered > 0.0 { taken / offered } else { 1.0 };
+        let is_cut = self.shares.roll(seconds as f32);
+        if self.is_limiting {
+            self.adjust(delay_us, offered, taken, is_cut);
+        } else if delay_us > self.rules.target_us {
+            self.is_limiting = true;
+            self.calm_periods = 0;
+            self.limit = (taken * ONSET).max(LIMIT_MIN);
+            self.peak = self.peak.max(self.limit);
+        }
+        if self.is_limiting {
+            let next = PERIOD_US as f32 / 1e6;
+            self.shares.divide(self.limit as f32, next);
+        }
+        self.delay_us = delay_us;
+        self.since = now;
+        self.closed = now;
+        self.least_us = u64::MAX;
+        self.samples = 0;
+        self.offered = 0.0;
+        self.taken = 0.0;
+    }
+
+    fn adjust(&mut self, delay_us: u64, offered: f64, taken: f64, is_cut: bool) {
+        let target = self.rules.target_us as f64;
+        let error = ((target - delay_us as f64) / target).clamp(-2.0, 1.0);
+        let trend = (delay_us as f64 - self.delay_us as f64) / target;
+        let is_bound = offered > 0.9 * self.limit;
+        if delay_us as f64 <= 2.0 * target {
+            self.peak = (self.peak * 0.999).max(taken.min(self.limit));
+        }
+        let mut factor = 1.0 - GAIN_TREND * trend.clamp(-1.0, 1.0);
+        if error < 0.0 {
+            factor += GAIN_DOWN * error;
+        } else if self.drop > 0.0 {
+            self.drop = (self.drop - DROP_STEP * error).max(0.0);
+        } else if is_bound {
+            factor += GAIN_UP * error;
+        }
+        let floor = (self.peak * LIMIT_FLOOR).max(LIMIT_MIN);
+        let wanted = self.limit * factor;
+        if wanted < floor && error < 0.0 {
+            self.drop = (self.drop - DROP_STEP * error).min(1.0);
+        }
+        self.limit = wanted.max(floor);
+        let is_calm = !is_bound && !is_cut && error >= 0.0;
+        self.calm_periods = if is_calm { self.calm_periods + 1 } else { 0 };
+        if self.calm_periods >= CALM_PERIODS {
+            self.is_limiting = false;
+            self.drop = 0.0;
+            self.shares.release();
+        }
+    }
+}

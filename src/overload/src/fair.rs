@@ -1,0 +1,383 @@
+//! One limit divided over the sources: max-min fairness with weights, and classes within a source.
+//!
+//! ```text
+//!   demand   a ▇▇   b ▇▇▇▇▇▇▇▇▇▇▇▇   c ▇▇▇▇▇▇▇▇           limit = 12
+//!   level    ----4----------5-----------5-----            a keeps its 2, b and c get 5 each
+//! ```
+//!
+//! Who asks for less than an equal share gets all of it, and what it leaves is divided among the
+//! others. So a source that asks for twenty times its share takes nothing from one that does not.
+//!
+//! Cost: a message touches one entry (64 octets). A period visits only the sources that spoke, at
+//! most [`ROUNDS_MAX`] times each.
+
+/// A source: the number of its trunk, or the last one, which all others share.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SourceId(pub u32);
+
+/// What kind of new request this is. What belongs to a call or to a transaction has no class: it is
+/// always served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// An emergency call, or one with a Resource-Priority: the last to be refused.
+    Priority,
+    /// Any other INVITE.
+    Call,
+    /// OPTIONS, REGISTER, SUBSCRIBE, MESSAGE and all else: the first to be refused.
+    Other,
+}
+
+impl Class {
+    /// How many classes there are.
+    pub const COUNT: usize = 3;
+
+    /// What a request of this class costs to serve, in calls.
+    pub(crate) const fn cost(self) -> f32 {
+        match self {
+            Class::Priority | Class::Call => 1.0,
+            Class::Other => 0.25,
+        }
+    }
+}
+
+/// The most rounds of the division. Each settles at least one source; what is left after the last
+/// is divided evenly, so that nobody gets more than with more rounds.
+const ROUNDS_MAX: usize = 16;
+
+/// Below so many requests a second a source is forgotten.
+const DEMAND_MIN: f32 = 0.2;
+
+/// The most that a neighbour is asked to cut, in per cent: it must send something, or it never
+/// hears that it may send again.
+const CUT_MAX: f32 = 95.0;
+
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    weight: f32,
+    /// Of this period, by class.
+    offered: [u32; Class::COUNT],
+    /// A second, by class: fast up, slow down.
+    demand: [f32; Class::COUNT],
+    /// Which share of a class is taken: a coin below it.
+    pass: [u32; Class::COUNT],
+    /// What may still be taken in this period, in calls: of priority, and of all else.
+    left: [f32; 2],
+    level: f32,
+    cut: f32,
+    /// Whether a neighbour of this source obeys RFC 7339.
+    is_advised: bool,
+    is_listed: bool,
+}
+
+/// The sources of one shard.
+#[derive(Debug)]
+pub(crate) struct Shares {
+    sources: Vec<Source>,
+    /// Those that spoke lately.
+    listed: Vec<u32>,
+    /// What a source of weight 1 may take that has not spoken before: in this period, and its level.
+    fresh: [f32; 2],
+}
+
+impl Shares {
+    /// Room for so many sources, the last of which is shared by all that have no number.
+    pub(crate) fn new(sources_max: usize) -> Shares {
+        let idle = Source {
+            weight: 1.0,
+            offered: [0; Class::COUNT],
+            demand: [0.0; Class::COUNT],
+            pass: [u32::MAX; Class::COUNT],
+            left: [0.0; 2],
+            level: 0.0,
+            cut: 0.0,
+            is_advised: false,
+            is_listed: false,
+        };
+        Shares {
+            sources: vec![idle; sources_max.max(1)],
+            listed: Vec::with_capacity(sources_max.max(1)),
+            fresh: [0.0; 2],
+        }
+    }
+
+    fn place(&self, source: SourceId) -> usize {
+        (source.0 as usize).min(self.sources.len() - 1)
+    }
+
+    pub(crate) fn set_weight(&mut self, source: SourceId, weight: u32) {
+        let at = self.place(source);
+        self.sources[at].weight = weight.max(1) as f32;
+    }
+
+    /// Notes that a neighbour of this source obeys feedback.
+    pub(crate) fn advise(&mut self, source: SourceId) {
+        let at = self.place(source);
+        self.sources[at].is_advised = true;
+    }
+
+    /// The share that the source's neighbours are asked to cut, in per cent, and its level.
+    pub(crate) fn advice(&self, source: SourceId) -> (u32, f32) {
+        let source = &self.sources[self.place(source)];
+        (source.cut.ceil() as u32, source.level)
+    }
+
+    /// A new request: counts the demand.
+    #[inline]
+    pub(crate) fn offer(&mut self, source: SourceId, class: Class) {
+        let at = self.place(source);
+        let entry = &mut self.sources[at];
+        entry.offered[class as usize] += 1;
+        if !entry.is_listed {
+            entry.is_listed = true;
+            entry.pass = [u32::MAX; Class::COUNT];
+            entry.left = [self.fresh[0] * entry.weight; 2];
+            entry.level = self.fresh[1] * entry.weight;
+            self.listed.push(at as u32);
+        }
+    }
+
+    /// Whether a request is within its source's share. `coin` is drawn for each transaction, the
+    /// same for all copies of a request.
+    pub(crate) fn take(&mut self, source: SourceId, class: Class, coin: u32) -> bool {
+        let at = self.place(source);
+        let entry = &mut self.sources[at];
+        let left = &mut entry.left[usize::from(class != Class::Priority)];
+        if *left <= 0.0 || coin > entry.pass[class as usize] {
+            return false;
+        }
+        *left -= class.cost();
+        true
+    }
+
+    /// A period of `seconds` is over: what was offered becomes demand. Returns whether any
+    /// neighbour is still asked to cut.
+    pub(crate) fn roll(&mut self, seconds: f32) -> bool {
+        let mut is_cut = false;
+        let sources = &mut self.sources;
+        self.listed.retain(|&at| {
+            let source = &mut sources[at as usize];
+            let mut total = 0.0;
+            for (offered, demand) in source.offered.iter_mut().zip(&mut source.demand) {
+                let now = *offered as f32 / seconds;
+                *demand = if now > *demand {
+                    now
+                } else {
+                    0.75 * *demand + 0.25 * now
+                };
+                *offered = 0;
+                total += *demand;
+            }
+            is_cut |= source.cut > 0.0;
+            source.is_listed = total > DEMAND_MIN || source.cut > 0.0;
+            if !source.is_listed {
+                source.demand = [0.0; Class::COUNT];
+            }
+            source.is_listed
+        });
+        is_cut
+    }
+
+    /// Takes the bounds off.
+    pub(crate) fn release(&mut self) {
+        for &at in &self.listed {
+            let source = &mut self.sources[at as usize];
+            source.cut = 0.0;
+            source.level = 0.0;
+        }
+    }
+
+    /// Divides `limit`, in calls a second, for a period of `seconds`.
+    pub(crate) fn divide(&mut self, limit: f32, seconds: f32) {
+        let level = self.level(limit);
+        for &at in &self.listed {
+            self.sources[at as usize].bound(level, seconds);
+        }
+        // Who has not spoken yet may begin with an equal share.
+        self.fresh = [level * seconds + 1.0, level];
+    }
+
+    /// The level for weight 1: the largest at which all that are over it and the whole demand of all
+    /// that are not add up to the limit.
+    fn level(&self, limit: f32) -> f32 {
+        let all = || self.listed.iter().map(|&at| &self.sources[at as usize]);
+        let weights: f32 = all().map(|source| source.weight).sum();
+        let mut level = limit / weights.max(1.0);
+        for _ in 0..ROUNDS_MAX {
+            let (mut left, mut over) = (limit, 0.0);
+            for source in all() {
+                let demand = source.cost();
+                if demand <= level * source.weight {
+                    left -= demand;
+                } else {
+                    over += source.weight;
+                }
+            }
+            if over <= 0.0 {
+                // Everybody gets what it asks for; a newcomer may have what is left.
+                return level.max(left);
+            }
+            let next = left / over;
+            if next <= level * 1.001 {
+                return next.max(level);
+            }
+            level = next;
+        }
+        level
+    }
+}
+
+impl Source {
+    /// What it asks for, in calls a second.
+    fn cost(&self) -> f32 {
+        self.demand[0] * Class::Priority.cost()
+            + self.demand[1] * Class::Call.cost()
+            + self.demand[2] * Class::Other.cost()
+    }
+
+    /// Sets what may pass in the next period: priority first, then calls, then the rest.
+    fn bound(&mut self, level: f32, seconds: f32) {
+        self.level = level * self.weight;
+        let cost = self.cost();
+        let mut left = self.level;
+        for class in [Class::Priority, Class::Call, Class::Other] {
+            let wanted = self.demand[class as usize] * class.cost();
+            let share = if wanted <= left { 1.0 } else { left / wanted };
+            self.pass[class as usize] = coin_below(share);
+            left = (left - wanted).max(0.0);
+        }
+        let first = (self.demand[0] * Class::Priority.cost()).min(self.level);
+        // A quarter more than the mean, because a period is short: the limit's own feedback sees to
+        // the sum.
+        let room = |level: f32| level * seconds * 1.25 + 1.0;
+        self.left = [room(self.level), room(self.level - first)];
+        self.advance_cut(cost);
+    }
+
+    /// What a neighbour drops of its requests is not what it sends less of calls, so the cut is
+    /// found by going on until the demand fits.
+    fn advance_cut(&mut self, cost: f32) {
+        if !self.is_advised || self.level <= 0.0 {
+            return;
+        }
+        let over = 1.0 - self.level / cost.max(0.001);
+        self.cut = if over > 0.02 {
+            (self.cut + 30.0 * over).min(CUT_MAX)
+        } else {
+            let spare = (1.0 - cost / self.level).clamp(0.0, 1.0);
+            let less = self.cut * (1.0 - 0.3 * spare) - spare;
+            if less < 1.0 && spare > 0.1 {
+                0.0
+            } else {
+                less.max(0.0)
+            }
+        };
+    }
+}
+
+/// The largest coin that passes if `share` of all are to pass.
+fn coin_below(share: f32) -> u32 {
+    if share >= 1.0 {
+        return u32::MAX;
+    }
+    (f64::from(share.max(0.0)) * f64::from(u32::MAX)) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn shares(demands: &[u32], limit: f32) -> Vec<f32> {
+        let mut shares = Shares::new(demands.len());
+        for (at, &demand) in demands.iter().enumerate() {
+            for _ in 0..demand {
+                shares.offer(SourceId(at as u32), Class::Call);
+            }
+        }
+        shares.roll(1.0);
+        shares.divide(limit, 1.0);
+        let taken = |source: &Source| source.demand[1].min(source.level);
+        shares.sources.iter().map(taken).collect()
+    }
+
+    #[test]
+    fn who_asks_for_less_keeps_it() {
+        assert_eq!(shares(&[2, 12, 8], 12.0), [2.0, 5.0, 5.0]);
+        assert_eq!(shares(&[2, 3, 4], 12.0), [2.0, 3.0, 4.0]);
+        assert_eq!(shares(&[100, 100], 50.0), [25.0, 25.0]);
+        assert_eq!(shares(&[5, 2_000], 100.0), [5.0, 95.0]);
+    }
+
+    #[test]
+    fn weights_divide_what_is_contended() {
+        let mut shares = Shares::new(3);
+        shares.set_weight(SourceId(1), 3);
+        for _ in 0..100 {
+            shares.offer(SourceId(0), Class::Call);
+            shares.offer(SourceId(1), Class::Call);
+        }
+        shares.roll(1.0);
+        shares.divide(80.0, 1.0);
+        assert_eq!(shares.sources[0].level, 20.0);
+        assert_eq!(shares.sources[1].level, 60.0);
+    }
+
+    #[test]
+    fn classes_pass_in_their_order() {
+        let mut shares = Shares::new(1);
+        let only = SourceId(0);
+        for class in [Class::Priority, Class::Call, Class::Other] {
+            for _ in 0..100 {
+                shares.offer(only, class);
+            }
+        }
+        shares.roll(1.0);
+        shares.divide(150.0, 1.0);
+        let half = u32::MAX / 2;
+        assert_eq!(shares.sources[0].pass[0], u32::MAX);
+        assert!(shares.sources[0].pass[1].abs_diff(half) < 100);
+        assert_eq!(shares.sources[0].pass[2], 0);
+        // Calls that eat up their room leave that of priority alone.
+        while shares.take(only, Class::Call, 0) {}
+        assert!(shares.take(only, Class::Priority, u32::MAX));
+    }
+
+    #[test]
+    fn a_source_that_falls_silent_is_forgotten() {
+        let mut shares = Shares::new(4);
+        shares.offer(SourceId(2), Class::Call);
+        for _ in 0..40 {
+            shares.roll(1.0);
+        }
+        assert!(shares.listed.is_empty());
+        assert_eq!(shares.sources[2].demand, [0.0; 3]);
+    }
+
+    proptest! {
+        /// Against the dullest division: hand out a thousandth of the limit at a time, always to the
+        /// one that has least and wants more.
+        #[test]
+        fn the_level_is_max_min_fair(
+            demands in proptest::collection::vec(0_u32..400, 1..12),
+            limit in 1_u32..1_500,
+        ) {
+            let got = shares(&demands, limit as f32);
+            let mut want = vec![0.0_f64; demands.len()];
+            let step = f64::from(limit) / 4_000.0;
+            for _ in 0..4_000 {
+                let poorest = (0..demands.len())
+                    .filter(|&at| want[at] + step <= f64::from(demands[at]))
+                    .min_by(|&a, &b| want[a].total_cmp(&want[b]));
+                let Some(poorest) = poorest else { break };
+                want[poorest] += step;
+            }
+            for (at, (&got, &want)) in got.iter().zip(&want).enumerate() {
+                let slack = step * (demands.len() as f64 + 2.0) + want * 0.01;
+                prop_assert!(
+                    (f64::from(got) - want).abs() <= slack,
+                    "source {at} of {demands:?} under {limit}: {got} and not {want}"
+                );
+            }
+        }
+    }
+}
