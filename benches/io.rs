@@ -27,7 +27,7 @@ use shards::{
 /// A usual request between two proxies.
 const MESSAGE_BYTES: usize = 700;
 /// How many datagrams are on their way at a time.
-const WINDOW: usize = 256;
+const WINDOW: usize = 128;
 /// After so long without an answer the window counts as lost.
 const PATIENCE: Duration = Duration::from_millis(200);
 

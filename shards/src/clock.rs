@@ -31,8 +31,8 @@ impl Clock {
     }
 }
 
-/// Both clocks at the beginning of a turn, so that each message of the turn is handled at its own
-/// moment for one reading of one clock.
+/// Both clocks at the beginning of a turn, so that a later moment of it costs one reading of one
+/// clock.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Anchor {
     clock: Clock,
@@ -56,16 +56,15 @@ impl Anchor {
     }
 
     /// When the kernel had what it stamped so, if it did.
-    pub(crate) fn received(&self, stamp: Option<Duration>) -> Time {
+    pub(crate) fn received(&self, stamp: Option<Wall>) -> Time {
         stamp.map_or(self.now, |stamp| stamped(stamp, self.now, self.wall))
     }
 }
 
 /// A kernel time stamp, which is civil time, on the monotonic axis: not after `now`. A stamp that
 /// is more than a minute old is taken for a step of the civil clock, and for `now`.
-fn stamped(stamp: Duration, now: Time, wall: Wall) -> Time {
-    let stamp_us = i64::try_from(stamp.as_micros()).unwrap_or(i64::MAX);
-    match wall.0.saturating_sub(stamp_us) {
+fn stamped(stamp: Wall, now: Time, wall: Wall) -> Time {
+    match wall.0.saturating_sub(stamp.0) {
         age_us @ 0..=STAMP_AGE_MAX_US => Time(now.0.saturating_sub(age_us as u64)),
         _ => now,
     }
@@ -84,10 +83,7 @@ mod tests {
     #[test]
     fn stamps_are_put_on_our_axis_and_impossible_ones_are_now() {
         let now = Time(10_000_500);
-        let received = |stamp_us| {
-            let stamp = Duration::from_micros(stamp_us);
-            stamped(stamp, now, Wall(1_000_000_500)).0
-        };
+        let received = |stamp_us| stamped(Wall(stamp_us), now, Wall(1_000_000_500)).0;
         assert_eq!(received(1_000_000_400), 10_000_400);
         assert_eq!(received(1_000_000_501), 10_000_500, "from the future");
         assert_eq!(

@@ -1,8 +1,9 @@
 //! The seam between the runtime and what it runs: [`Handler`] and the values that cross it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{Flow, ShardId, Time};
+use base::{Flow, ListenerId, ShardId, Time};
 
 use crate::Outbox;
 
@@ -38,6 +39,20 @@ pub trait Handler: Sized {
     #[cold]
     fn overflow(&mut self, inbound: &Inbound<'_>, owner: ShardId, out: &mut Outbox<Self>) {
         let _ = (inbound, owner, out);
+    }
+
+    /// Whether any datagram may leave together with others for its peer. Asked once a flush; while
+    /// it says no, [`Handler::fellow`] is not asked.
+    fn coalesces(&self) -> bool {
+        false
+    }
+
+    /// Whether a datagram may leave together with others for the same peer, and how it may be
+    /// brought to their length: a pure function over its octets and its path. `None` = it leaves
+    /// alone, and in its place.
+    fn fellow(&self, listener: ListenerId, peer: SocketAddr, bytes: &[u8]) -> Option<Fellow> {
+        let _ = (listener, peer, bytes);
+        None
     }
 
     /// A letter from the handler of another shard, or of this one.
@@ -106,6 +121,27 @@ pub struct Inbound<'a> {
     /// Whether another shard received it and handed it over.
     pub handed_over: bool,
 }
+
+/// How a datagram travels together with others for the same peer.
+#[derive(Clone, Copy, Debug)]
+pub struct Fellow {
+    /// Datagrams of one lane never overtake each other; those of others may.
+    pub lane: u32,
+    /// Where it may be lengthened, if it may.
+    pub place: Option<Place>,
+}
+
+/// Where octets can be put into a message that mean nothing to its reader.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Before which octet.
+    pub at: u16,
+    /// So many octets, 1 to [`PAD_BYTES_MAX`], to be put there.
+    pub filling: fn(usize) -> &'static [u8],
+}
+
+/// The most octets that a datagram is lengthened by.
+pub const PAD_BYTES_MAX: usize = 325;
 
 /// Why a packet did not leave.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

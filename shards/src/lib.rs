@@ -47,12 +47,13 @@ mod solo;
 mod stats;
 mod sys;
 mod tcp;
+mod train;
 mod udp;
 mod wheel;
 pub mod world;
 
 pub use config::{ListenerSpec, RuntimeConfig, WorldConfig};
-pub use handler::{Frame, Handler, Inbound, TOO_BIG, Undelivered};
+pub use handler::{Fellow, Frame, Handler, Inbound, PAD_BYTES_MAX, Place, TOO_BIG, Undelivered};
 pub use inbox::{Buffer, Inbox, Parcel};
 pub use limits::Limits;
 pub use metric::{COUNTERS, DELAY, HISTOGRAMS, Metric};

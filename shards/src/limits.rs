@@ -56,6 +56,15 @@ pub struct Limits {
     pub turn_timers: u32,
     /// Reads from streams, and connections accepted, in one turn; the rest waits for the next.
     pub turn_streams: usize,
+    /// Datagrams that one system call moves, and that a socket is read for in one turn; the rest
+    /// waits for the next. From 1 to [`Limits::BATCH_MAX`].
+    pub batch: usize,
+    /// How long an idle shard looks for work before it sleeps; 0 = it sleeps at once.
+    pub busy_poll_us: u32,
+    /// Whether to ask for huge pages behind the packets.
+    pub huge_pages: bool,
+    /// Whether to take datagrams of one peer and size off the socket in one piece (`UDP_GRO`).
+    pub receive_trains: bool,
 }
 
 impl Default for Limits {
@@ -83,11 +92,18 @@ impl Default for Limits {
             turn_parcels: 256,
             turn_timers: 1_024,
             turn_streams: 64,
+            batch: 64,
+            busy_poll_us: 0,
+            huge_pages: false,
+            receive_trains: false,
         }
     }
 }
 
 impl Limits {
+    /// The most that [`Limits::batch`] may be.
+    pub const BATCH_MAX: usize = 256;
+
     /// Bounds for a small world: a few thousand calls, for simulations and tests.
     #[must_use]
     pub fn small() -> Limits {

@@ -37,6 +37,16 @@ pub enum Metric {
     SendNoListener,
     /// Packets dropped because a queue of packets to send was full.
     SendQueueFull,
+    /// Send calls' messages that carried several datagrams for one peer.
+    Trains,
+    /// Datagrams that left in such messages.
+    TrainDatagrams,
+    /// Octets that datagrams were lengthened by to travel together; part of the octets sent.
+    PadBytes,
+    /// Such messages that the kernel or the device refused; their datagrams left one by one.
+    TrainsRefused,
+    /// Pieces of several datagrams that were received at once.
+    TrainsIn,
     /// Messages handed over to the shard that owns them.
     HandedOver,
     /// Messages taken over from the shard that received them.
@@ -134,7 +144,7 @@ pub enum Metric {
 }
 
 #[rustfmt::skip] // a table
-const ROWS: [(Metric, CounterDef); 63] = [
+const ROWS: [(Metric, CounterDef); 68] = [
     counter(Metric::Turns, "turns", "Turns of the shard's loop."),
     counter(Metric::BusyUs, "busy_us", "Microseconds of the shard's turns, waiting not counted; its rate is the busy share."),
     counter(Metric::DatagramsIn, "datagrams_in", "Datagrams received."),
@@ -151,6 +161,11 @@ const ROWS: [(Metric, CounterDef); 63] = [
     counter(Metric::SendErrors, "send_errors", "Datagrams refused for another reason."),
     counter(Metric::SendNoListener, "send_no_listener", "Packets for a listener that does not exist."),
     counter(Metric::SendQueueFull, "send_queue_full", "Packets dropped because a queue of packets to send was full."),
+    counter(Metric::Trains, "coalesced_sends", "Messages to the kernel that carried several datagrams for one peer."),
+    counter(Metric::TrainDatagrams, "coalesced_datagrams", "Datagrams that left together with others for the same peer."),
+    counter(Metric::PadBytes, "coalesce_pad_bytes", "Octets that datagrams were lengthened by to leave together; part of the octets sent."),
+    counter(Metric::TrainsRefused, "coalesce_refused", "Coalesced sends that the kernel or the device refused; their datagrams left one by one."),
+    counter(Metric::TrainsIn, "coalesced_receives", "Pieces of several datagrams of one peer that were received at once."),
     counter(Metric::HandedOver, "handed_over", "Messages handed over to the shard that owns them."),
     counter(Metric::TakenOver, "taken_over", "Messages taken over from the shard that received them."),
     counter(Metric::LettersOut, "letters_out", "Letters posted to other shards."),

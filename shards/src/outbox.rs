@@ -87,13 +87,18 @@ impl<H: Handler> std::fmt::Debug for Outbox<H> {
 
 impl<H: Handler> Outbox<H> {
     pub(crate) fn new(limits: &Limits, links: Links<H>) -> Outbox<H> {
+        let mut packets = Packets::new(limits.packets);
+        if limits.huge_pages {
+            // Advice: a kernel that has none to give says no, and small pages serve as well.
+            let _ = packets.use_huge_pages();
+        }
         Outbox {
             shard: links.shard,
             shards: links.shards,
             now: Time::ZERO,
             wall: Wall::default(),
             random: Random::new(links.seed, u64::from(links.shard.0)),
-            packets: Packets::new(limits.packets),
+            packets,
             wheel: Wheel::new(limits.timers),
             outgoing: VecDeque::with_capacity(limits.sends),
             sends_max: limits.sends,

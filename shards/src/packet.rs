@@ -24,7 +24,7 @@ const INDEX_BITS: u32 = 29;
 /// `None` and the caller counts and refuses.
 #[derive(Debug)]
 pub struct Packets {
-    classes: Vec<Class>,
+    classes: [Class; PACKET_SIZES.len()],
     live: usize,
 }
 
@@ -33,25 +33,35 @@ struct Class {
     size: usize,
     capacity: u32,
     memory: Vec<u8>,
-    /// References to each packet; 0 = free.
-    refs: Vec<u32>,
-    lens: Vec<u32>,
+    /// Of the packets that were ever used.
+    slots: Vec<Slot>,
     /// Freed packets, the last one on top.
     free: Vec<u32>,
-    /// Packets from here on were never used.
-    fresh: u32,
+}
+
+/// What is known of a packet.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    /// References to it; 0 = free.
+    refs: u32,
+    len: u32,
 }
 
 impl Packets {
     /// A pool with so many packets of each of [`PACKET_SIZES`].
     #[must_use]
     pub fn new(counts: [u32; PACKET_SIZES.len()]) -> Packets {
-        let classes = PACKET_SIZES
-            .iter()
-            .zip(counts)
-            .map(|(&size, capacity)| Class::new(size, capacity))
-            .collect();
-        Packets { classes, live: 0 }
+        let class = |class: usize| Class::new(PACKET_SIZES[class], counts[class]);
+        Packets {
+            classes: std::array::from_fn(class),
+            live: 0,
+        }
+    }
+
+    /// Asks for huge pages behind the packets; what is not given stays in small ones.
+    pub(crate) fn use_huge_pages(&mut self) -> std::io::Result<()> {
+        let mut all = self.classes.iter_mut();
+        all.try_for_each(|class| crate::sys::huge_pages(&mut class.memory))
     }
 
     /// A packet for at least `capacity` octets, with one reference and length 0.
@@ -71,14 +81,15 @@ impl Packets {
     pub fn bytes(&self, packet: PacketId) -> &[u8] {
         let (class, index) = self.find(packet);
         let start = index * class.size;
-        &class.memory[start..start + class.lens[index] as usize]
+        &class.memory[start..start + class.slots[index].len as usize]
     }
 
     /// The whole capacity, to compose into. Only a packet with a single reference may be changed:
     /// others may be waiting to be sent.
     pub fn buffer(&mut self, packet: PacketId) -> &mut [u8] {
         let (class, index) = self.find_mut(packet);
-        assert_eq!(class.refs[index], 1, "a shared packet is not changed");
+        let refs = class.slots[index].refs;
+        assert!(refs == 1, "a shared packet is not changed");
         let start = index * class.size;
         &mut class.memory[start..start + class.size]
     }
@@ -87,7 +98,7 @@ impl Packets {
     pub fn set_len(&mut self, packet: PacketId, len: usize) {
         let (class, index) = self.find_mut(packet);
         assert!(len <= class.size, "a packet's length is within its buffer");
-        class.lens[index] = len as u32;
+        class.slots[index].len = len as u32;
     }
 
     /// How many octets the packet can hold.
@@ -99,14 +110,14 @@ impl Packets {
     /// One more reference.
     pub fn retain(&mut self, packet: PacketId) {
         let (class, index) = self.find_mut(packet);
-        class.refs[index] += 1;
+        class.slots[index].refs += 1;
     }
 
     /// One reference less; the last one frees the packet.
     pub fn release(&mut self, packet: PacketId) {
         let (class, index) = self.find_mut(packet);
-        class.refs[index] -= 1;
-        if class.refs[index] == 0 {
+        class.slots[index].refs -= 1;
+        if class.slots[index].refs == 0 {
             class.free.push(index as u32);
             self.live -= 1;
         }
@@ -116,7 +127,7 @@ impl Packets {
     #[must_use]
     pub fn references(&self, packet: PacketId) -> u32 {
         let (class, index) = self.find(packet);
-        class.refs[index]
+        class.slots[index].refs
     }
 
     /// How many packets are taken.
@@ -129,20 +140,22 @@ impl Packets {
     #[must_use]
     pub fn live_of(&self, class: usize) -> usize {
         let class = &self.classes[class];
-        class.fresh as usize - class.free.len()
+        class.slots.len() - class.free.len()
     }
 
     fn find(&self, packet: PacketId) -> (&Class, usize) {
         let class = &self.classes[(packet.0 >> INDEX_BITS) as usize];
         let index = (packet.0 & ((1 << INDEX_BITS) - 1)) as usize;
-        assert!(class.refs[index] > 0, "a packet is used while referenced");
+        let refs = class.slots[index].refs;
+        assert!(refs > 0, "a packet is used while referenced");
         (class, index)
     }
 
     fn find_mut(&mut self, packet: PacketId) -> (&mut Class, usize) {
         let class = &mut self.classes[(packet.0 >> INDEX_BITS) as usize];
         let index = (packet.0 & ((1 << INDEX_BITS) - 1)) as usize;
-        assert!(class.refs[index] > 0, "a packet is used while referenced");
+        let refs = class.slots[index].refs;
+        assert!(refs > 0, "a packet is used while referenced");
         (class, index)
     }
 }
@@ -159,25 +172,23 @@ impl Class {
             capacity,
             // Zeroed allocations of this size come from the kernel untouched.
             memory: vec![0; count * size],
-            refs: vec![0; count],
-            lens: vec![0; count],
+            // Untouched too: it grows into what is reserved as packets are used first.
+            slots: Vec::with_capacity(count),
             free: Vec::with_capacity(count),
-            fresh: 0,
         }
     }
 
     fn take(&mut self) -> Option<u32> {
-        let index = match self.free.pop() {
-            Some(index) => index,
-            None if self.fresh < self.capacity => {
-                self.fresh += 1;
-                self.fresh - 1
-            }
-            None => return None,
-        };
-        self.refs[index as usize] = 1;
-        self.lens[index as usize] = 0;
-        Some(index)
+        let taken = Slot { refs: 1, len: 0 };
+        if let Some(index) = self.free.pop() {
+            self.slots[index as usize] = taken;
+            return Some(index);
+        }
+        let index = self.slots.len() as u32;
+        (index < self.capacity).then(|| {
+            self.slots.push(taken);
+            index
+        })
     }
 }
 

@@ -293,7 +293,7 @@ fn open(config: &RuntimeConfig, count: usize) -> Result<Opened, StartError> {
                         listener,
                         asked,
                         config.send_buffer_bytes,
-                        config.limits.sends,
+                        &config.limits,
                     )
                     .map_err(failed)?;
                     address = socket.address;

@@ -26,8 +26,9 @@ use crate::limits::Limits;
 use crate::metric::{DELAY, Metric};
 use crate::outbox::{Mail, Outbox, Outgoing};
 use crate::runtime::{Command, Shared};
-use crate::sys::{BATCH, Receiver, Sender};
+use crate::sys::{Receiver, Sender};
 use crate::tcp::{StreamListener, Streams};
+use crate::train::Planner;
 use crate::udp::UdpSocket;
 
 /// The event that says that something is in the inbox.
@@ -38,6 +39,8 @@ const UDP_TOKEN: usize = 1 << 40;
 const LAST_RECORDS_MS: u64 = 10_000;
 /// How long a blocked socket is left alone when nothing else is due.
 const BLOCKED_US: u64 = 1_000;
+/// For how many messages one reading of the clock stands: a few dozen microseconds.
+const MESSAGES_A_READING: usize = 8;
 
 /// What a shard listens with.
 #[derive(Default)]
@@ -74,6 +77,9 @@ pub(crate) struct Station<H: Handler> {
     all: Arc<[Arc<Shared<H>>]>,
     receiver: Receiver,
     sender: Sender,
+    planner: Planner,
+    /// When the last turn ended.
+    ended: Time,
     housekeeping: Time,
     phase: Phase,
     /// Whether the last turn left something undone.
@@ -115,11 +121,13 @@ impl<H: Handler> Station<H> {
             poll,
             clock,
             anchor: Anchor::new(clock),
-            limits,
             inboxes,
             all,
-            receiver: Receiver::new(),
-            sender: Sender::new(),
+            receiver: Receiver::new(limits.batch.clamp(1, Limits::BATCH_MAX)),
+            sender: Sender::new(limits.batch.clamp(1, Limits::BATCH_MAX)),
+            planner: Planner::new(),
+            limits,
+            ended: Time::ZERO,
             housekeeping: Time::ZERO,
             phase: Phase::Serving,
             has_more: true,
@@ -158,9 +166,10 @@ impl<H: Handler> Station<H> {
         self.flush();
         self.wake_others();
         let ended = self.housekeep();
-        let now = self.clock.now();
+        self.ended = self.clock.now();
         self.out.count(Metric::Turns, 1);
-        self.out.count(Metric::BusyUs, now.micros_since(began));
+        let busy_us = self.ended.micros_since(began);
+        self.out.count(Metric::BusyUs, busy_us);
         ended
     }
 
@@ -171,14 +180,15 @@ impl<H: Handler> Station<H> {
     }
 
     fn commands(&mut self) {
-        let mine = self.all[usize::from(self.id.0)].clone();
-        while let Some(command) = mine.commands.pop() {
+        let mine = usize::from(self.id.0);
+        while let Some(command) = self.all[mine].commands.pop() {
             match command {
                 Command::Snapshot(snapshot) => {
                     let old = self.handler.snapshot(snapshot, &mut self.out);
-                    mine.taken.fetch_add(1, Ordering::AcqRel);
+                    let shared = &self.all[mine];
+                    shared.taken.fetch_add(1, Ordering::AcqRel);
                     // Full: control does not fetch them; then this one is freed here after all.
-                    let _ = old.map(|old| mine.retired.push(old));
+                    let _ = old.map(|old| shared.retired.push(old));
                 }
                 Command::Drain(within) => {
                     if self.phase == Phase::Serving {
@@ -206,14 +216,12 @@ impl<H: Handler> Station<H> {
             if !self.udp[at].is_ready {
                 continue;
             }
-            match self.receiver.receive(self.udp[at].fd(), BATCH) {
+            match self.receiver.receive(self.udp[at].fd()) {
                 Ok(count) => {
-                    self.udp[at].is_ready = count == BATCH;
-                    self.has_more |= count == BATCH;
-                    self.out.count(Metric::DatagramsIn, count as u64);
-                    for datagram in 0..count {
-                        self.datagram(at, datagram);
-                    }
+                    let is_full = count == self.receiver.batch();
+                    self.udp[at].is_ready = is_full;
+                    self.has_more |= is_full;
+                    self.batch(at, count);
                 }
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EAGAIN) => self.udp[at].is_ready = false,
@@ -228,31 +236,53 @@ impl<H: Handler> Station<H> {
         }
     }
 
-    fn datagram(&mut self, socket: usize, at: usize) {
-        let Some(datagram) = self.receiver.get(at) else {
-            self.out.count(Metric::ReceiveErrors, 1);
-            return;
-        };
-        if let Some(dropped) = datagram.dropped {
-            let more = self.udp[socket].note_dropped(dropped);
-            self.out.count(Metric::KernelDrops, more);
+    /// The pieces that one call brought: each is a datagram, or several of one length.
+    fn batch(&mut self, socket: usize, count: usize) {
+        let Station {
+            id,
+            udp,
+            receiver,
+            anchor,
+            handler,
+            out,
+            inboxes,
+            ..
+        } = self;
+        let (mut datagrams, mut bytes) = (0, 0);
+        for at in 0..count {
+            if at.is_multiple_of(MESSAGES_A_READING) {
+                set_time(out, anchor);
+            }
+            let Some(piece) = receiver.get(at) else {
+                out.count(Metric::ReceiveErrors, 1);
+                continue;
+            };
+            if let Some(dropped) = piece.dropped {
+                let more = udp[socket].note_dropped(dropped);
+                out.count(Metric::KernelDrops, more);
+            }
+            if piece.segment < piece.bytes.len() {
+                out.count(Metric::TrainsIn, 1);
+            }
+            bytes += piece.bytes.len();
+            let mut inbound = Inbound {
+                flow: udp[socket].flow(piece.peer, piece.local),
+                bytes: piece.bytes,
+                received: anchor.received(piece.stamp),
+                handed_over: false,
+            };
+            let mut rest = piece.bytes;
+            loop {
+                (inbound.bytes, rest) = rest.split_at(rest.len().min(piece.segment));
+                datagrams += 1;
+                deliver(*id, handler, out, inboxes, &inbound);
+                if rest.is_empty() {
+                    break;
+                }
+            }
         }
-        let inbound = Inbound {
-            flow: self.udp[socket].flow(datagram.peer, datagram.local),
-            bytes: datagram.bytes,
-            received: self.anchor.received(datagram.stamp),
-            handed_over: false,
-        };
-        self.out
-            .count(Metric::DatagramBytesIn, inbound.bytes.len() as u64);
-        deliver(
-            self.id,
-            &self.anchor,
-            &mut self.handler,
-            &mut self.out,
-            &self.inboxes,
-            &inbound,
-        );
+        out.count(Metric::DatagramsIn, datagrams);
+        out.count(Metric::DatagramBytesIn, bytes as u64);
     }
 
     fn streams_in(&mut self) {
@@ -266,23 +296,28 @@ impl<H: Handler> Station<H> {
             handler,
             out,
             &mut |handler, out, inbound| {
-                deliver(id, &anchor, handler, out, inboxes, inbound);
+                set_time(out, &anchor);
+                deliver(id, handler, out, inboxes, inbound);
             },
         );
     }
 
     fn parcels(&mut self) {
-        let inboxes = self.inboxes.clone();
-        let inbox = &inboxes[usize::from(self.id.0)];
-        let depth = inbox.len() as u64;
+        let mine = usize::from(self.id.0);
+        let depth = self.inboxes[mine].len() as u64;
         let page = self.out.stats_runtime();
         page.set(Metric::InboxDepth as usize, depth);
+        if depth == 0 {
+            return;
+        }
         page.raise(Metric::InboxDepthMax as usize, depth);
-        for _ in 0..self.limits.turn_parcels {
-            let Some(parcel) = inbox.pop() else {
+        for count in 0..self.limits.turn_parcels {
+            let Some(parcel) = self.inboxes[mine].pop() else {
                 return;
             };
-            set_time(&mut self.out, &self.anchor);
+            if count.is_multiple_of(MESSAGES_A_READING) {
+                set_time(&mut self.out, &self.anchor);
+            }
             match parcel {
                 Parcel::Message {
                     flow,
@@ -291,6 +326,10 @@ impl<H: Handler> Station<H> {
                     ..
                 } => {
                     self.out.count(Metric::TakenOver, 1);
+                    if received > self.out.now() {
+                        // It came after the last reading: nothing is handled before it is received.
+                        set_time(&mut self.out, &self.anchor);
+                    }
                     let inbound = Inbound {
                         flow,
                         bytes: bytes.bytes(),
@@ -298,7 +337,7 @@ impl<H: Handler> Station<H> {
                         handed_over: true,
                     };
                     handle(&mut self.handler, &mut self.out, &inbound);
-                    inbox.give_back(bytes);
+                    self.inboxes[mine].give_back(bytes);
                 }
                 Parcel::Send {
                     from,
@@ -317,7 +356,7 @@ impl<H: Handler> Station<H> {
                         }
                         None => Some(Undelivered::Full),
                     };
-                    inbox.give_back(bytes);
+                    self.inboxes[mine].give_back(bytes);
                     if let Some(why) = why {
                         self.tell_undelivered(from, token, why);
                     }
@@ -330,7 +369,7 @@ impl<H: Handler> Station<H> {
                 }
             }
         }
-        self.has_more |= !inbox.is_empty();
+        self.has_more |= !self.inboxes[mine].is_empty();
     }
 
     fn timers(&mut self) {
@@ -358,33 +397,14 @@ impl<H: Handler> Station<H> {
 
     /// Sends what was queued: datagrams in batches, packets for streams over their connections.
     fn flush(&mut self) {
-        while let Some(outgoing) = self.out.outgoing.pop_front() {
-            match outgoing {
+        let mut outgoing = std::mem::take(&mut self.out.outgoing);
+        for one in &outgoing {
+            match *one {
                 Outgoing::Send {
-                    flow,
+                    ref flow,
                     packet,
                     token,
-                } if flow.transport == Transport::Udp => {
-                    let socket = self
-                        .udp_of
-                        .get(usize::from(flow.listener.0))
-                        .copied()
-                        .flatten();
-                    let why = match socket {
-                        Some(at) if self.udp[at].queue(flow, packet, token) => continue,
-                        Some(_) => Undelivered::Full,
-                        None => Undelivered::NoListener,
-                    };
-                    self.out.count(
-                        match why {
-                            Undelivered::Full => Metric::SendQueueFull,
-                            _ => Metric::SendNoListener,
-                        },
-                        1,
-                    );
-                    self.out.release(packet);
-                    self.out.fail(token, why);
-                }
+                } if flow.transport == Transport::Udp => self.queue(flow, packet, token),
                 Outgoing::Send {
                     flow,
                     packet,
@@ -402,15 +422,34 @@ impl<H: Handler> Station<H> {
                 }
             }
         }
+        outgoing.clear();
+        debug_assert!(
+            self.out.outgoing.is_empty(),
+            "nothing is sent while sending"
+        );
+        self.out.outgoing = outgoing;
         for socket in &mut self.udp {
             if socket.has_waiting() {
-                socket.flush(&mut self.sender, &mut self.out);
+                let (sender, planner) = (&mut self.sender, &mut self.planner);
+                socket.flush(sender, planner, &self.handler, &mut self.out);
             }
         }
         self.streams.write(&mut self.out);
         for (to, token, why) in self.streams.take_failures() {
             self.tell_undelivered(to, token, why);
         }
+    }
+
+    fn queue(&mut self, flow: &Flow, packet: base::PacketId, token: u64) {
+        let len = self.out.bytes(packet).len();
+        let (metric, why) = match self.udp_of.get(usize::from(flow.listener.0)) {
+            Some(&Some(at)) if self.udp[at].queue(flow, packet, token, len) => return,
+            Some(Some(_)) => (Metric::SendQueueFull, Undelivered::Full),
+            _ => (Metric::SendNoListener, Undelivered::NoListener),
+        };
+        self.out.count(metric, 1);
+        self.out.release(packet);
+        self.out.fail(token, why);
     }
 
     fn send_stream(&mut self, flow: Flow, packet: base::PacketId, token: u64) {
@@ -513,7 +552,7 @@ impl<H: Handler> Station<H> {
     /// Waits for an event or the next deadline.
     fn sleep(&mut self, events: &mut Events) {
         let inbox = &self.inboxes[usize::from(self.id.0)];
-        let now = self.clock.now();
+        let now = self.ended;
         let mut until = self.housekeeping;
         if let Some(next) = self.out.wheel.next() {
             until = until.min(next);
@@ -526,6 +565,16 @@ impl<H: Handler> Station<H> {
             wait_us = 0;
         }
         let commands = &self.all[usize::from(self.id.0)].commands;
+        if self.limits.busy_poll_us > 0 && wait_us > 0 {
+            let within = Time(now.0 + wait_us.min(self.limits.busy_poll_us.into()));
+            while self.clock.now() < within {
+                let is_over = self.poll.poll(events, Some(Duration::ZERO)).is_ok();
+                if is_over && !events.is_empty() || !inbox.is_empty() || !commands.is_empty() {
+                    return;
+                }
+            }
+            wait_us = until.micros_since(within);
+        }
         if wait_us > 0 && (!inbox.lie_down() || !commands.is_empty()) {
             wait_us = 0;
         }
@@ -543,13 +592,11 @@ impl<H: Handler> Station<H> {
 /// Gives a message to its owner: this shard's handler, or another shard's inbox.
 fn deliver<H: Handler>(
     id: ShardId,
-    anchor: &Anchor,
     handler: &mut H,
     out: &mut Outbox<H>,
     inboxes: &[Inbox<H::Letter>],
     inbound: &Inbound<'_>,
 ) {
-    set_time(out, anchor);
     let owner = {
         let _in_hand = InHand(inbound.bytes);
         handler.owner(inbound.bytes).filter(|&owner| owner != id)

@@ -1,7 +1,7 @@
 //! One listener's UDP socket on one shard: batches in, batches out.
 //!
-//! Cost: one system call moves up to [`sys::BATCH`] datagrams each way; what is sent is read out of
-//! the packet pool, never copied.
+//! Cost: one system call moves up to [`crate::Limits::batch`] messages each way; what is sent is
+//! read out of the packet pool, never copied.
 
 use std::collections::VecDeque;
 use std::io;
@@ -12,9 +12,14 @@ use base::{Flow, ListenerId, PacketId, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::handler::{Handler, Undelivered};
+use crate::limits::Limits;
 use crate::metric::Metric;
 use crate::outbox::Outbox;
-use crate::sys::{self, Outbound, Sender};
+use crate::sys::{self, Sender};
+use crate::train::{PLAN_MAX, Planner, Waiting};
+
+/// After so many refusals in a row a socket sends no more trains: its device cannot.
+const REFUSALS_MAX: u32 = 8;
 
 /// What was asked of the system for a socket's receive buffer, and what it gave.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,17 +47,14 @@ pub(crate) struct UdpSocket {
     /// Packets that wait to leave, in order.
     waiting: VecDeque<Waiting>,
     waiting_max: usize,
+    /// How many of them, from the first, are in their final order.
+    planned: usize,
+    /// How many trains in a row were refused.
+    refusals: u32,
     /// Whether the kernel took nothing at the last try.
     pub(crate) is_blocked: bool,
     /// The kernel's count of what it dropped here, at the last look.
     dropped: u32,
-}
-
-#[derive(Clone, Copy)]
-struct Waiting {
-    flow: Flow,
-    packet: PacketId,
-    token: u64,
 }
 
 /// Fails if the address is taken. The shards' sockets share theirs, and would share it with those
@@ -72,7 +74,7 @@ pub(crate) fn bind(
     listener: ListenerId,
     receive_bytes: usize,
     send_bytes: usize,
-    waiting_max: usize,
+    limits: &Limits,
 ) -> io::Result<(UdpSocket, usize)> {
     let domain = Domain::for_address(address);
     let socket = Socket::new(domain, Type::DGRAM.nonblocking(), Some(Protocol::UDP))?;
@@ -86,7 +88,15 @@ pub(crate) fn bind(
         let _ = sys::force_receive_buffer(socket.as_raw_fd(), receive_bytes);
     }
     let _ = socket.set_send_buffer_size(send_bytes);
-    sys::want_control(socket.as_raw_fd(), address.is_ipv4())?;
+    sys::want_control(socket.as_raw_fd(), address)?;
+    if limits.receive_trains {
+        // A kernel that knows no trains hands the datagrams over one by one, as it did.
+        let _ = sys::want_trains(socket.as_raw_fd());
+    }
+    if limits.busy_poll_us > 0 {
+        // Without the permission the shard's own looking must do.
+        let _ = sys::busy_poll(socket.as_raw_fd(), limits.busy_poll_us);
+    }
     socket.bind(&address.into())?;
     let bound = socket.local_addr()?.as_socket().unwrap_or(address);
     let got = granted(&socket)?;
@@ -96,8 +106,10 @@ pub(crate) fn bind(
         listener,
         address: bound,
         is_ready: true,
-        waiting: VecDeque::with_capacity(waiting_max),
-        waiting_max,
+        waiting: VecDeque::with_capacity(limits.sends),
+        waiting_max: limits.sends,
+        planned: 0,
+        refusals: 0,
         is_blocked: false,
         dropped: 0,
     };
@@ -129,16 +141,15 @@ impl UdpSocket {
         }
     }
 
-    /// Takes a packet to be sent, with the caller's reference. `false`: too many wait already.
-    pub(crate) fn queue(&mut self, flow: Flow, packet: PacketId, token: u64) -> bool {
+    /// Takes a packet of `len` octets to be sent, with the caller's reference. `false`: too many
+    /// wait already.
+    pub(crate) fn queue(&mut self, flow: &Flow, packet: PacketId, token: u64, len: usize) -> bool {
         if self.waiting.len() >= self.waiting_max {
             return false;
         }
-        self.waiting.push_back(Waiting {
-            flow,
-            packet,
-            token,
-        });
+        let source = source(self.is_wildcard, flow);
+        let waiting = Waiting::alone(flow.peer, source, packet, token, len);
+        self.waiting.push_back(waiting);
         true
     }
 
@@ -154,18 +165,24 @@ impl UdpSocket {
     }
 
     /// Sends what waits, until all has left or the kernel takes no more.
-    pub(crate) fn flush<H: Handler>(&mut self, sender: &mut Sender, out: &mut Outbox<H>) {
+    pub(crate) fn flush<H: Handler>(
+        &mut self,
+        sender: &mut Sender,
+        planner: &mut Planner,
+        handler: &H,
+        out: &mut Outbox<H>,
+    ) {
         self.is_blocked = false;
+        let is_coalescing = handler.coalesces() && self.refusals < REFUSALS_MAX;
         while !self.waiting.is_empty() {
-            let wildcard = self.is_wildcard;
-            let packets = &out.packets;
-            let batch = self.waiting.iter().map(|waiting| Outbound {
-                bytes: packets.bytes(waiting.packet),
-                peer: waiting.flow.peer,
-                source: source(wildcard, &waiting.flow),
-            });
-            let asked = self.waiting.len().min(sys::BATCH);
-            match sender.send(self.fd(), batch) {
+            if self.planned == 0 {
+                match is_coalescing {
+                    true => self.plan(planner, handler, out),
+                    false => self.planned = self.waiting.len(),
+                }
+            }
+            let (asked, sent) = self.send(sender, out);
+            match sent {
                 Ok(sent) => {
                     if sent < asked {
                         out.count(Metric::SendPartial, 1);
@@ -178,18 +195,72 @@ impl UdpSocket {
         }
     }
 
-    fn sent<H: Handler>(&mut self, count: usize, out: &mut Outbox<H>) {
-        let mut bytes = 0;
-        for waiting in self.waiting.drain(..count) {
-            bytes += out.packets.bytes(waiting.packet).len() as u64;
-            out.packets.release(waiting.packet);
-        }
-        out.count(Metric::DatagramsOut, count as u64);
-        out.count(Metric::DatagramBytesOut, bytes);
+    fn plan<H: Handler>(&mut self, planner: &mut Planner, handler: &H, out: &Outbox<H>) {
+        self.planned = self.waiting.len().min(PLAN_MAX);
+        let listener = self.listener;
+        let waiting = &mut self.waiting.make_contiguous()[..self.planned];
+        planner.plan(waiting, |waiting| {
+            handler.fellow(listener, waiting.peer, out.packets.bytes(waiting.packet))
+        });
     }
 
-    /// Deals with an error, which speaks of the first packet that waits. Returns whether to go on.
+    /// Hands a batch of what is planned to the kernel. Says how many messages it had, and how many
+    /// of them left.
+    fn send<H: Handler>(&self, sender: &mut Sender, out: &Outbox<H>) -> (usize, io::Result<usize>) {
+        let mut batch = sender.batch();
+        let mut rest = self.waiting.range(..self.planned);
+        while batch.has_room()
+            && let Some(first) = rest.next()
+        {
+            if first.train == 1 {
+                batch.message(first.peer, first.source, None);
+                batch.piece(out.packets.bytes(first.packet));
+                continue;
+            }
+            batch.message(first.peer, first.source, Some(first.wire_len() as u16));
+            let others = rest.by_ref().take(usize::from(first.train) - 1);
+            for waiting in std::iter::once(first).chain(others) {
+                for piece in waiting.pieces(out.packets.bytes(waiting.packet)) {
+                    if !piece.is_empty() {
+                        batch.piece(piece);
+                    }
+                }
+            }
+        }
+        (batch.len(), batch.send(self.fd()))
+    }
+
+    /// Lets go of the packets of so many messages that left.
+    fn sent<H: Handler>(&mut self, messages: usize, out: &mut Outbox<H>) {
+        let (mut datagrams, mut bytes) = (0, 0);
+        let (mut trains, mut together, mut pads) = (0, 0, 0);
+        for _ in 0..messages {
+            let train = self.waiting.front().map_or(0, |first| first.train);
+            if train > 1 {
+                trains += 1;
+                together += u64::from(train);
+            }
+            datagrams += usize::from(train);
+            for waiting in self.waiting.drain(..usize::from(train)) {
+                bytes += waiting.wire_len() as u64;
+                pads += u64::from(waiting.pad);
+                out.packets.release(waiting.packet);
+            }
+        }
+        self.planned -= datagrams;
+        out.count(Metric::DatagramsOut, datagrams as u64);
+        out.count(Metric::DatagramBytesOut, bytes);
+        if trains > 0 {
+            self.refusals = 0;
+            out.count(Metric::Trains, trains);
+            out.count(Metric::TrainDatagrams, together);
+            out.count(Metric::PadBytes, pads);
+        }
+    }
+
+    /// Deals with an error, which speaks of the first message that waits. Returns whether to go on.
     fn failed<H: Handler>(&mut self, error: &io::Error, out: &mut Outbox<H>) -> bool {
+        let train = self.waiting.front().map_or(0, |first| first.train);
         let (metric, why) = match error.raw_os_error() {
             Some(libc::EINTR) => return true,
             Some(libc::EAGAIN) => {
@@ -202,6 +273,13 @@ impl UdpSocket {
                 self.is_blocked = true;
                 return false;
             }
+            // No checksums by the device, a path narrower than a segment, an older kernel.
+            Some(libc::EIO | libc::EINVAL | libc::EMSGSIZE | libc::EOPNOTSUPP) if train > 1 => {
+                out.count(Metric::TrainsRefused, 1);
+                self.refusals += 1;
+                self.uncouple(usize::from(train));
+                return true;
+            }
             Some(libc::EMSGSIZE) => (Metric::SendTooBig, Undelivered::TooBig),
             Some(libc::ECONNREFUSED) => (Metric::SendUnreachable, Undelivered::Refused),
             Some(
@@ -213,12 +291,20 @@ impl UdpSocket {
             ) => (Metric::SendUnreachable, Undelivered::Unreachable),
             _ => (Metric::SendErrors, Undelivered::Unreachable),
         };
-        out.count(metric, 1);
-        if let Some(first) = self.waiting.pop_front() {
+        out.count(metric, u64::from(train));
+        self.planned = self.planned.saturating_sub(usize::from(train));
+        for first in self.waiting.drain(..usize::from(train)) {
             out.packets.release(first.packet);
             out.fail(first.token, why);
         }
         true
+    }
+
+    /// The first train's datagrams leave one by one and as they are.
+    fn uncouple(&mut self, train: usize) {
+        for waiting in self.waiting.range_mut(..train) {
+            (waiting.pad, waiting.train) = (0, 1);
+        }
     }
 }
 
@@ -229,8 +315,8 @@ fn source(is_wildcard: bool, flow: &Flow) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handler::{Fellow, Place};
     use crate::inbox::Inbox;
-    use crate::limits::Limits;
     use crate::outbox::{Links, Mail};
     use crate::ring::RecordRing;
     use crate::stats::{ShardStats, Tables};
@@ -239,8 +325,17 @@ mod tests {
     use std::net::UdpSocket as Peer;
     use std::sync::Arc;
 
-    /// Only its outbox is wanted.
-    struct Nobody;
+    /// Only its outbox is wanted, and what it says of datagrams that leave.
+    struct Nobody {
+        coalesces: bool,
+    }
+
+    const NOBODY: Nobody = Nobody { coalesces: false };
+    const FELLOW: Nobody = Nobody { coalesces: true };
+
+    fn dots(len: usize) -> &'static [u8] {
+        &[b'.'; crate::PAD_BYTES_MAX][..len]
+    }
 
     impl Handler for Nobody {
         type Letter = ();
@@ -253,6 +348,18 @@ mod tests {
             crate::Frame::More
         }
         fn message(&mut self, _: &crate::Inbound<'_>, _: &mut Outbox<Nobody>) {}
+        fn coalesces(&self) -> bool {
+            self.coalesces
+        }
+        fn fellow(&self, _: ListenerId, _: SocketAddr, bytes: &[u8]) -> Option<Fellow> {
+            Some(Fellow {
+                lane: u32::from(bytes[0]),
+                place: Some(Place {
+                    at: 1,
+                    filling: dots,
+                }),
+            })
+        }
         fn unframed(&mut self, _: &crate::Inbound<'_>, _: u8, _: &mut Outbox<Nobody>) {}
         fn letter(&mut self, _: ShardId, (): (), _: &mut Outbox<Nobody>) {}
         fn deadline(&mut self, _: u64, _: &mut Outbox<Nobody>) {}
@@ -287,9 +394,15 @@ mod tests {
 
     fn socket(waiting_max: usize) -> UdpSocket {
         let any = "127.0.0.1:0".parse().unwrap();
-        bind(any, ListenerId(0), 65_536, 65_536, waiting_max)
-            .unwrap()
-            .0
+        let limits = Limits {
+            sends: waiting_max,
+            ..Limits::small()
+        };
+        bind(any, ListenerId(0), 65_536, 65_536, &limits).unwrap().0
+    }
+
+    fn flush(socket: &mut UdpSocket, handler: &Nobody, out: &mut Outbox<Nobody>) {
+        socket.flush(&mut Sender::new(64), &mut Planner::new(), handler, out);
     }
 
     /// Queues packets of these lengths, with tokens from 1.
@@ -299,7 +412,7 @@ mod tests {
             let packet = out.packet(len).unwrap();
             out.buffer(packet)[..len].fill(at as u8 + 1);
             out.set_len(packet, len);
-            assert!(socket.queue(flow, packet, at as u64 + 1));
+            assert!(socket.queue(&flow, packet, at as u64 + 1, len));
         }
     }
 
@@ -326,7 +439,7 @@ mod tests {
             );
             assert!(metric.is_none_or(|metric| count(&out, metric) == 1));
             assert!(out.failures.is_empty());
-            socket.flush(&mut Sender::new(), &mut out);
+            flush(&mut socket, &NOBODY, &mut out);
             assert_eq!(
                 count(&out, Metric::DatagramsOut),
                 2,
@@ -368,7 +481,7 @@ mod tests {
                 [(1, why)],
                 "the first one, and its sender is told"
             );
-            socket.flush(&mut Sender::new(), &mut out);
+            flush(&mut socket, &NOBODY, &mut out);
             assert_eq!(
                 (count(&out, Metric::DatagramsOut), out.packets_live()),
                 (1, 0)
@@ -384,7 +497,7 @@ mod tests {
             .map(|at| if at % 50 == 49 { 65_520 } else { 100 })
             .collect();
         queue(&mut socket, &mut out, &peer, &lens);
-        socket.flush(&mut Sender::new(), &mut out);
+        flush(&mut socket, &NOBODY, &mut out);
         assert_eq!(count(&out, Metric::DatagramsOut), 147);
         assert_eq!(count(&out, Metric::SendTooBig), 3);
         assert_eq!(
@@ -401,6 +514,81 @@ mod tests {
         }
     }
 
+    /// Everything that a peer got, in order.
+    fn received(peer: &Peer) -> Vec<Vec<u8>> {
+        peer.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 2_048];
+        let mut all = Vec::new();
+        while let Ok(len) = peer.recv(&mut buffer) {
+            all.push(buffer[..len].to_vec());
+        }
+        all
+    }
+
+    #[test]
+    fn datagrams_for_one_peer_leave_together_and_are_lengthened_in_their_place() {
+        let (peer, other) = (
+            Peer::bind("127.0.0.1:0").unwrap(),
+            Peer::bind("127.0.0.1:0").unwrap(),
+        );
+        let (mut socket, mut out) = (socket(64), outbox());
+        queue(&mut socket, &mut out, &peer, &[300, 400, 380, 90]);
+        queue(&mut socket, &mut out, &other, &[200]);
+        flush(&mut socket, &FELLOW, &mut out);
+        let got = received(&peer);
+        let lens: Vec<usize> = got.iter().map(Vec::len).collect();
+        assert_eq!(lens, [400, 400, 300, 90]);
+        assert_eq!(got[1][..22], [&[3][..], &[b'.'; 20], &[3]].concat());
+        assert_eq!(received(&other).len(), 1);
+        let numbers = [
+            (Metric::DatagramsOut, 5),
+            (Metric::DatagramBytesOut, 1_390),
+            (Metric::Trains, 1),
+            (Metric::TrainDatagrams, 3),
+            (Metric::PadBytes, 20),
+        ];
+        for (metric, want) in numbers {
+            assert_eq!(count(&out, metric), want, "{metric:?}");
+        }
+        assert_eq!(out.packets_live(), 0);
+    }
+
+    #[test]
+    fn b32_a_refused_train_leaves_one_by_one_and_a_socket_that_cannot_stops_trying() {
+        let peer = Peer::bind("127.0.0.1:0").unwrap();
+        let (mut socket, mut out) = (socket(64), outbox());
+        for round in 1..=u64::from(REFUSALS_MAX) {
+            queue(&mut socket, &mut out, &peer, &[300, 290]);
+            socket.plan(&mut Planner::new(), &FELLOW, &out);
+            let refused = io::Error::from_raw_os_error(libc::EIO);
+            assert!(socket.failed(&refused, &mut out));
+            assert_eq!(count(&out, Metric::TrainsRefused), round);
+            assert!(out.failures.is_empty());
+            flush(&mut socket, &FELLOW, &mut out);
+            assert_eq!(count(&out, Metric::DatagramsOut), 2 * round);
+        }
+        queue(&mut socket, &mut out, &peer, &[300, 290]);
+        flush(&mut socket, &FELLOW, &mut out);
+        let lens: Vec<usize> = received(&peer).iter().map(Vec::len).collect();
+        assert_eq!(lens, [300, 290].repeat(9), "never lengthened");
+        assert_eq!((count(&out, Metric::Trains), out.packets_live()), (0, 0));
+    }
+
+    #[test]
+    fn a_train_without_a_way_is_told_of_whole() {
+        let peer = Peer::bind("127.0.0.1:0").unwrap();
+        let (mut socket, mut out) = (socket(64), outbox());
+        queue(&mut socket, &mut out, &peer, &[300, 290, 900]);
+        socket.plan(&mut Planner::new(), &FELLOW, &out);
+        assert!(socket.failed(&io::Error::from_raw_os_error(libc::ENETUNREACH), &mut out));
+        assert!(socket.failed(&io::Error::from_raw_os_error(libc::ENETUNREACH), &mut out));
+        let mut told: Vec<u64> = out.failures.iter().map(|failure| failure.0).collect();
+        told.sort_unstable();
+        assert_eq!(told, [1, 2, 3]);
+        assert_eq!(count(&out, Metric::SendUnreachable), 3);
+        assert_eq!((socket.has_waiting(), out.packets_live()), (false, 0));
+    }
+
     #[test]
     fn the_queue_has_a_bound_and_the_kernels_count_may_wrap() {
         let peer = Peer::bind("127.0.0.1:0").unwrap();
@@ -408,7 +596,7 @@ mod tests {
         queue(&mut socket, &mut out, &peer, &[1, 1]);
         let packet = out.packet(1).unwrap();
         let flow = socket.flow(peer.local_addr().unwrap(), None);
-        assert!(!socket.queue(flow, packet, 3));
+        assert!(!socket.queue(&flow, packet, 3, 1));
         assert_eq!(socket.note_dropped(5), 5);
         assert_eq!(socket.note_dropped(u32::MAX), u64::from(u32::MAX) - 5);
         assert_eq!(socket.note_dropped(1), 2);

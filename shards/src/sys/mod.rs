@@ -10,16 +10,18 @@ mod receive;
 mod send;
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
 pub(crate) use receive::Receiver;
-pub(crate) use send::{Outbound, Sender};
+pub(crate) use send::{SEGMENTS_MAX, Sender};
 
-/// How many datagrams one system call moves at most.
-pub(crate) const BATCH: usize = 64;
-/// Room for the control messages of one datagram: a time stamp, a packet-info of either family and
-/// the count of those dropped take 96.
+/// Room for the control messages of one datagram: a time stamp, a packet-info of either family, the
+/// count of those dropped and the size of segments take 120.
 const CONTROL_BYTES: usize = 128;
+/// `UDP_SEGMENT` and `UDP_GRO` of linux/udp.h.
+const UDP_SEGMENT: i32 = 103;
+const UDP_GRO: i32 = 104;
 
 /// Room for control messages, aligned as they must be.
 #[repr(C, align(8))]
@@ -46,14 +48,47 @@ pub(crate) fn set_option(fd: RawFd, level: i32, name: i32, value: i32) -> io::Re
     }
 }
 
-/// Asks the kernel to stamp each datagram with the time it came, and to tell the address it was
-/// sent to and how many it dropped before.
-pub(crate) fn want_control(fd: RawFd, is_ipv4: bool) -> io::Result<()> {
+/// Asks the kernel to stamp each datagram with the time it came and to tell how many it dropped
+/// before; on a wildcard also the address that it was sent to.
+pub(crate) fn want_control(fd: RawFd, address: SocketAddr) -> io::Result<()> {
     set_option(fd, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
     set_option(fd, libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1)?;
-    match is_ipv4 {
-        true => set_option(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
-        false => set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
+    match (address.ip().is_unspecified(), address.is_ipv4()) {
+        (false, _) => Ok(()),
+        (true, true) => set_option(fd, libc::IPPROTO_IP, libc::IP_PKTINFO, 1),
+        (true, false) => set_option(fd, libc::IPPROTO_IPV6, libc::IPV6_RECVPKTINFO, 1),
+    }
+}
+
+/// Asks for datagrams of one peer and size to be received as one piece of memory.
+pub(crate) fn want_trains(fd: RawFd) -> io::Result<()> {
+    set_option(fd, libc::SOL_UDP, UDP_GRO, 1)
+}
+
+/// Asks the kernel to look at the device's queue itself for so long before it waits for an
+/// interrupt; more than `net.core.busy_read` needs CAP_NET_ADMIN.
+pub(crate) fn busy_poll(fd: RawFd, us: u32) -> io::Result<()> {
+    let us = i32::try_from(us).unwrap_or(i32::MAX);
+    set_option(fd, libc::SOL_SOCKET, libc::SO_BUSY_POLL, us)
+}
+
+/// Asks for huge pages behind memory, as far as it covers any whole ones.
+pub(crate) fn huge_pages(memory: &mut [u8]) -> io::Result<()> {
+    const HUGE: usize = 2 << 20;
+    let start = memory.as_ptr() as usize;
+    let (first, end) = (
+        start.next_multiple_of(HUGE),
+        (start + memory.len()) / HUGE * HUGE,
+    );
+    if first >= end {
+        return Ok(());
+    }
+    let at = memory.as_mut_ptr().wrapping_add(first - start);
+    // SAFETY: `first..end` lies within `memory`; the advice changes how it is backed and not what
+    // it holds.
+    match unsafe { libc::madvise(at.cast(), end - first, libc::MADV_HUGEPAGE) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 

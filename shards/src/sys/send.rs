@@ -1,68 +1,140 @@
 //! Datagrams out: `sendmmsg` over arrays that are made once.
+//!
+//! A message is one datagram, or several of one size for one peer that the kernel cuts apart
+//! (`UDP_SEGMENT`). Either is made of pieces that stay where they are until the kernel reads them.
 
 use std::io;
+use std::marker::PhantomData;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::RawFd;
 
 use super::address::{self, Storage};
-use super::{BATCH, CONTROL_BYTES, Control};
+use super::{CONTROL_BYTES, Control, UDP_SEGMENT};
 
-/// One datagram to be sent.
-pub(crate) struct Outbound<'a> {
-    pub(crate) bytes: &'a [u8],
-    pub(crate) peer: SocketAddr,
-    /// Our address that it must leave from, on a wildcard socket.
-    pub(crate) source: Option<IpAddr>,
-}
+/// The most datagrams that the kernel cuts one message into (`UDP_MAX_SEGMENTS`; newer kernels take
+/// 128).
+pub(crate) const SEGMENTS_MAX: usize = 64;
+/// Room for pieces, for each message of a batch.
+const PIECES_A_MESSAGE: usize = 4;
+/// The most pieces of one message: three of each segment.
+const PIECES_MAX: usize = 3 * SEGMENTS_MAX;
 
-/// Room for a batch of datagrams to be sent. Made in the thread that uses it.
+/// Room for a batch of messages. Made in the thread that uses it.
+///
+/// ```text
+///   headers[i] ──▶ names[i]     to whom
+///              ──▶ controls[i]  from where; how long each segment is
+///              ──▶ vectors[..]  ──▶ pieces: packets, and what lengthens them
+/// ```
 pub(crate) struct Sender {
     headers: Vec<libc::mmsghdr>,
     names: Vec<Storage>,
     vectors: Vec<libc::iovec>,
     controls: Vec<Control>,
-    count: usize,
+}
+
+/// A batch that is being filled; `'b` is how long the pieces stay where they are.
+pub(crate) struct Batch<'s, 'b> {
+    sender: &'s mut Sender,
+    messages: usize,
+    pieces: usize,
+    octets: PhantomData<&'b [u8]>,
 }
 
 impl Sender {
-    pub(crate) fn new() -> Sender {
-        // SAFETY: an `mmsghdr` is plain integers and pointers, for which zero is a value.
-        let header = || unsafe { std::mem::zeroed::<libc::mmsghdr>() };
-        let vector = || libc::iovec {
+    pub(crate) fn new(batch: usize) -> Sender {
+        let mut names = vec![address::empty(); batch];
+        let mut controls = vec![Control([0; CONTROL_BYTES]); batch];
+        let headers = (0..batch)
+            .map(|at| {
+                // SAFETY: an `mmsghdr` is plain integers and pointers, for which zero is a value.
+                let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+                header.msg_hdr.msg_name = (&raw mut names[at]).cast();
+                header.msg_hdr.msg_control = (&raw mut controls[at]).cast();
+                header
+            })
+            .collect();
+        let vector = libc::iovec {
             iov_base: std::ptr::null_mut(),
             iov_len: 0,
         };
+        let pieces = batch * PIECES_A_MESSAGE + PIECES_MAX;
         Sender {
-            headers: (0..BATCH).map(|_| header()).collect(),
-            names: vec![address::empty(); BATCH],
-            vectors: (0..BATCH).map(|_| vector()).collect(),
-            controls: vec![Control([0; CONTROL_BYTES]); BATCH],
-            count: 0,
+            headers,
+            names,
+            vectors: (0..pieces).map(|_| vector).collect(),
+            controls,
         }
     }
 
-    /// Sends the first [`BATCH`] of these over one socket, without waiting, and says how many left.
-    /// An error speaks of the first of them.
-    pub(crate) fn send<'a>(
-        &mut self,
-        fd: RawFd,
-        datagrams: impl Iterator<Item = Outbound<'a>>,
-    ) -> io::Result<usize> {
-        self.count = 0;
-        for datagram in datagrams.take(BATCH) {
-            self.put(&datagram);
+    /// Begins a batch.
+    pub(crate) fn batch<'s, 'b>(&'s mut self) -> Batch<'s, 'b> {
+        Batch {
+            sender: self,
+            messages: 0,
+            pieces: 0,
+            octets: PhantomData,
         }
-        if self.count == 0 {
+    }
+}
+
+impl<'b> Batch<'_, 'b> {
+    /// Whether another message fits, of however many pieces.
+    pub(crate) fn has_room(&self) -> bool {
+        self.messages < self.sender.headers.len()
+            && self.sender.vectors.len() - self.pieces >= PIECES_MAX
+    }
+
+    /// How many messages were begun.
+    pub(crate) fn len(&self) -> usize {
+        self.messages
+    }
+
+    /// Begins a message: its pieces follow. `source` is the address of ours that it must leave from;
+    /// the kernel cuts it into datagrams of `segment` octets.
+    pub(crate) fn message(
+        &mut self,
+        peer: SocketAddr,
+        source: Option<IpAddr>,
+        segment: Option<u16>,
+    ) {
+        let at = self.messages;
+        self.messages += 1;
+        let sender = &mut *self.sender;
+        let header = &mut sender.headers[at].msg_hdr;
+        header.msg_namelen = address::write(peer, &mut sender.names[at]);
+        header.msg_iov = sender.vectors[self.pieces..].as_mut_ptr();
+        header.msg_iovlen = 0;
+        header.msg_controllen = 0;
+        if source.is_some() || segment.is_some() {
+            header.msg_controllen = write_control(&mut sender.controls[at], source, segment);
+        }
+    }
+
+    /// Adds octets to the message that was begun last: at most three pieces a segment.
+    pub(crate) fn piece(&mut self, bytes: &'b [u8]) {
+        self.sender.vectors[self.pieces] = libc::iovec {
+            iov_base: bytes.as_ptr().cast_mut().cast(),
+            iov_len: bytes.len(),
+        };
+        self.pieces += 1;
+        self.sender.headers[self.messages - 1].msg_hdr.msg_iovlen += 1;
+    }
+
+    /// Sends them over one socket, without waiting, and says how many messages left. An error
+    /// speaks of the first of them.
+    pub(crate) fn send(self, fd: RawFd) -> io::Result<usize> {
+        if self.messages == 0 {
             return Ok(0);
         }
-        // SAFETY: the first `count` headers were filled by `put` with pointers into vectors of this
-        // value, which are never resized, and to octets that `datagrams` borrows for 'a, which
-        // outlives this call.
+        // SAFETY: the first `messages` headers were filled by `message` and `piece` with pointers
+        // into vectors of the sender, which are never resized, and to octets that are borrowed for
+        // 'b, which outlives this value; `piece` checked that their counts lie within the vectors.
         let sent = unsafe {
             libc::sendmmsg(
                 fd,
-                self.headers.as_mut_ptr(),
-                self.count as libc::c_uint,
+                self.sender.headers.as_mut_ptr(),
+                self.messages as libc::c_uint,
                 libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
             )
         };
@@ -72,73 +144,59 @@ impl Sender {
             Ok(sent as usize)
         }
     }
-
-    fn put(&mut self, datagram: &Outbound<'_>) {
-        let at = self.count;
-        self.count += 1;
-        self.vectors[at] = libc::iovec {
-            iov_base: datagram.bytes.as_ptr().cast_mut().cast(),
-            iov_len: datagram.bytes.len(),
-        };
-        let name_len = address::write(datagram.peer, &mut self.names[at]);
-        let header = &mut self.headers[at].msg_hdr;
-        header.msg_name = (&raw mut self.names[at]).cast();
-        header.msg_namelen = name_len;
-        header.msg_iov = &raw mut self.vectors[at];
-        header.msg_iovlen = 1;
-        header.msg_control = std::ptr::null_mut();
-        header.msg_controllen = 0;
-        header.msg_flags = 0;
-        if let Some(source) = datagram.source {
-            self.put_source(at, source);
-        }
-    }
-
-    fn put_source(&mut self, at: usize, source: IpAddr) {
-        let control = &mut self.controls[at];
-        control.0 = [0; CONTROL_BYTES];
-        let header = &mut self.headers[at].msg_hdr;
-        header.msg_control = (&raw mut *control).cast();
-        match source {
-            IpAddr::V4(ip) => {
-                let info = libc::in_pktinfo {
-                    ipi_ifindex: 0,
-                    ipi_spec_dst: libc::in_addr {
-                        s_addr: u32::from(ip).to_be(),
-                    },
-                    ipi_addr: libc::in_addr { s_addr: 0 },
-                };
-                fill(header, libc::IPPROTO_IP, libc::IP_PKTINFO, info);
-            }
-            IpAddr::V6(ip) => {
-                let info = libc::in6_pktinfo {
-                    ipi6_addr: libc::in6_addr {
-                        s6_addr: ip.octets(),
-                    },
-                    ipi6_ifindex: 0,
-                };
-                fill(header, libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, info);
-            }
-        }
-    }
 }
 
-/// Writes one control message into the header's buffer, which has [`CONTROL_BYTES`].
-fn fill<T>(header: &mut libc::msghdr, level: i32, kind: i32, data: T) {
-    const { assert!(size_of::<T>() <= 64, "a packet-info of either family") };
-    // SAFETY: arithmetic only; the sizes are those of `T`.
-    let (space, len) = unsafe {
-        let size = size_of::<T>() as libc::c_uint;
-        (libc::CMSG_SPACE(size), libc::CMSG_LEN(size))
-    };
-    header.msg_controllen = space as usize;
-    // SAFETY: `msg_control` points to CONTROL_BYTES aligned bytes, more than `space`: the first
-    // header and its data lie within.
-    unsafe {
-        let first = libc::CMSG_FIRSTHDR(header);
-        (*first).cmsg_level = level;
-        (*first).cmsg_type = kind;
-        (*first).cmsg_len = len as usize;
-        libc::CMSG_DATA(first).cast::<T>().write_unaligned(data);
+/// Writes the control messages of one message and returns how long they are.
+#[inline(never)] // most messages have none
+fn write_control(control: &mut Control, source: Option<IpAddr>, segment: Option<u16>) -> usize {
+    let mut len = 0;
+    match source {
+        // `in_pktinfo`: no interface; our address; the one of a header, which is not ours to say.
+        Some(IpAddr::V4(ip)) => {
+            let [a, b, c, d] = ip.octets();
+            let info = [0, 0, 0, 0, a, b, c, d, 0, 0, 0, 0];
+            put(control, &mut len, libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
+        }
+        // `in6_pktinfo`: our address; no interface.
+        Some(IpAddr::V6(ip)) => {
+            let mut info = [0; 20];
+            info[..16].copy_from_slice(&ip.octets());
+            put(
+                control,
+                &mut len,
+                libc::IPPROTO_IPV6,
+                libc::IPV6_PKTINFO,
+                &info,
+            );
+        }
+        None => {}
     }
+    if let Some(segment) = segment {
+        put(
+            control,
+            &mut len,
+            libc::SOL_UDP,
+            UDP_SEGMENT,
+            &segment.to_ne_bytes(),
+        );
+    }
+    len
 }
+
+/// Appends one control message: its header, its data, and zeros up to a multiple of 8.
+fn put(control: &mut Control, at: &mut usize, level: i32, kind: i32, data: &[u8]) {
+    let header = size_of::<libc::cmsghdr>();
+    let space = (header + data.len()).next_multiple_of(8);
+    let place = &mut control.0[*at..*at + space];
+    place.fill(0);
+    place[..8].copy_from_slice(&(header + data.len()).to_ne_bytes());
+    place[8..12].copy_from_slice(&level.to_ne_bytes());
+    place[12..16].copy_from_slice(&kind.to_ne_bytes());
+    place[header..header + data.len()].copy_from_slice(data);
+    *at += space;
+}
+
+const _: () = assert!(
+    size_of::<libc::cmsghdr>() == 16 && size_of::<usize>() == 8,
+    "control messages are written and read for 64 bits"
+);
