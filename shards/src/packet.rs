@@ -1,14 +1,15 @@
 //! Messages kept to be sent, and sent again: pooled buffers with reference counts.
 //!
-//! Cost: taking and releasing touch the class's free stack and two words per packet; nothing is
-//! allocated after [`Packets::new`], which reserves address space. A page becomes resident when the
-//! first packet on it is used, and the packet freed last is taken first, so that few stay warm.
+//! Cost: taking and releasing touch the class's free stack and one word per packet, reading one word;
+//! nothing is allocated after [`Packets::new`], which reserves address space. A page becomes resident
+//! when the first packet on it is used, and the packet freed last is taken first, so that few stay
+//! warm.
 //!
 //! ```text
-//!   PacketId:  31     29 28                        0
-//!             ┌─────────┬───────────────────────────┐
-//!             │  class  │           index           │
-//!             └─────────┴───────────────────────────┘
+//!   PacketId = where it begins, in units of 512 octets
+//!
+//!   ┌─ 512 ─┬─ 512 ─┬ … ┬───── 1,024 ─────┬ … ┬──────── 65,536 ────────┐   memory
+//!   │  slot │  slot │ … │  slot   (none)  │ … │  slot  (none) × 127    │   one word a unit
 //! ```
 
 use base::PacketId;
@@ -16,7 +17,8 @@ use base::PacketId;
 /// The sizes of packets, in octets. The largest holds any datagram.
 pub const PACKET_SIZES: [usize; 6] = [512, 1_024, 2_048, 4_096, 16_384, 65_536];
 
-const INDEX_BITS: u32 = 29;
+/// What an id counts in.
+const UNIT_BYTES: usize = PACKET_SIZES[0];
 
 /// The packets of one shard, each found by a [`PacketId`].
 ///
@@ -24,101 +26,144 @@ const INDEX_BITS: u32 = 29;
 /// `None` and the caller counts and refuses.
 #[derive(Debug)]
 pub struct Packets {
+    memory: Vec<u8>,
+    /// What is known of the packet that begins at a unit.
+    slots: Vec<Slot>,
     classes: [Class; PACKET_SIZES.len()],
     live: usize,
 }
 
-#[derive(Debug)]
-struct Class {
-    size: usize,
-    capacity: u32,
-    memory: Vec<u8>,
-    /// Of the packets that were ever used.
-    slots: Vec<Slot>,
-    /// Freed packets, the last one on top.
-    free: Vec<u32>,
+/// References to a packet (0 = free), its length and its class, in one word so that zeroed memory is
+/// a free packet and none of it is touched before it is used.
+type Slot = u64;
+
+const LEN_SHIFT: u32 = 32;
+const CLASS_SHIFT: u32 = 56;
+const LEN_MASK: u64 = (1 << (CLASS_SHIFT - LEN_SHIFT)) - 1;
+
+const fn refs(slot: Slot) -> u32 {
+    slot as u32
 }
 
-/// What is known of a packet.
-#[derive(Clone, Copy, Debug)]
-struct Slot {
-    /// References to it; 0 = free.
-    refs: u32,
-    len: u32,
+const fn len(slot: Slot) -> usize {
+    (slot >> LEN_SHIFT & LEN_MASK) as usize
+}
+
+const fn class(slot: Slot) -> usize {
+    (slot >> CLASS_SHIFT) as usize
+}
+
+#[derive(Debug)]
+struct Class {
+    /// Freed packets, the last one on top.
+    free: Vec<PacketId>,
+    /// Packets from here on were never used.
+    fresh: u32,
+    /// Where the next class begins.
+    end: u32,
+    live: usize,
 }
 
 impl Packets {
     /// A pool with so many packets of each of [`PACKET_SIZES`].
     #[must_use]
     pub fn new(counts: [u32; PACKET_SIZES.len()]) -> Packets {
-        let class = |class: usize| Class::new(PACKET_SIZES[class], counts[class]);
+        let mut units = 0;
+        let classes = std::array::from_fn(|class| {
+            let fresh = units;
+            units += counts[class] as usize * (PACKET_SIZES[class] / UNIT_BYTES);
+            assert!(
+                units <= u32::MAX as usize,
+                "ids count up to 2 TiB of packets"
+            );
+            Class {
+                free: Vec::with_capacity(counts[class] as usize),
+                fresh: fresh as u32,
+                end: units as u32,
+                live: 0,
+            }
+        });
         Packets {
-            classes: std::array::from_fn(class),
+            // Zeroed allocations of this size come from the kernel untouched.
+            memory: vec![0; units * UNIT_BYTES],
+            slots: vec![0; units],
+            classes,
             live: 0,
         }
     }
 
     /// Asks for huge pages behind the packets; what is not given stays in small ones.
     pub(crate) fn use_huge_pages(&mut self) -> std::io::Result<()> {
-        let mut all = self.classes.iter_mut();
-        all.try_for_each(|class| crate::sys::huge_pages(&mut class.memory))
+        crate::sys::huge_pages(&mut self.memory)
     }
 
     /// A packet for at least `capacity` octets, with one reference and length 0.
     pub fn take(&mut self, capacity: usize) -> Option<PacketId> {
-        let wanted = PACKET_SIZES.iter().position(|&size| size >= capacity)?;
-        for class in wanted..self.classes.len() {
-            if let Some(index) = self.classes[class].take() {
-                self.live += 1;
-                return Some(PacketId((class as u32) << INDEX_BITS | index));
+        let mut class = PACKET_SIZES.iter().position(|&size| size >= capacity)?;
+        let packet = loop {
+            match self.classes.get_mut(class)?.take(class) {
+                Some(packet) => break packet,
+                None => class += 1,
             }
-        }
-        None
+        };
+        self.live += 1;
+        self.slots[packet.0 as usize] = (class as u64) << CLASS_SHIFT | 1;
+        Some(packet)
     }
 
     /// The octets written, as far as the length says.
     #[must_use]
     pub fn bytes(&self, packet: PacketId) -> &[u8] {
-        let (class, index) = self.find(packet);
-        let start = index * class.size;
-        &class.memory[start..start + class.slots[index].len as usize]
+        let len = len(self.slot(packet));
+        let start = packet.0 as usize * UNIT_BYTES;
+        &self.memory[start..start + len]
+    }
+
+    /// How many octets were written.
+    #[must_use]
+    pub fn len(&self, packet: PacketId) -> usize {
+        len(self.slot(packet))
     }
 
     /// The whole capacity, to compose into. Only a packet with a single reference may be changed:
     /// others may be waiting to be sent.
     pub fn buffer(&mut self, packet: PacketId) -> &mut [u8] {
-        let (class, index) = self.find_mut(packet);
-        let refs = class.slots[index].refs;
-        assert!(refs == 1, "a shared packet is not changed");
-        let start = index * class.size;
-        &mut class.memory[start..start + class.size]
+        let slot = self.slot(packet);
+        assert!(refs(slot) == 1, "a shared packet is not changed");
+        let start = packet.0 as usize * UNIT_BYTES;
+        &mut self.memory[start..start + PACKET_SIZES[class(slot)]]
     }
 
     /// Says how many octets of the buffer are the message.
     pub fn set_len(&mut self, packet: PacketId, len: usize) {
-        let (class, index) = self.find_mut(packet);
-        assert!(len <= class.size, "a packet's length is within its buffer");
-        class.slots[index].len = len as u32;
+        let slot = self.slot(packet);
+        let fits = len <= PACKET_SIZES[class(slot)];
+        assert!(fits, "a packet's length is within its buffer");
+        let others = slot & !(LEN_MASK << LEN_SHIFT);
+        self.slots[packet.0 as usize] = others | (len as u64) << LEN_SHIFT;
     }
 
     /// How many octets the packet can hold.
     #[must_use]
     pub fn capacity(&self, packet: PacketId) -> usize {
-        self.find(packet).0.size
+        PACKET_SIZES[class(self.slot(packet))]
     }
 
     /// One more reference.
     pub fn retain(&mut self, packet: PacketId) {
-        let (class, index) = self.find_mut(packet);
-        class.slots[index].refs += 1;
+        let more = self.slot(packet) + 1;
+        assert!(refs(more) != 0, "references are counted in 32 bits");
+        self.slots[packet.0 as usize] = more;
     }
 
     /// One reference less; the last one frees the packet.
     pub fn release(&mut self, packet: PacketId) {
-        let (class, index) = self.find_mut(packet);
-        class.slots[index].refs -= 1;
-        if class.slots[index].refs == 0 {
-            class.free.push(index as u32);
+        let less = self.slot(packet) - 1;
+        self.slots[packet.0 as usize] = less;
+        if refs(less) == 0 {
+            let class = &mut self.classes[class(less)];
+            class.free.push(packet);
+            class.live -= 1;
             self.live -= 1;
         }
     }
@@ -126,8 +171,7 @@ impl Packets {
     /// How many references there are; for audits.
     #[must_use]
     pub fn references(&self, packet: PacketId) -> u32 {
-        let (class, index) = self.find(packet);
-        class.slots[index].refs
+        refs(self.slot(packet))
     }
 
     /// How many packets are taken.
@@ -139,56 +183,29 @@ impl Packets {
     /// How many packets of a class are taken.
     #[must_use]
     pub fn live_of(&self, class: usize) -> usize {
-        let class = &self.classes[class];
-        class.slots.len() - class.free.len()
+        self.classes[class].live
     }
 
-    fn find(&self, packet: PacketId) -> (&Class, usize) {
-        let class = &self.classes[(packet.0 >> INDEX_BITS) as usize];
-        let index = (packet.0 & ((1 << INDEX_BITS) - 1)) as usize;
-        let refs = class.slots[index].refs;
-        assert!(refs > 0, "a packet is used while referenced");
-        (class, index)
-    }
-
-    fn find_mut(&mut self, packet: PacketId) -> (&mut Class, usize) {
-        let class = &mut self.classes[(packet.0 >> INDEX_BITS) as usize];
-        let index = (packet.0 & ((1 << INDEX_BITS) - 1)) as usize;
-        let refs = class.slots[index].refs;
-        assert!(refs > 0, "a packet is used while referenced");
-        (class, index)
+    fn slot(&self, packet: PacketId) -> Slot {
+        let slot = self.slots[packet.0 as usize];
+        assert!(refs(slot) > 0, "a packet is used while referenced");
+        slot
     }
 }
 
 impl Class {
-    fn new(size: usize, capacity: u32) -> Class {
-        assert!(
-            capacity < 1 << INDEX_BITS,
-            "a class has fewer than 2^29 packets"
-        );
-        let count = capacity as usize;
-        Class {
-            size,
-            capacity,
-            // Zeroed allocations of this size come from the kernel untouched.
-            memory: vec![0; count * size],
-            // Untouched too: it grows into what is reserved as packets are used first.
-            slots: Vec::with_capacity(count),
-            free: Vec::with_capacity(count),
-        }
-    }
-
-    fn take(&mut self) -> Option<u32> {
-        let taken = Slot { refs: 1, len: 0 };
-        if let Some(index) = self.free.pop() {
-            self.slots[index as usize] = taken;
-            return Some(index);
-        }
-        let index = self.slots.len() as u32;
-        (index < self.capacity).then(|| {
-            self.slots.push(taken);
-            index
-        })
+    fn take(&mut self, class: usize) -> Option<PacketId> {
+        let packet = match self.free.pop() {
+            Some(packet) => packet,
+            None if self.fresh < self.end => {
+                let packet = PacketId(self.fresh);
+                self.fresh += (PACKET_SIZES[class] / UNIT_BYTES) as u32;
+                packet
+            }
+            None => return None,
+        };
+        self.live += 1;
+        Some(packet)
     }
 }
 

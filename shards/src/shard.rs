@@ -441,9 +441,8 @@ impl<H: Handler> Station<H> {
     }
 
     fn queue(&mut self, flow: &Flow, packet: base::PacketId, token: u64) {
-        let len = self.out.bytes(packet).len();
         let (metric, why) = match self.udp_of.get(usize::from(flow.listener.0)) {
-            Some(&Some(at)) if self.udp[at].queue(flow, packet, token, len) => return,
+            Some(&Some(at)) if self.udp[at].queue(flow, packet, token) => return,
             Some(Some(_)) => (Metric::SendQueueFull, Undelivered::Full),
             _ => (Metric::SendNoListener, Undelivered::NoListener),
         };

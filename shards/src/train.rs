@@ -43,7 +43,7 @@ pub(crate) struct Waiting {
     pub(crate) source: Option<IpAddr>,
     pub(crate) packet: PacketId,
     pub(crate) token: u64,
-    /// Its own octets.
+    /// Its own octets, once it is being planned.
     pub(crate) len: u32,
     /// Octets that are put in, and where.
     pub(crate) pad: u16,
@@ -61,14 +61,13 @@ impl Waiting {
         source: Option<IpAddr>,
         packet: PacketId,
         token: u64,
-        len: usize,
     ) -> Waiting {
         Waiting {
             peer,
             source,
             packet,
             token,
-            len: len as u32,
+            len: 0,
             pad: 0,
             place: None,
             train: 1,
@@ -235,7 +234,11 @@ mod tests {
         let mut waiting: Vec<Waiting> = (items.iter().enumerate())
             .map(|(at, item)| {
                 let peer = SocketAddr::from(([192, 0, 2, item.0], 5_060));
-                Waiting::alone(peer, None, PacketId(at as u32), 0, item.2)
+                let alone = Waiting::alone(peer, None, PacketId(at as u32), 0);
+                Waiting {
+                    len: item.2 as u32,
+                    ..alone
+                }
             })
             .collect();
         Planner::new().plan(&mut waiting, |waiting| {
@@ -317,7 +320,8 @@ mod tests {
 
     #[test]
     fn octets_are_put_in_where_the_message_has_a_place() {
-        let mut waiting = Waiting::alone(([192, 0, 2, 1], 1).into(), None, PacketId(0), 0, 6);
+        let mut waiting = Waiting::alone(([192, 0, 2, 1], 1).into(), None, PacketId(0), 0);
+        waiting.len = 6;
         assert_eq!(waiting.pieces(b"abcdef").concat(), b"abcdef");
         waiting.place = Some(Place {
             at: 2,

@@ -141,14 +141,13 @@ impl UdpSocket {
         }
     }
 
-    /// Takes a packet of `len` octets to be sent, with the caller's reference. `false`: too many
-    /// wait already.
-    pub(crate) fn queue(&mut self, flow: &Flow, packet: PacketId, token: u64, len: usize) -> bool {
+    /// Takes a packet to be sent, with the caller's reference. `false`: too many wait already.
+    pub(crate) fn queue(&mut self, flow: &Flow, packet: PacketId, token: u64) -> bool {
         if self.waiting.len() >= self.waiting_max {
             return false;
         }
         let source = source(self.is_wildcard, flow);
-        let waiting = Waiting::alone(flow.peer, source, packet, token, len);
+        let waiting = Waiting::alone(flow.peer, source, packet, token);
         self.waiting.push_back(waiting);
         true
     }
@@ -183,10 +182,11 @@ impl UdpSocket {
             }
             let (asked, sent) = self.send(sender, out);
             match sent {
-                Ok(sent) => {
+                Ok((sent, bytes)) => {
                     if sent < asked {
                         out.count(Metric::SendPartial, 1);
                     }
+                    out.count(Metric::DatagramBytesOut, bytes);
                     self.sent(sent, out);
                 }
                 Err(error) if !self.failed(&error, out) => return,
@@ -199,6 +199,9 @@ impl UdpSocket {
         self.planned = self.waiting.len().min(PLAN_MAX);
         let listener = self.listener;
         let waiting = &mut self.waiting.make_contiguous()[..self.planned];
+        for waiting in &mut *waiting {
+            waiting.len = out.packets.len(waiting.packet) as u32;
+        }
         planner.plan(waiting, |waiting| {
             handler.fellow(listener, waiting.peer, out.packets.bytes(waiting.packet))
         });
@@ -206,7 +209,11 @@ impl UdpSocket {
 
     /// Hands a batch of what is planned to the kernel. Says how many messages it had, and how many
     /// of them left.
-    fn send<H: Handler>(&self, sender: &mut Sender, out: &Outbox<H>) -> (usize, io::Result<usize>) {
+    fn send<H: Handler>(
+        &self,
+        sender: &mut Sender,
+        out: &Outbox<H>,
+    ) -> (usize, io::Result<(usize, u64)>) {
         let mut batch = sender.batch();
         let mut rest = self.waiting.range(..self.planned);
         while batch.has_room()
@@ -232,24 +239,24 @@ impl UdpSocket {
 
     /// Lets go of the packets of so many messages that left.
     fn sent<H: Handler>(&mut self, messages: usize, out: &mut Outbox<H>) {
-        let (mut datagrams, mut bytes) = (0, 0);
+        let mut datagrams = 0;
         let (mut trains, mut together, mut pads) = (0, 0, 0);
         for _ in 0..messages {
-            let train = self.waiting.front().map_or(0, |first| first.train);
-            if train > 1 {
-                trains += 1;
-                together += u64::from(train);
+            let first = self.waiting.pop_front().expect("what left was waiting");
+            out.packets.release(first.packet);
+            datagrams += usize::from(first.train);
+            if first.train == 1 {
+                continue;
             }
-            datagrams += usize::from(train);
-            for waiting in self.waiting.drain(..usize::from(train)) {
-                bytes += waiting.wire_len() as u64;
+            trains += 1;
+            together += u64::from(first.train);
+            for waiting in self.waiting.drain(..usize::from(first.train) - 1) {
                 pads += u64::from(waiting.pad);
                 out.packets.release(waiting.packet);
             }
         }
         self.planned -= datagrams;
         out.count(Metric::DatagramsOut, datagrams as u64);
-        out.count(Metric::DatagramBytesOut, bytes);
         if trains > 0 {
             self.refusals = 0;
             out.count(Metric::Trains, trains);
@@ -412,7 +419,7 @@ mod tests {
             let packet = out.packet(len).unwrap();
             out.buffer(packet)[..len].fill(at as u8 + 1);
             out.set_len(packet, len);
-            assert!(socket.queue(&flow, packet, at as u64 + 1, len));
+            assert!(socket.queue(&flow, packet, at as u64 + 1));
         }
     }
 
@@ -596,7 +603,7 @@ mod tests {
         queue(&mut socket, &mut out, &peer, &[1, 1]);
         let packet = out.packet(1).unwrap();
         let flow = socket.flow(peer.local_addr().unwrap(), None);
-        assert!(!socket.queue(&flow, packet, 3, 1));
+        assert!(!socket.queue(&flow, packet, 3));
         assert_eq!(socket.note_dropped(5), 5);
         assert_eq!(socket.note_dropped(u32::MAX), u64::from(u32::MAX) - 5);
         assert_eq!(socket.note_dropped(1), 2);

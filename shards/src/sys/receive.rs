@@ -122,6 +122,7 @@ impl Receiver {
 
     /// One of the datagrams of the last [`Receiver::receive`]. `None`: its sender's address is of
     /// no family that we speak.
+    #[inline]
     pub(crate) fn get(&self, at: usize) -> Option<Datagram<'_>> {
         let header = &self.headers[at];
         let start = at * SLOT_BYTES;
@@ -142,6 +143,7 @@ impl Receiver {
 
 impl Datagram<'_> {
     /// Reads the control messages of a datagram: each a header and its data, aligned to 8.
+    #[inline]
     fn read_control(&mut self, mut rest: &[u8]) {
         while let Some((header, data)) = rest.split_at_checked(HEADER_BYTES) {
             let len = read::<usize>(header).unwrap_or(0);

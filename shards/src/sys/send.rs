@@ -121,11 +121,11 @@ impl<'b> Batch<'_, 'b> {
         self.sender.headers[self.messages - 1].msg_hdr.msg_iovlen += 1;
     }
 
-    /// Sends them over one socket, without waiting, and says how many messages left. An error
-    /// speaks of the first of them.
-    pub(crate) fn send(self, fd: RawFd) -> io::Result<usize> {
+    /// Sends them over one socket, without waiting, and says how many messages left and how many
+    /// octets they had. An error speaks of the first of them.
+    pub(crate) fn send(self, fd: RawFd) -> io::Result<(usize, u64)> {
         if self.messages == 0 {
-            return Ok(0);
+            return Ok((0, 0));
         }
         // SAFETY: the first `messages` headers were filled by `message` and `piece` with pointers
         // into vectors of the sender, which are never resized, and to octets that are borrowed for
@@ -139,10 +139,14 @@ impl<'b> Batch<'_, 'b> {
             )
         };
         if sent < 0 {
-            Err(io::Error::last_os_error())
-        } else {
-            Ok(sent as usize)
+            return Err(io::Error::last_os_error());
         }
+        let sent = sent as usize;
+        let left = &self.sender.headers[..sent];
+        Ok((
+            sent,
+            left.iter().map(|header| u64::from(header.msg_len)).sum(),
+        ))
     }
 }
 
