@@ -36,6 +36,12 @@ load:
 	cargo build --release --locked -p trunkline -p perf
 	scripts/load.sh $(ARGS)
 
+# One SIPp scenario of perf/sipp through a router: make sipp SCENARIO=uac-cancel ARGS="1000 100"
+SCENARIO :=
+sipp:
+	cargo build --release --locked -p trunkline -p perf
+	scripts/sipp.sh $(SCENARIO) $(ARGS)
+
 # The simulator in real time: make soak SECONDS=3600 FROM=100000
 SECONDS := 600
 FROM := 1000000
