@@ -7,6 +7,7 @@ use base::{Transport, Wall};
 
 use crate::limits::Limits;
 use crate::stats::{CounterDef, HistogramDef, Tables};
+use crate::steer::SteerConfig;
 
 /// An address to listen on. Its place in the list is its [`base::ListenerId`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +32,8 @@ pub struct RuntimeConfig {
     pub receive_buffer_bytes: usize,
     /// The send buffer to ask for, per UDP socket.
     pub send_buffer_bytes: usize,
+    /// Who brings datagrams to the shards that own them.
+    pub steering: SteerConfig,
     /// For the shards' pseudo-random numbers.
     pub seed: u64,
     /// The handler's counters and gauges.
@@ -49,6 +52,7 @@ impl Default for RuntimeConfig {
             limits: Limits::default(),
             receive_buffer_bytes: 8 << 20,
             send_buffer_bytes: 4 << 20,
+            steering: SteerConfig::default(),
             seed: 0,
             handler_counters: &[],
             handler_histograms: &[],

@@ -45,6 +45,7 @@ mod runtime;
 mod shard;
 mod solo;
 mod stats;
+pub mod steer;
 mod sys;
 mod tcp;
 mod train;

@@ -24,6 +24,7 @@ use crate::outbox::{Links, Mail, Outbox};
 use crate::ring::{RecordReader, RecordRing};
 use crate::shard::{INBOX_TOKEN, Sockets, Station};
 use crate::stats::ShardStats;
+use crate::steer::{Steering, Unsteered};
 use crate::tcp::{self, StreamListener};
 use crate::udp::{self, BufferReport};
 
@@ -90,6 +91,8 @@ pub enum StartError {
         /// Why.
         error: io::Error,
     },
+    /// The kernel is to steer and does not.
+    Steering(Unsteered),
     /// The event queue of a shard, or its thread, cannot be made.
     Thread(io::Error),
 }
@@ -105,6 +108,7 @@ impl fmt::Display for StartError {
             } => {
                 write!(f, "cannot listen on {transport} {address}: {error}")
             }
+            StartError::Steering(why) => write!(f, "the kernel does not steer: {why}"),
             StartError::Thread(error) => write!(f, "cannot start a shard: {error}"),
         }
     }
@@ -121,6 +125,7 @@ pub struct Running<H: Handler> {
     stats: Arc<[Arc<ShardStats>]>,
     buffers: Vec<BufferReport>,
     addresses: Vec<SocketAddr>,
+    steering: Arc<Steering>,
     published: AtomicU64,
 }
 
@@ -145,6 +150,7 @@ where
     }
     probe(&config)?;
     let (sockets, buffers, addresses) = open(&config, count)?;
+    let steering = steer(&config, &sockets)?;
     let (polls, inboxes) = doors(&config, count)?;
     let limits = &config.limits;
     let ring = || Arc::new(RecordRing::new(limits.records, limits.record_bytes));
@@ -158,6 +164,7 @@ where
             .collect(),
         buffers,
         addresses,
+        steering: Arc::new(steering),
         published: AtomicU64::new(0),
     };
     let all: Arc<[Arc<Shared<H>>]> = running.shards.clone().into();
@@ -320,6 +327,18 @@ fn open(config: &RuntimeConfig, count: usize) -> Result<Opened, StartError> {
     Ok((shards, reports, addresses))
 }
 
+/// Has the kernel steer each listener's group of sockets, where that is wanted.
+fn steer(config: &RuntimeConfig, shards: &[Sockets]) -> Result<Steering, StartError> {
+    let groups: Vec<_> = (0..shards[0].udp.len())
+        .map(|at| {
+            let listener = usize::from(shards[0].udp[at].listener.0);
+            let sockets = shards.iter().map(|sockets| sockets.udp[at].fd()).collect();
+            (listener, sockets)
+        })
+        .collect();
+    Steering::start(&config.steering, &groups).map_err(StartError::Steering)
+}
+
 impl<H: Handler> Running<H> {
     /// What the outbox of a shard is made of besides memory.
     fn links(&self, at: usize, seed: u64) -> Links<H> {
@@ -449,6 +468,12 @@ impl<H: Handler> Running<H> {
     #[must_use]
     pub fn buffers(&self) -> &[BufferReport] {
         &self.buffers
+    }
+
+    /// Who brings datagrams to their shards.
+    #[must_use]
+    pub fn steering(&self) -> Arc<Steering> {
+        self.steering.clone()
     }
 
     /// The listeners' addresses, in their order; a port 0 is what the system chose.

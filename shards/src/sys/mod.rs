@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 mod address;
+pub(crate) mod bpf;
 mod receive;
 mod send;
 

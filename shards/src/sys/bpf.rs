@@ -1,0 +1,197 @@
+//! The kernel's BPF machine: maps, programs, and the group of sockets that a program serves.
+//!
+//! Each call is one command of `bpf(2)` with its own part of `union bpf_attr`; a shorter structure
+//! than the kernel's is read as if it were followed by zeros.
+
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// The commands that are used.
+const MAP_CREATE: i32 = 0;
+const MAP_LOOKUP: i32 = 1;
+const MAP_UPDATE: i32 = 2;
+const PROGRAM_LOAD: i32 = 5;
+
+/// `BPF_PROG_TYPE_SK_REUSEPORT`
+const SK_REUSEPORT: u32 = 21;
+/// `SO_ATTACH_REUSEPORT_EBPF`, which the libc crate does not name everywhere.
+const ATTACH: i32 = 52;
+
+/// What a map is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum MapKind {
+    /// A value of its own for each processor.
+    PerCpuArray = 6,
+    /// The sockets of a group.
+    Sockets = 20,
+}
+
+/// A map that lives as long as this value or a program that uses it.
+#[derive(Debug)]
+pub(crate) struct Map {
+    fd: OwnedFd,
+    value_bytes: usize,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct CreateMap {
+    kind: u32,
+    key_bytes: u32,
+    value_bytes: u32,
+    entries: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+struct Element {
+    map: u32,
+    _pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+struct LoadProgram {
+    kind: u32,
+    words_count: u32,
+    words: u64,
+    license: u64,
+    log_level: u32,
+    log_bytes: u32,
+    log: u64,
+}
+
+impl Map {
+    /// A map whose keys are numbers from 0 up to `entries`.
+    pub(crate) fn new(kind: MapKind, value_bytes: usize, entries: usize) -> io::Result<Map> {
+        let mut create = CreateMap {
+            kind: kind as u32,
+            key_bytes: size_of::<u32>() as u32,
+            value_bytes: value_bytes as u32,
+            entries: entries as u32,
+            flags: 0,
+        };
+        let fd = command(MAP_CREATE, &mut create)?;
+        // SAFETY: a map's creation returned this descriptor just now, so nobody else owns it.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Map { fd, value_bytes })
+    }
+
+    /// Puts a socket into a map of sockets.
+    pub(crate) fn put_socket(&self, at: u32, socket: RawFd) -> io::Result<()> {
+        assert_eq!(self.value_bytes, size_of::<u64>(), "this map holds sockets");
+        let value = u64::from(socket as u32);
+        let mut element = Element {
+            map: self.descriptor() as u32,
+            _pad: 0,
+            key: address(&raw const at),
+            value: address(&raw const value),
+            flags: 0,
+        };
+        // `at` and `value` live through the call and have the sizes that the map was made with.
+        command(MAP_UPDATE, &mut element).map(drop)
+    }
+
+    /// The value at 0 as words, that of each processor behind that of the one before.
+    pub(crate) fn read_first(&self) -> io::Result<Vec<u64>> {
+        let key: u32 = 0;
+        // The kernel writes one value for each processor that the machine may ever have.
+        let mut values = vec![0_u64; self.value_bytes.div_ceil(8) * possible_processors()?];
+        let mut element = Element {
+            map: self.descriptor() as u32,
+            _pad: 0,
+            key: address(&raw const key),
+            value: address(values.as_mut_ptr().cast_const()),
+            flags: 0,
+        };
+        command(MAP_LOOKUP, &mut element)?;
+        Ok(values)
+    }
+
+    /// Its number in a program.
+    pub(crate) fn descriptor(&self) -> i32 {
+        self.fd.as_raw_fd()
+    }
+}
+
+/// A program that the verifier has accepted.
+#[derive(Debug)]
+pub(crate) struct Program(OwnedFd);
+
+impl Program {
+    /// Loads a program that chooses among the sockets of a group.
+    ///
+    /// # Errors
+    /// The kernel's error; if its verifier refused the program, `log` is what it says about it.
+    pub(crate) fn load(words: &[u64], log: &mut Vec<u8>) -> io::Result<Program> {
+        /// Nothing in the program asks for the kernel's own licence.
+        const LICENSE: &[u8] = b"Apache-2.0 OR MIT\0";
+        let mut load = LoadProgram {
+            kind: SK_REUSEPORT,
+            words_count: words.len() as u32,
+            words: address(words.as_ptr()),
+            license: address(LICENSE.as_ptr()),
+            log_level: 0,
+            log_bytes: 0,
+            log: 0,
+        };
+        log.clear();
+        let fd = match command(PROGRAM_LOAD, &mut load) {
+            // Again, to hear why; a log costs time, so not at the first try.
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EINVAL)) => {
+                log.resize(1 << 20, 0);
+                load.log_level = 1;
+                load.log_bytes = log.len() as u32;
+                load.log = address(log.as_mut_ptr().cast_const());
+                let again = command(PROGRAM_LOAD, &mut load);
+                let end = log.iter().position(|&octet| octet == 0);
+                log.truncate(end.unwrap_or(log.len()));
+                again.map_err(|_| error)?
+            }
+            other => other?,
+        };
+        // SAFETY: the program's load returned this descriptor just now, so nobody else owns it.
+        Ok(Program(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Lets the program choose for the group of sockets that `socket` belongs to.
+    pub(crate) fn attach(&self, socket: RawFd) -> io::Result<()> {
+        super::set_option(socket, libc::SOL_SOCKET, ATTACH, self.0.as_raw_fd())
+    }
+}
+
+/// How many processors the kernel has made room for: its list ends with the last one's number.
+fn possible_processors() -> io::Result<usize> {
+    let list = std::fs::read_to_string("/sys/devices/system/cpu/possible")?;
+    let last = list.trim().rsplit([',', '-']).next();
+    let last = last.and_then(|last| last.parse::<usize>().ok());
+    last.map(|last| last + 1)
+        .ok_or_else(|| io::Error::other("the list of possible processors cannot be read"))
+}
+
+fn address<T>(pointer: *const T) -> u64 {
+    pointer as usize as u64
+}
+
+/// One command of `bpf(2)`. What the attributes point to must live through the call: all callers
+/// are in this file.
+fn command<T>(command: i32, attributes: &mut T) -> io::Result<RawFd> {
+    // SAFETY: the pointer and the size describe `attributes`, which lives through the call. The
+    // addresses in it are of memory that its maker holds through the call, of at least the size
+    // that the kernel reads or writes there: a key and a value of the map, the program's words, a
+    // text with its final zero, a log of `log_bytes`.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            command,
+            (&raw mut *attributes).cast::<libc::c_void>(),
+            size_of::<T>(),
+        )
+    };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(result as RawFd)
+}
