@@ -5,7 +5,9 @@
 //!        delay over target, ≥ 16 messages               not at the limit, delay under target, 0.5 s
 //!   Calm ─────────────────────────────────▶ Limiting ──────────────────────────────────▶ Calm
 //!                                            │  ▲
-//!                          each period:      ▼  │      limit ·= 1 + gain · (target - delay) / target
+//!                          each period:      ▼  │      limit = capacity · (1 + swing · error)
+//!                                                         capacity ·= 1 + gain · error
+//!                                                         error = (target - delay) / target
 //! ```
 //!
 //! What is controlled is the *number of new calls a second* and not the share of them that is taken:
@@ -23,7 +25,7 @@
 
 use base::Time;
 
-use crate::fair::Shares;
+use crate::fair::{self, Shares};
 use crate::{Advice, Algorithm, Class, Seq, SourceId};
 
 /// What the operator decides.
@@ -42,7 +44,7 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Rules {
         Rules {
-            target_us: 20_000,
+            target_us: 8_000,
             late_us: 200_000,
             validity_ms: 500,
             algorithm: Algorithm::Loss,
@@ -61,8 +63,10 @@ pub enum Decision {
     Drop,
 }
 
-/// From one measurement to the next.
+/// From one measurement to the next, with a limit and without: a flood fills a socket's buffer in a
+/// twentieth of a second.
 const PERIOD_US: u64 = 50_000;
+const PERIOD_CALM_US: u64 = 20_000;
 /// A period with fewer messages goes on, up to the longest: a few late ones are no queue.
 const SAMPLES_MIN: u32 = 16;
 const PERIOD_US_MAX: u64 = 1_000_000;
@@ -72,17 +76,21 @@ const CALM_PERIODS: u32 = 10;
 const LIMIT_MIN: f64 = 4.0;
 /// Nor below this share of what was served at best: from there on refusals are dropped.
 const LIMIT_FLOOR: f64 = 0.125;
-/// What a period under the target raises the limit by, and one at twice the target lowers it by.
-const GAIN_UP: f64 = 0.03;
-const GAIN_DOWN: f64 = 0.12;
-/// What a queue that grows by the target within a period lowers the limit by.
-const GAIN_TREND: f64 = 0.04;
-/// What the first limit is of what was served while the queue began to stand.
+/// A queue off its target is made up for within this time: so long the limit is above or below what
+/// can be served.
+const SETTLE_US: f64 = 150_000.0;
+/// The most that the limit is off the capacity for that.
+const SWING_MAX: f64 = 0.3;
+/// How much the capacity is moved by a period with no queue at all, and how often as much at most if
+/// the ones before were the same: then it is far off.
+const GAIN: f64 = 0.01;
+const GAIN_TIMES_MAX: f64 = 6.0;
+/// How much more with each target's worth of delay beyond twice the target: then it is far off.
+const GAIN_FAR: f64 = 0.04;
+/// What the first capacity is of what was served while the queue began to stand.
 const ONSET: f64 = 0.8;
 /// How much of the refusals more, or less, is dropped with each period.
 const DROP_STEP: f64 = 0.1;
-/// A neighbour that obeys the rate algorithm counts all its requests: INVITE, ACK and BYE.
-const REQUESTS_PER_CALL: f32 = 3.0;
 
 /// The admission of one shard. Lives there; nothing of it is shared.
 ///
@@ -94,13 +102,20 @@ pub struct Admission {
     is_limiting: bool,
     /// Calls a second, while limiting.
     limit: f64,
-    /// The most that was served in a second while there was a queue, slowly forgotten.
+    /// What is believed to be served in a second.
+    capacity: f64,
+    /// The highest capacity that there was without a queue, slowly forgotten.
     peak: f64,
     /// Which share of what is refused is dropped.
     drop: f64,
     calm_periods: u32,
+    /// How many periods in a row the queue was well below its target, or well above it: a full buffer
+    /// cannot grow, so its delay says less than is so.
+    off_periods: u32,
+    off_side: i8,
     /// This period: since when, the least delay, how many messages, calls offered and taken.
     since: Time,
+    due: Time,
     least_us: u64,
     samples: u32,
     offered: f64,
@@ -122,10 +137,14 @@ impl Admission {
             shares: Shares::new(sources_max + 1),
             is_limiting: false,
             limit: 0.0,
+            capacity: 0.0,
             peak: 0.0,
             drop: 0.0,
             calm_periods: 0,
+            off_periods: 0,
+            off_side: 0,
             since: Time::ZERO,
+            due: Time::ZERO,
             least_us: u64::MAX,
             samples: 0,
             offered: 0.0,
@@ -144,7 +163,7 @@ impl Admission {
     /// Each message, before anything else: how long it has waited.
     #[inline]
     pub fn observe(&mut self, now: Time, delay_us: u64) {
-        if now.micros_since(self.since) >= PERIOD_US {
+        if now >= self.due {
             self.close(now);
         }
         self.least_us = self.least_us.min(delay_us);
@@ -200,7 +219,7 @@ impl Admission {
     ) -> Advice {
         let (cut, level) = self.shares.advice(source);
         let is_cut = self.is_limiting && cut > 0;
-        let rate = level * REQUESTS_PER_CALL * f32::from(shards);
+        let rate = level * fair::REQUESTS_PER_CALL * f32::from(shards);
         let value = match algorithm {
             Algorithm::Loss => cut,
             Algorithm::Rate => rate.ceil() as u32,
@@ -253,12 +272,12 @@ impl Admission {
         self.share = if offered > 0.0 { taken / offered } else { 1.0 };
         let is_cut = self.shares.roll(seconds as f32);
         if self.is_limiting {
-            self.adjust(delay_us, offered, taken, is_cut);
+            self.adjust(delay_us, offered, is_cut);
         } else if delay_us > self.rules.target_us {
             self.is_limiting = true;
             self.calm_periods = 0;
-            self.limit = (taken * ONSET).max(LIMIT_MIN);
-            self.peak = self.peak.max(self.limit);
+            self.capacity = (taken * ONSET).max(LIMIT_MIN);
+            self.limit = self.capacity;
         }
         if self.is_limiting {
             let next = PERIOD_US as f32 / 1e6;
@@ -266,6 +285,14 @@ impl Admission {
         }
         self.delay_us = delay_us;
         self.since = now;
+        self.due = Time(
+            now.0
+                + if self.is_limiting {
+                    PERIOD_US
+                } else {
+                    PERIOD_CALM_US
+                },
+        );
         self.closed = now;
         self.least_us = u64::MAX;
         self.samples = 0;
@@ -273,28 +300,41 @@ impl Admission {
         self.taken = 0.0;
     }
 
-    fn adjust(&mut self, delay_us: u64, offered: f64, taken: f64, is_cut: bool) {
+    /// A controller for a queue, which is an integral of what comes in: in proportion to the error for
+    /// the limit, and slowly, by its sum, for the capacity.
+    fn adjust(&mut self, delay_us: u64, offered: f64, is_cut: bool) {
         let target = self.rules.target_us as f64;
-        let error = ((target - delay_us as f64) / target).clamp(-2.0, 1.0);
-        let trend = (delay_us as f64 - self.delay_us as f64) / target;
+        let error = ((target - delay_us as f64) / target).clamp(-4.0, 1.0);
         let is_bound = offered > 0.9 * self.limit;
-        if delay_us as f64 <= 2.0 * target {
-            self.peak = (self.peak * 0.999).max(taken.min(self.limit));
-        }
-        let mut factor = 1.0 - GAIN_TREND * trend.clamp(-1.0, 1.0);
+        let side = if error > 0.9 {
+            1
+        } else if error < -0.4 {
+            -1
+        } else {
+            0
+        };
+        self.off_periods = if side != 0 && side == self.off_side {
+            self.off_periods + 1
+        } else {
+            0
+        };
+        self.off_side = side;
+        let gain = GAIN * (0.5 * f64::from(self.off_periods)).clamp(1.0, GAIN_TIMES_MAX);
+        let floor = (self.peak * LIMIT_FLOOR).max(LIMIT_MIN);
         if error < 0.0 {
-            factor += GAIN_DOWN * error;
+            self.capacity *= 1.0 + gain * error - GAIN_FAR * (-1.0 - error).max(0.0);
         } else if self.drop > 0.0 {
             self.drop = (self.drop - DROP_STEP * error).max(0.0);
         } else if is_bound {
-            factor += GAIN_UP * error;
+            self.capacity *= 1.0 + gain * error;
+            self.peak = (self.peak * 0.999).max(self.capacity);
         }
-        let floor = (self.peak * LIMIT_FLOOR).max(LIMIT_MIN);
-        let wanted = self.limit * factor;
-        if wanted < floor && error < 0.0 {
-            self.drop = (self.drop - DROP_STEP * error).min(1.0);
+        if self.capacity < floor {
+            self.capacity = floor;
+            self.drop = (self.drop - DROP_STEP * error.min(0.0)).min(1.0);
         }
-        self.limit = wanted.max(floor);
+        let swing = (target / SETTLE_US).min(SWING_MAX) * error;
+        self.limit = (self.capacity * (1.0 + swing)).max(floor);
         let is_calm = !is_bound && !is_cut && error >= 0.0;
         self.calm_periods = if is_calm { self.calm_periods + 1 } else { 0 };
         if self.calm_periods >= CALM_PERIODS {

@@ -51,6 +51,9 @@ const DEMAND_MIN: f32 = 0.2;
 /// hears that it may send again.
 const CUT_MAX: f32 = 95.0;
 
+/// A neighbour counts all its requests, and a call has an INVITE, an ACK and a BYE.
+pub(crate) const REQUESTS_PER_CALL: f32 = 3.0;
+
 #[derive(Clone, Copy, Debug)]
 struct Source {
     weight: f32,
@@ -63,6 +66,8 @@ struct Source {
     /// What may still be taken in this period, in calls: of priority, and of all else.
     left: [f32; 2],
     level: f32,
+    /// What came lately, in calls a second.
+    seen: f32,
     cut: f32,
     /// Whether a neighbour of this source obeys RFC 7339.
     is_advised: bool,
@@ -89,6 +94,7 @@ impl Shares {
             pass: [u32::MAX; Class::COUNT],
             left: [0.0; 2],
             level: 0.0,
+            seen: 0.0,
             cut: 0.0,
             is_advised: false,
             is_listed: false,
@@ -157,6 +163,7 @@ impl Shares {
         self.listed.retain(|&at| {
             let source = &mut sources[at as usize];
             let mut total = 0.0;
+            source.seen = 0.5 * source.seen + 0.5 * source.offered_cost() / seconds;
             for (offered, demand) in source.offered.iter_mut().zip(&mut source.demand) {
                 let now = *offered as f32 / seconds;
                 *demand = if now > *demand {
@@ -237,7 +244,6 @@ impl Source {
     /// Sets what may pass in the next period: priority first, then calls, then the rest.
     fn bound(&mut self, level: f32, seconds: f32) {
         self.level = level * self.weight;
-        let cost = self.cost();
         let mut left = self.level;
         for class in [Class::Priority, Class::Call, Class::Other] {
             let wanted = self.demand[class as usize] * class.cost();
@@ -250,27 +256,29 @@ impl Source {
         // the sum.
         let room = |level: f32| level * seconds * 1.25 + 1.0;
         self.left = [room(self.level), room(self.level - first)];
-        self.advance_cut(cost);
+        self.advance_cut();
     }
 
-    /// What a neighbour drops of its requests is not what it sends less of calls, so the cut is
-    /// found by going on until the demand fits.
-    fn advance_cut(&mut self, cost: f32) {
+    /// Calls of this period so far.
+    fn offered_cost(&self) -> f32 {
+        self.offered[0] as f32 * Class::Priority.cost()
+            + self.offered[1] as f32 * Class::Call.cost()
+            + self.offered[2] as f32 * Class::Other.cost()
+    }
+
+    /// What a neighbour is asked to cut. It drops `cut` of all its requests, and only new ones: with
+    /// `a` calls wanted, `d` sent on and `n` requests more in each call, `d = a - cut (a + n d)`. From
+    /// what came under the last cut follows what was wanted, and from that the cut which leaves the
+    /// level.
+    fn advance_cut(&mut self) {
         if !self.is_advised || self.level <= 0.0 {
             return;
         }
-        let over = 1.0 - self.level / cost.max(0.001);
-        self.cut = if over > 0.02 {
-            (self.cut + 30.0 * over).min(CUT_MAX)
-        } else {
-            let spare = (1.0 - cost / self.level).clamp(0.0, 1.0);
-            let less = self.cut * (1.0 - 0.3 * spare) - spare;
-            if less < 1.0 && spare > 0.1 {
-                0.0
-            } else {
-                less.max(0.0)
-            }
-        };
+        let (more, cut) = (REQUESTS_PER_CALL - 1.0, self.cut / 100.0);
+        let wanted = self.seen * (1.0 + more * cut) / (1.0 - cut);
+        let next = (wanted - self.level) / (wanted + more * self.level);
+        let next = 0.5 * self.cut + 0.5 * (100.0 * next).clamp(0.0, CUT_MAX);
+        self.cut = if next < 1.0 { 0.0 } else { next };
     }
 }
 

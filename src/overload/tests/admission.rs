@@ -1,0 +1,226 @@
+//! The loop closed: a server that works off one queue, a cost for each kind of message, callers that
+//! retransmit, and 2, 5 and 10 times the load that it can carry.
+#![allow(clippy::unwrap_used)]
+
+mod model;
+
+use base::Time;
+use model::{Costs, Neighbour, Plan, Report, run};
+use overload::{Admission, Algorithm, Class, Decision, Rules, SourceId};
+
+/// The best that can be had: what refusing the rest costs is not there for calls.
+fn best(load: f64, costs: &Costs) -> f64 {
+    let refusal = costs.refusal() / costs.call();
+    (1.0 - load * refusal) / (1.0 - refusal)
+}
+
+fn show(name: &str, load: f64, report: &Report) {
+    println!(
+        "{name:>12} {load:>5.2}x  goodput {:.3}  setup p99 {:>6.1} ms  refused {:.3} dropped {:.3} \
+         lost in session {}",
+        report.goodput(),
+        report.setup_p99_us() as f64 / 1e3,
+        report.refused as f64 / report.offered as f64,
+        report.dropped as f64 / report.offered as f64,
+        report.session_lost,
+    );
+}
+
+#[test]
+fn below_its_peak_nothing_is_refused() {
+    for load in [0.5, 0.9] {
+        let report = run(&Plan::one(load, Costs::plain()));
+        show("plain", load, &report);
+        assert_eq!((report.refused, report.dropped), (0, 0), "at {load}");
+        assert!(report.goodput() > load * 0.99);
+    }
+}
+
+/// Where refusing costs next to nothing, goodput is as good as flat.
+#[test]
+fn goodput_is_flat_where_refusals_are_free() {
+    for (load, want) in [(2.0, 0.95), (5.0, 0.92), (10.0, 0.90)] {
+        let report = run(&Plan::one(load, Costs::free()));
+        show("free", load, &report);
+        assert!(report.goodput() >= want, "{} at {load}", report.goodput());
+        assert!(report.setup_p99_us() < 500_000);
+        assert!(report.session_lost < 100, "{}", report.session_lost);
+    }
+}
+
+/// With refusals at their real price goodput is what is left of the processor, less a little.
+#[test]
+fn goodput_is_what_refusals_leave() {
+    for costs in [Costs::coalesced(), Costs::plain()] {
+        for load in [1.2, 2.0, 5.0, 10.0] {
+            let report = run(&Plan::one(load, costs));
+            show(costs.name, load, &report);
+            if best(load, &costs) < 0.1 {
+                // Refusing alone is more than the processor has: nothing in user space helps.
+                continue;
+            }
+            let want = best(load, &costs) * 0.9 - 0.05;
+            assert!(
+                report.goodput() >= want,
+                "{} and not {want}",
+                report.goodput()
+            );
+            assert!(report.setup_p99_us() < 500_000);
+        }
+    }
+}
+
+/// Neighbours that obey RFC 7339 keep what is too much to themselves: ten times the load costs
+/// nothing.
+#[test]
+fn goodput_is_flat_with_neighbours_that_obey() {
+    for algorithm in [Algorithm::Loss, Algorithm::Rate] {
+        for (load, want) in [(2.0, 0.95), (5.0, 0.92), (10.0, 0.90)] {
+            let mut plan = Plan::one(load, Costs::plain());
+            plan.rules.algorithm = algorithm;
+            plan.neighbours[0].obeys = true;
+            let report = run(&plan);
+            show(algorithm.name(), load, &report);
+            assert!(report.goodput() >= want, "{} at {load}", report.goodput());
+            assert!(report.setup_p99_us() < 500_000);
+        }
+    }
+}
+
+/// One trunk at twenty times its share: the others' calls all succeed.
+#[test]
+fn a_flooding_source_takes_nothing_from_the_others() {
+    let calm = Neighbour::new(0.12);
+    let flood = Neighbour::new(4.0);
+    let plan = Plan {
+        neighbours: vec![calm, calm, flood, calm],
+        ..Plan::one(1.0, Costs::coalesced())
+    };
+    let report = run(&plan);
+    show("flood", 4.36, &report);
+    for quiet in [0, 1, 3] {
+        let success = report.success(quiet);
+        assert!(success > 0.99, "source {quiet}: {success}");
+    }
+    assert!(report.success(2) < 0.2);
+}
+
+/// A processor that others use (four fifths of each tenth of a second) is a slower one, no idle one.
+#[test]
+fn a_starved_processor_sheds_by_delay() {
+    for load in [0.1, 1.0] {
+        let mut plan = Plan::one(load, Costs::coalesced());
+        plan.starved = true;
+        let report = run(&plan);
+        show("starved", load, &report);
+        if load < 0.2 {
+            assert!(
+                report.refused * 100 < report.offered,
+                "{} refused",
+                report.refused
+            );
+        } else {
+            assert!(report.goodput() > 0.12, "{}", report.goodput());
+        }
+    }
+}
+
+/// A burst of half a second is a queue that goes away.
+#[test]
+fn after_a_flood_everything_is_taken_again() {
+    let mut plan = Plan::one(0.6, Costs::plain());
+    plan.burst = Some((3_000_000, 3_500_000, 10.0));
+    plan.until_us = 20_000_000;
+    let report = run(&plan);
+    show("burst", 0.6, &report);
+    assert_eq!(
+        report.refused_late, 0,
+        "after ten seconds nothing is refused"
+    );
+}
+
+const PERIOD_MS: u64 = 60;
+
+/// Feeds so many periods in which each message waited `delay_us`, with one INVITE a message.
+fn feed(admission: &mut Admission, from_ms: u64, periods: u64, delay_us: u64) -> u64 {
+    for ms in from_ms..from_ms + periods * PERIOD_MS {
+        admission.observe(Time::from_millis(ms), delay_us);
+        let coin = ms.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        admission.decide(SourceId(0), Class::Call, delay_us, coin);
+    }
+    from_ms + periods * PERIOD_MS
+}
+
+#[test]
+fn a_limit_comes_with_a_standing_queue_and_goes_with_it() {
+    let mut admission = Admission::new(Rules::default(), 1);
+    let at = feed(&mut admission, 1_000, 4, 1_000);
+    assert!(!admission.is_limiting());
+    let at = feed(&mut admission, at, 2, 40_000);
+    assert!(admission.is_limiting());
+    let first = admission.limit().unwrap();
+    let at = feed(&mut admission, at, 4, 40_000);
+    assert!(admission.limit().unwrap() < first);
+    assert!(admission.share() < 1.0);
+    let at = feed(&mut admission, at, 200, 0);
+    assert!(!admission.is_limiting());
+    assert_eq!(feed(&mut admission, at, 4, 0) - at, 240);
+    assert_eq!(admission.share(), 1.0);
+}
+
+#[test]
+fn one_message_in_time_is_no_standing_queue() {
+    let mut admission = Admission::new(Rules::default(), 1);
+    for ms in 0..5_000 {
+        let delay_us = if ms % 15 == 0 { 500 } else { 150_000 };
+        admission.observe(Time::from_millis(ms), delay_us);
+    }
+    assert!(!admission.is_limiting());
+}
+
+#[test]
+fn a_few_late_messages_are_no_queue() {
+    let mut admission = Admission::new(Rules::default(), 1);
+    for second in 0..20 {
+        admission.observe(Time::from_millis(second * 1_000), 500_000);
+    }
+    assert!(!admission.is_limiting());
+}
+
+#[test]
+fn what_waited_too_long_is_refused_but_for_priority() {
+    let mut admission = Admission::new(Rules::default(), 1);
+    let late = Rules::default().late_us + 1;
+    let mut decide = |class, delay_us| admission.decide(SourceId(0), class, delay_us, 0);
+    assert_eq!(decide(Class::Call, late - 1), Decision::Admit);
+    assert_eq!(decide(Class::Call, late), Decision::Refuse);
+    assert_eq!(decide(Class::Other, late), Decision::Refuse);
+    assert_eq!(decide(Class::Priority, late), Decision::Admit);
+}
+
+/// All copies of a request have one coin, so a refused one stays refused while the limit stands.
+#[test]
+fn copies_of_a_request_meet_the_same_decision() {
+    let mut admission = Admission::new(Rules::default(), 1);
+    let mut at = feed(&mut admission, 0, 2, 1_000);
+    at = feed(&mut admission, at, 8, 40_000);
+    // The delay is at its target: the limit stands.
+    let target = Rules::default().target_us;
+    at = feed(&mut admission, at, 20, target);
+    let coins: Vec<u64> = (0..400_u64)
+        .map(|at| at.wrapping_mul(0xd1b5_4a32_d192_ed03))
+        .collect();
+    let mut round = |at: u64| -> Vec<bool> {
+        // Spread over periods, as they come.
+        let each = coins.iter().enumerate().map(|(number, &coin)| {
+            admission.observe(Time::from_millis(at + number as u64), target);
+            admission.decide(SourceId(0), Class::Call, target, coin) == Decision::Admit
+        });
+        each.collect()
+    };
+    let (first, second) = (round(at), round(at + 400));
+    let admitted = first.iter().filter(|&&admit| admit).count();
+    assert!((20..380).contains(&admitted), "{admitted}");
+    let changed = first.iter().zip(&second).filter(|(a, b)| a != b).count();
+    assert!(changed < 40, "{changed} of 400 changed");
+}
