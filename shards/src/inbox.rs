@@ -1,4 +1,4 @@
-//! What other shards send to a shard: bounded, lock-free, and without allocation.
+//! What other shards send to a shard: bounded, lock-free, and without allocation once it is warm.
 //!
 //! Cost of a hand-over: one copy of the message into a buffer of its new owner, two pops and two
 //! pushes of a bounded queue, and one wake per destination and turn if that shard sleeps. Held by
@@ -15,6 +15,7 @@ use crossbeam_queue::ArrayQueue;
 use crossbeam_utils::CachePadded;
 use mio::Waker;
 
+use crate::buffers::Buffers;
 use crate::handler::Undelivered;
 
 /// Most SIP messages fit; what does not takes one of the few large buffers.
@@ -26,8 +27,8 @@ const LARGE_BYTES: usize = 65_536;
 /// Full: the sender is told at once, counts, and drops, as a network would. Nobody waits.
 pub struct Inbox<L> {
     queue: ArrayQueue<Parcel<L>>,
-    small: ArrayQueue<Box<[u8]>>,
-    large: ArrayQueue<Box<[u8]>>,
+    small: Buffers,
+    large: Buffers,
     /// Written by the owner before it sleeps and by the one who wakes it.
     asleep: CachePadded<AtomicBool>,
     waker: Option<Waker>,
@@ -107,18 +108,11 @@ impl<L> Inbox<L> {
     /// its owner must not sleep.
     #[must_use]
     pub fn new(parcels: usize, large: usize, waker: Option<Waker>) -> Inbox<L> {
-        let buffers = |count: usize, size: usize| {
-            let queue = ArrayQueue::new(count.max(1));
-            for _ in 0..count {
-                let _ = queue.push(vec![0; size].into_boxed_slice());
-            }
-            queue
-        };
         Inbox {
             queue: ArrayQueue::new(parcels.max(1)),
             // One more than may wait: the owner has one in hand.
-            small: buffers(parcels + 1, SMALL_BYTES),
-            large: buffers(large, LARGE_BYTES),
+            small: Buffers::new(parcels + 1, SMALL_BYTES),
+            large: Buffers::new(large, LARGE_BYTES),
             asleep: CachePadded::new(AtomicBool::new(false)),
             waker,
         }
@@ -159,13 +153,12 @@ impl<L> Inbox<L> {
 
     /// Returns a handled parcel's buffer.
     pub fn give_back(&self, buffer: Buffer) {
-        let unused = if buffer.bytes.len() == SMALL_BYTES {
+        let unused = if buffer.bytes.len() == self.small.bytes() {
             &self.small
         } else {
             &self.large
         };
-        let returned = unused.push(buffer.bytes).is_ok();
-        assert!(returned, "a buffer returns to the queue it came from");
+        unused.give_back(buffer.bytes);
     }
 
     /// How many parcels wait.
@@ -214,8 +207,8 @@ impl<L> Inbox<L> {
 
     fn put(&self, bytes: &[u8], parcel: impl FnOnce(Buffer) -> Parcel<L>) -> bool {
         let unused = match bytes.len() {
-            0..=SMALL_BYTES => self.small.pop(),
-            _ if bytes.len() <= LARGE_BYTES => self.large.pop(),
+            0..=SMALL_BYTES => self.small.take(),
+            _ if bytes.len() <= LARGE_BYTES => self.large.take(),
             _ => None,
         };
         let Some(mut buffer) = unused else {

@@ -5,15 +5,16 @@ use std::sync::Arc;
 use base::ShardId;
 use crossbeam_queue::ArrayQueue;
 
-/// A bounded ring of preallocated buffers in both directions: filled ones to the reader, read ones
-/// back to the shard. No locks, no allocation.
+use crate::buffers::Buffers;
+
+/// A bounded ring of buffers in both directions: filled ones to the reader, read ones back to the
+/// shard. No locks, and no allocation once as many buffers were made as are in use at a time.
 ///
 /// Written by one shard, read by one control thread. Full: the shard is told at once, nothing waits.
 #[derive(Debug)]
 pub(crate) struct RecordRing {
     filled: ArrayQueue<Record>,
-    unused: ArrayQueue<Record>,
-    record_bytes: usize,
+    unused: Buffers,
 }
 
 #[derive(Debug)]
@@ -25,37 +26,31 @@ struct Record {
 impl RecordRing {
     pub(crate) fn new(records: usize, record_bytes: usize) -> RecordRing {
         let records = records.max(1);
-        let unused = ArrayQueue::new(records);
-        for _ in 0..records {
-            let bytes = vec![0; record_bytes].into_boxed_slice();
-            let _ = unused.push(Record { bytes, len: 0 });
-        }
         RecordRing {
             filled: ArrayQueue::new(records),
-            unused,
-            record_bytes,
+            unused: Buffers::new(records, record_bytes),
         }
     }
 
     /// Lets `fill` write a record of up to `len_max` octets; it returns the length. `false` = the
     /// ring is full or records are never so long; `fill` was not called.
     pub(crate) fn put(&self, len_max: usize, fill: &mut dyn FnMut(&mut [u8]) -> usize) -> bool {
-        if len_max > self.record_bytes {
+        if len_max > self.unused.bytes() {
             return false;
         }
-        let Some(mut record) = self.unused.pop() else {
+        let Some(mut bytes) = self.unused.take() else {
             return false;
         };
-        record.len = fill(&mut record.bytes[..len_max]);
-        assert!(record.len <= len_max, "a record is within its buffer");
-        let pushed = self.filled.push(record).is_ok();
+        let len = fill(&mut bytes[..len_max]);
+        assert!(len <= len_max, "a record is within its buffer");
+        let pushed = self.filled.push(Record { bytes, len }).is_ok();
         assert!(pushed, "there are as many places as buffers");
         true
     }
 
     /// How many records can be put before one is read.
     pub(crate) fn free(&self) -> usize {
-        self.unused.len()
+        self.unused.free()
     }
 
     pub(crate) fn pop(&self, read: &mut dyn FnMut(&[u8])) -> bool {
@@ -63,8 +58,7 @@ impl RecordRing {
             return false;
         };
         read(&record.bytes[..record.len]);
-        let pushed = self.unused.push(record).is_ok();
-        assert!(pushed, "there are as many places as buffers");
+        self.unused.give_back(record.bytes);
         true
     }
 }

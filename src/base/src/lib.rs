@@ -1,4 +1,5 @@
-//! Types that every plane shares: time, identities, addresses of messages, and the slab.
+//! Types that every plane shares: time, identities, addresses of messages, and the memory that a
+//! shard keeps its values in.
 //!
 //! This crate does nothing by itself. It reads no clock, opens no socket and depends on nothing:
 //! values come in, values go out. Words: a *shard* is one pinned event loop with the calls it owns;
@@ -6,12 +7,18 @@
 
 #![forbid(unsafe_code)]
 
+mod chains;
 mod flow;
+mod flows;
 mod slab;
+mod texts;
 mod time;
 
+pub use chains::Chains;
 pub use flow::{ConnId, Flow, ListenerId, Transport};
+pub use flows::{FlowId, Flows};
 pub use slab::Slab;
+pub use texts::{TextId, Texts};
 pub use time::{Time, Wall};
 
 use std::fmt;
@@ -67,6 +74,7 @@ impl SlotId {
 
     /// Puts an id together. `generation` must be between 1 and [`SlotId::GENERATION_MAX`].
     #[must_use]
+    #[inline]
     pub fn new(shard: ShardId, index: u32, generation: u32) -> SlotId {
         assert!(
             usize::from(shard.0) < ShardId::COUNT_MAX,
@@ -90,6 +98,7 @@ impl SlotId {
     ///
     /// `None` if no slab can have given it out. A `Some` may still name a slot that is gone.
     #[must_use]
+    #[inline]
     pub fn from_bits(bits: u64) -> Option<SlotId> {
         let generation = bits >> Self::INDEX_BITS & u64::from(Self::GENERATION_MAX);
         if generation == 0 {
@@ -100,24 +109,28 @@ impl SlotId {
 
     /// The id as 64 bits.
     #[must_use]
+    #[inline]
     pub fn bits(self) -> u64 {
         self.0.get()
     }
 
     /// The shard whose slab gave the id out.
     #[must_use]
+    #[inline]
     pub fn shard(self) -> ShardId {
         ShardId((self.bits() >> (Self::GENERATION_BITS + Self::INDEX_BITS)) as u16)
     }
 
     /// The place in the slab.
     #[must_use]
+    #[inline]
     pub fn index(self) -> u32 {
         (self.bits() & ((1 << Self::INDEX_BITS) - 1)) as u32
     }
 
     /// How often the place had been given out, from 1.
     #[must_use]
+    #[inline]
     pub fn generation(self) -> u32 {
         (self.bits() >> Self::INDEX_BITS) as u32 & Self::GENERATION_MAX
     }

@@ -13,23 +13,21 @@ pub struct Slab<T> {
     shard: ShardId,
     slots: Vec<Slot<T>>,
     capacity: usize,
-    free: Option<u32>,
+    /// The freed places, the last one on top.
+    free: Vec<u32>,
     count: usize,
 }
 
 #[derive(Debug)]
 struct Slot<T> {
     generation: u32,
-    state: State<T>,
-}
-
-#[derive(Debug)]
-enum State<T> {
-    Taken(T),
-    Free { next: Option<u32> },
+    value: Option<T>,
 }
 
 impl<T> Slab<T> {
+    /// What one place takes: a value, its generation, and what alignment wants.
+    pub const SLOT_BYTES: usize = size_of::<Slot<T>>();
+
     /// An empty slab with room for `capacity` values.
     #[must_use]
     pub fn new(shard: ShardId, capacity: usize) -> Slab<T> {
@@ -41,7 +39,7 @@ impl<T> Slab<T> {
             shard,
             slots: Vec::with_capacity(capacity),
             capacity,
-            free: None,
+            free: Vec::with_capacity(capacity),
             count: 0,
         }
     }
@@ -50,69 +48,79 @@ impl<T> Slab<T> {
     ///
     /// # Errors
     /// The value itself, when `capacity` values are held.
+    #[inline]
     pub fn insert(&mut self, value: T) -> Result<SlotId, T> {
-        let index = match self.free {
-            Some(index) => index,
+        let (index, generation) = match self.free.pop() {
+            Some(index) => {
+                let slot = &mut self.slots[index as usize];
+                slot.generation = match slot.generation {
+                    SlotId::GENERATION_MAX => 1,
+                    generation => generation + 1,
+                };
+                slot.value = Some(value);
+                (index, slot.generation)
+            }
             None if self.slots.len() < self.capacity => {
                 self.slots.push(Slot {
-                    generation: 0,
-                    state: State::Free { next: None },
+                    generation: 1,
+                    value: Some(value),
                 });
-                (self.slots.len() - 1) as u32
+                ((self.slots.len() - 1) as u32, 1)
             }
             None => return Err(value),
         };
-        let slot = &mut self.slots[index as usize];
-        let State::Free { next } = slot.state else {
-            unreachable!("the free list holds free slots")
-        };
-        self.free = next;
-        slot.generation = slot.generation % SlotId::GENERATION_MAX + 1;
-        slot.state = State::Taken(value);
         self.count += 1;
-        Ok(SlotId::new(self.shard, index, slot.generation))
+        Ok(SlotId::new(self.shard, index, generation))
     }
 
     /// The value of a slot, if it still is the one that `id` was given out for.
     #[must_use]
+    #[inline]
     pub fn get(&self, id: SlotId) -> Option<&T> {
         if id.shard() != self.shard {
             return None;
         }
         match self.slots.get(id.index() as usize) {
-            Some(Slot {
-                generation,
-                state: State::Taken(value),
-            }) if *generation == id.generation() => Some(value),
+            Some(slot) if slot.generation == id.generation() => slot.value.as_ref(),
             _ => None,
         }
     }
 
     /// As [`Slab::get`], to change it.
+    #[inline]
     pub fn get_mut(&mut self, id: SlotId) -> Option<&mut T> {
         if id.shard() != self.shard {
             return None;
         }
         match self.slots.get_mut(id.index() as usize) {
-            Some(Slot {
-                generation,
-                state: State::Taken(value),
-            }) if *generation == id.generation() => Some(value),
+            Some(slot) if slot.generation == id.generation() => slot.value.as_mut(),
             _ => None,
         }
     }
 
+    /// What is held at a place, with its id; for an index that keeps places.
+    #[must_use]
+    #[inline]
+    pub fn at(&self, place: u32) -> Option<(SlotId, &T)> {
+        let slot = self.slots.get(place as usize)?;
+        let value = slot.value.as_ref()?;
+        Some((SlotId::new(self.shard, place, slot.generation), value))
+    }
+
     /// Takes the value out and frees its slot. `None` if `id` is of an earlier tenant.
+    #[inline]
     pub fn remove(&mut self, id: SlotId) -> Option<T> {
-        self.get(id)?;
-        let slot = &mut self.slots[id.index() as usize];
-        let taken = std::mem::replace(&mut slot.state, State::Free { next: self.free });
-        self.free = Some(id.index());
-        self.count -= 1;
-        match taken {
-            State::Taken(value) => Some(value),
-            State::Free { .. } => unreachable!("get() found the value"),
+        if id.shard() != self.shard {
+            return None;
         }
+        let slot = self.slots.get_mut(id.index() as usize)?;
+        if slot.generation != id.generation() {
+            return None;
+        }
+        let value = slot.value.take()?;
+        self.free.push(id.index());
+        self.count -= 1;
+        Some(value)
     }
 
     /// How many values are held.
@@ -136,16 +144,10 @@ impl<T> Slab<T> {
     /// All values with their ids, in the order of their places. For audits and dumps: it walks
     /// every slot ever used, so nothing on the path of a message may call it.
     pub fn iter(&self) -> impl Iterator<Item = (SlotId, &T)> {
-        self.slots
-            .iter()
-            .enumerate()
-            .filter_map(|(index, slot)| match &slot.state {
-                State::Taken(value) => Some((
-                    SlotId::new(self.shard, index as u32, slot.generation),
-                    value,
-                )),
-                State::Free { .. } => None,
-            })
+        self.slots.iter().enumerate().filter_map(|(index, slot)| {
+            let id = || SlotId::new(self.shard, index as u32, slot.generation);
+            slot.value.as_ref().map(|value| (id(), value))
+        })
     }
 
     /// The slots at `start..` in the order of their places, at most `count` of them, for an audit
@@ -154,16 +156,10 @@ impl<T> Slab<T> {
         let end = (start + count).min(self.slots.len());
         let next = if end == self.slots.len() { 0 } else { end };
         let slots = self.slots.get(start..end).unwrap_or(&[]);
-        let found = slots
-            .iter()
-            .enumerate()
-            .filter_map(move |(offset, slot)| match &slot.state {
-                State::Taken(value) => Some((
-                    SlotId::new(self.shard, (start + offset) as u32, slot.generation),
-                    value,
-                )),
-                State::Free { .. } => None,
-            });
+        let found = slots.iter().enumerate().filter_map(move |(offset, slot)| {
+            let id = || SlotId::new(self.shard, (start + offset) as u32, slot.generation);
+            slot.value.as_ref().map(|value| (id(), value))
+        });
         (found, next)
     }
 }
