@@ -8,6 +8,7 @@
 //! | pass it on | [`forward`] plans [`Edits`], [`Edits::compose`] writes |
 //! | answer it | [`respond`], [`response_route`] |
 //! | make a CANCEL or an ACK of it | [`derive`] |
+//! | refuse it before it is read | [`shed`] |
 //!
 //! Everything is a pure function over bytes, not text. A view borrows the message and an [`Index`]
 //! that the caller keeps; nothing is copied before a message is written, nothing is allocated, and
@@ -45,6 +46,7 @@ mod reason;
 pub mod respond;
 pub mod response_route;
 mod salvage;
+pub mod shed;
 mod sniff;
 mod start_line;
 mod uri;

@@ -168,7 +168,7 @@ fn put_tagged(to: &mut Composer<'_>, bytes: &[u8], line: &Line<'_>, tag: &[u8]) 
 }
 
 /// The Via value with what we know of its sender, on one line; `via` is one of `bytes`.
-fn put_stamped(to: &mut Composer<'_>, bytes: &[u8], via: &Via<'_>, source: SocketAddr) {
+pub(crate) fn put_stamped(to: &mut Composer<'_>, bytes: &[u8], via: &Via<'_>, source: SocketAddr) {
     let stamp = Stamp::of(via, source);
     let mut removed = stamp.removed;
     removed.sort_unstable_by_key(|span| span.map_or(0, |span| span.start));

@@ -7,7 +7,7 @@
 use std::hash::Hasher;
 use std::num::NonZeroU32;
 
-use sip::{Message, Method};
+use sip::{Message, Method, Via};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// The identity of a server transaction, as its hash.
@@ -76,13 +76,27 @@ impl Keyring {
         NonZeroU32::new(low).unwrap_or(NonZeroU32::MIN)
     }
 
-    fn identity(&self, request: &Message<'_>) -> Identity {
-        let via = request.via();
+    /// The key of the INVITE with this topmost Via, if that alone says it: by RFC 3261 rules.
+    pub(crate) fn invite_key(&self, via: &Via<'_>) -> Option<Key> {
+        let identity = || Identity {
+            hasher: self.sender(via),
+            to_tag: None,
+        };
+        via.has_cookie().then(|| identity().with_method(INVITE))
+    }
+
+    fn sender(&self, via: &Via<'_>) -> SipHasher13 {
         let mut hasher = self.empty;
         // Equal hosts and ports, not equal bytes: case does not count, 5060 may be left out.
         put_lowercase(&mut hasher, via.host);
         hasher.write_u16(via.port_or_default());
         put(&mut hasher, via.branch);
+        hasher
+    }
+
+    fn identity(&self, request: &Message<'_>) -> Identity {
+        let via = request.via();
+        let mut hasher = self.sender(via);
         if via.has_cookie() {
             return Identity {
                 hasher,

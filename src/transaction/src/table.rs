@@ -5,7 +5,7 @@
 
 use base::{Flow, ShardId, Slab, SlotId, TimerId};
 use hashbrown::HashTable;
-use sip::{Message, Method};
+use sip::{Message, Method, Via};
 
 use crate::key::{Key, Keyring};
 use crate::slot::{ClientSlot, Kind, Retired, ServerSlot};
@@ -100,6 +100,14 @@ impl Table {
                 }
             }
         }
+    }
+
+    /// Whether the INVITE with this topmost Via has a transaction here, so that a copy of it must not
+    /// be refused. `None`: the Via alone does not say it (a client older than RFC 3261).
+    #[must_use]
+    pub fn holds_invite(&self, via: &Via<'_>) -> Option<bool> {
+        let key = self.keyring.invite_key(via)?;
+        Some(self.find(&key, |slot| slot.key == key).is_some())
     }
 
     /// Takes a slot for a request that [`Table::match_request`] said is new; `None` if all are
