@@ -12,12 +12,28 @@
 //!
 //! A thread owns its sources and sinks, their sockets, calls and deadlines; threads share nothing
 //! but counters that one of them writes. In steady state nothing is allocated for a call.
+//!
+//! In the order of a call: `schedule.rs` (when), `thread.rs` (a turn), `caller/`, `voice.rs`
+//! (what is said), `ports.rs` and `batch.rs` (how it leaves), `callee.rs`, `sum.rs` (the report).
 
+mod batch;
+mod callee;
+mod caller;
+mod cores;
 mod plan;
+mod ports;
 mod progress;
 mod report;
+mod run;
 mod schedule;
+mod slab;
 mod spread;
+mod sum;
+mod tally;
+mod thread;
+mod voice;
+mod wheel;
+mod wire;
 
 pub use plan::{Arrivals, Mix, Numbers, Payload, Plan, Sink, Source, Timers, Transport, Wait};
 pub use progress::{Moment, Progress};
@@ -25,4 +41,5 @@ pub use report::{
     Again, Asked, Calls, CoreReport, Failures, Generator, Latencies, Report, SinkReport,
     SourceReport, Window,
 };
+pub use run::run;
 pub use spread::{NoSpread, Spread};

@@ -12,7 +12,7 @@ use super::Spread;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plan {
-    /// Where callers send to, in turn: the router, or with none in between the sinks themselves.
+    /// Where callers send to, in turn; none = straight to the sinks.
     pub targets: Vec<SocketAddr>,
     /// Host of the Request-URIs; none = the target's address.
     pub domain: Option<String>,
@@ -317,8 +317,8 @@ impl Plan {
         if !calls && self.sinks.is_empty() {
             return say("neither a source nor a sink: nothing to do");
         }
-        if calls && self.targets.is_empty() {
-            return say("callers need a target to send to");
+        if calls && self.targets.is_empty() && self.sinks.is_empty() {
+            return say("callers need a target or a sink to send to");
         }
         if calls && !(self.rate.is_finite() && self.rate > 0.0 && self.rate <= RATE_MAX) {
             return say("the rate must be above 0 and at most 10,000,000 a second");
@@ -380,9 +380,10 @@ mod tests {
     #[test]
     fn a_plan_that_cannot_work_is_refused_with_a_reason() {
         assert!(sound().check().is_ok());
-        let breaks: [(&str, fn(&mut Plan)); 9] = [
+        type Break = (&'static str, fn(&mut Plan));
+        let breaks: [Break; 9] = [
             ("nothing", |p| (p.sources.clear(), p.sinks.clear()).0),
-            ("target", |p| p.targets.clear()),
+            ("target", |p| (p.targets.clear(), p.sinks.clear()).0),
             ("rate", |p| p.rate = 0.0),
             ("mix", |p| p.mix.calls = 0),
             ("weight", |p| p.sources[0].weight = 0),

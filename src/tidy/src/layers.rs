@@ -75,7 +75,7 @@ pub const LAYERS: &[Layer] = &[
     outer("config",     "config",          &["base"], &["serde", "toml", "csv"]),
     outer("control",    "src/control",     &["base", "config", "route", "cdr", "shards"], &["*"]),
     outer("perf",       "perf",            &["base"],
-          &["base64", "clap", "hdrhistogram", "libc", "mio", "nix", "serde", "serde_json", "socket2"]),
+          &["base64", "clap", "hdrhistogram", "libc", "memchr", "mio", "nix", "serde", "serde_json", "socket2"]),
     outer("trunkline",  "src/trunkline",   ALL, &["*"]),
     outer("sim",        "src/sim",         &["base", "router", "shards", "cdr", "route", "call", "transaction"], &[]),
     outer("tidy",       "src/tidy",        &[], &[]),
