@@ -41,6 +41,7 @@ mod message;
 mod method;
 mod name_addr;
 mod octets;
+pub mod padding;
 mod parse;
 mod reason;
 pub mod respond;
