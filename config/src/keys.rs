@@ -8,6 +8,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "node",
             "listener",
             "limits",
+            "io",
             "timers",
             "proxy",
             "overload",
@@ -24,7 +25,10 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("node", &["name", "state_dir", "shards", "names"]),
-    ("listener", &["name", "transport", "address", "advertise"]),
+    (
+        "listener",
+        &["name", "transport", "address", "advertise", "coalesce"],
+    ),
     (
         "limits",
         &[
@@ -53,6 +57,10 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "receive_buffer_bytes",
             "send_buffer_bytes",
         ],
+    ),
+    (
+        "io",
+        &["batch", "busy_poll_us", "huge_pages", "receive_coalesced"],
     ),
     ("timers", &["t1_ms", "t2_ms", "t4_ms", "c_ms"]),
     (
@@ -104,6 +112,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "no_response_ms",
             "probe",
             "health",
+            "coalesce",
         ],
     ),
     (

@@ -30,10 +30,10 @@ pub use deck::read_deck;
 pub use error::{ERRORS_MAX, Error, Place};
 pub use keys::SECTIONS;
 pub use model::{
-    CalledStyle, Cdr, Config, Control, DIGITS_MAX, Drain, Gateway, Health, LISTENERS_MAX, Limits,
-    Listener, Log, LogFormat, LogLevel, Metrics, Mode, Node, Numbers, Overload, PlainRule, Plan,
-    Probe, Proxy, Route, Shards, Source, Sources, TARGETS_MAX, TECH_PREFIX_BYTES_MAX, Target,
-    Timers, Trunk, UnknownSource, WEIGHT_MAX,
+    CalledStyle, Cdr, Coalesce, Config, Control, DIGITS_MAX, Drain, Gateway, Health, Io,
+    LISTENERS_MAX, Limits, Listener, Log, LogFormat, LogLevel, Metrics, Mode, Node, Numbers,
+    Overload, PlainRule, Plan, Probe, Proxy, Route, Shards, Source, Sources, TARGETS_MAX,
+    TECH_PREFIX_BYTES_MAX, Target, Timers, Trunk, UnknownSource, WEIGHT_MAX,
 };
 pub use network::Network;
 
@@ -135,6 +135,7 @@ fn read(root: &Section<'_>, name: &str) -> Config {
     Config {
         node: settings::node(&root.table("node")),
         limits: settings::limits(&root.table("limits")),
+        io: settings::io(&root.table("io")),
         timers: settings::timers(&root.table("timers")),
         overload: settings::overload(&root.table("overload")),
         cdr: settings::cdr(&root.table("cdr")),

@@ -30,6 +30,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// `[limits]`
     pub limits: Limits,
+    /// `[io]`
+    pub io: Io,
     /// `[timers]`
     pub timers: Timers,
     /// `[proxy]`
@@ -91,6 +93,20 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What goes into Via and Record-Route.
     pub advertise: SocketAddr,
+    /// How datagrams that leave here for one peer travel together.
+    pub coalesce: Coalesce,
+}
+
+/// How datagrams for one peer are brought to one length, to leave in one system call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Coalesce {
+    /// Each leaves alone.
+    #[default]
+    Off,
+    /// A parameter of our own Via or Record-Route is lengthened.
+    OwnParameters,
+    /// Octets behind the body.
+    Trailing,
 }
 
 /// What is bounded. All but the last four of the first group are for each shard.
@@ -168,6 +184,19 @@ pub struct Proxy {
     pub attempts_max: usize,
     /// How long an answered call may last if its trunk does not say; 0: for ever.
     pub max_call_seconds: u32,
+}
+
+/// How datagrams move between the system and a shard.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Io {
+    /// How many one system call moves at most.
+    pub batch: usize,
+    /// How long an idle shard looks for work before it sleeps; 0 for not at all.
+    pub busy_poll_us: u32,
+    /// Whether to ask for huge pages behind the packets.
+    pub huge_pages: bool,
+    /// Whether to take datagrams of one peer and size off a socket in one piece.
+    pub receive_coalesced: bool,
 }
 
 /// When new calls are refused because the node is late.
@@ -363,6 +392,8 @@ pub struct Gateway {
     pub probe: Option<Probe>,
     /// When it goes down and how it comes back.
     pub health: Health,
+    /// How datagrams for it travel together; without, as its listener says.
+    pub coalesce: Option<Coalesce>,
 }
 
 /// How a gateway wants called numbers.

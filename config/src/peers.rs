@@ -9,12 +9,17 @@ use crate::network::{BadNetwork, socket_address};
 use crate::section::{At, Mixed, Section, meant};
 use crate::settings::{check_name, digits, is_host};
 use crate::{
-    CalledStyle, DIGITS_MAX, Gateway, Health, LISTENERS_MAX, Listener, Network, Numbers, PlainRule,
-    Probe, Source, TECH_PREFIX_BYTES_MAX, Trunk,
+    CalledStyle, Coalesce, DIGITS_MAX, Gateway, Health, LISTENERS_MAX, Listener, Network, Numbers,
+    PlainRule, Probe, Source, TECH_PREFIX_BYTES_MAX, Trunk,
 };
 
 const TRANSPORTS: &[(&str, Transport)] = &[("udp", Transport::Udp), ("tcp", Transport::Tcp)];
 const DAY_MS: i128 = 86_400_000;
+const COALESCE: &[(&str, Coalesce)] = &[
+    ("off", Coalesce::Off),
+    ("own-parameters", Coalesce::OwnParameters),
+    ("trailing", Coalesce::Trailing),
+];
 
 /// Names of one kind and where they were first given.
 type Names = HashMap<String, usize>;
@@ -85,6 +90,7 @@ pub(crate) fn listeners(root: &Section<'_>) -> Vec<At<Listener>> {
             transport,
             address: address.value,
             advertise,
+            coalesce: section.word("coalesce", COALESCE, Coalesce::Off),
         };
         listeners.push(At {
             value,
@@ -386,6 +392,7 @@ fn gateway(section: &Section<'_>, listeners: &[At<Listener>], names: &mut Names)
         no_response_ms: section.number_or("no_response_ms", 2_000, 0..=600_000),
         probe: probe(section),
         health: health(&section.table("health")),
+        coalesce: section.word_of("coalesce", COALESCE),
     };
     Some(Draft {
         value,

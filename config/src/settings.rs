@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 
 use crate::section::{At, Section, cut};
 use crate::{
-    Cdr, Control, Drain, Limits, Log, LogFormat, LogLevel, Metrics, Node, Overload, Proxy, Shards,
-    Sources, Timers, UnknownSource,
+    Cdr, Control, Drain, Io, Limits, Log, LogFormat, LogLevel, Metrics, Node, Overload, Proxy,
+    Shards, Sources, Timers, UnknownSource,
 };
 
 /// The most shards: what a slot id can name.
@@ -154,6 +154,15 @@ pub(crate) fn limits(section: &Section<'_>) -> Limits {
         linger_ms: millis("linger_ms", 1_000, 0..=HOUR_MS),
         receive_buffer_bytes: number("receive_buffer_bytes", 8 << 20, BYTES),
         send_buffer_bytes: number("send_buffer_bytes", 4 << 20, BYTES),
+    }
+}
+
+pub(crate) fn io(section: &Section<'_>) -> Io {
+    Io {
+        batch: section.number_or("batch", 64, 1..=256),
+        busy_poll_us: section.number_or("busy_poll_us", 0, 0..=1_000),
+        huge_pages: section.flag("huge_pages", false),
+        receive_coalesced: section.flag("receive_coalesced", false),
     }
 }
 

@@ -114,7 +114,9 @@ fn the_example_tells_the_defaults() {
     )
     .expect("the least that can be written");
     assert_eq!(example.limits, bare.limits);
+    assert_eq!(example.io, bare.io);
     assert_eq!(example.timers, bare.timers);
+    assert_eq!(example.listeners[0].coalesce, bare.listeners[0].coalesce);
     assert_eq!(example.proxy, bare.proxy);
     assert_eq!(example.overload, bare.overload);
     assert_eq!(example.cdr, bare.cdr);

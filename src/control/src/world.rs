@@ -16,6 +16,9 @@ use route::{
 pub fn spec(config: &Config) -> Spec {
     Spec {
         listeners: config.listeners.iter().map(listener).collect(),
+        coalesce: (config.listeners.iter())
+            .map(|listener| coalesce(listener.coalesce))
+            .collect(),
         trunks: config.trunks.iter().map(trunk).collect(),
         gateways: config.gateways.iter().map(gateway).collect(),
         routes: routes(&config.routes),
@@ -50,6 +53,10 @@ pub fn shard_limits(config: &Config) -> shards::Limits {
         evict_idle_ms: limits.evict_idle_ms,
         connect_ms: limits.connect_ms,
         linger_ms: limits.linger_ms,
+        batch: config.io.batch,
+        busy_poll_us: config.io.busy_poll_us,
+        huge_pages: config.io.huge_pages,
+        receive_trains: config.io.receive_coalesced,
         ..shards::Limits::default()
     }
 }
@@ -127,6 +134,15 @@ fn gateway(gateway: &config::Gateway) -> GatewaySpec {
             slow_return_ms: gateway.health.slow_return_ms,
         },
         no_response_ms: gateway.no_response_ms,
+        coalesce: gateway.coalesce.map(coalesce),
+    }
+}
+
+fn coalesce(word: config::Coalesce) -> route::Coalesce {
+    match word {
+        config::Coalesce::Off => route::Coalesce::Off,
+        config::Coalesce::OwnParameters => route::Coalesce::OwnParameters,
+        config::Coalesce::Trailing => route::Coalesce::Trailing,
     }
 }
 

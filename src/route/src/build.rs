@@ -16,7 +16,8 @@ use crate::limits::{
 use crate::snapshot::{Known, Names};
 use crate::table::RouteTable;
 use crate::{
-    Gateway, GatewaySpec, NumberFormat, PlainRule, Snapshot, Source, Spec, Trunk, TrunkSpec,
+    Coalesce, Gateway, GatewaySpec, NumberFormat, PlainRule, Snapshot, Source, Spec, Trunk,
+    TrunkSpec,
 };
 
 /// Why no snapshot can be built. The configuration finds nearly all of these first, with line and
@@ -161,7 +162,11 @@ pub fn build(
         return Err(errors);
     }
     let addresses = gateways.iter().flatten();
+    let of_gateways = spec.gateways.iter().filter_map(|it| it.coalesce);
+    let mut coalesce = of_gateways.chain(spec.coalesce.iter().copied());
     Ok(Snapshot {
+        coalesces: coalesce.any(|it| it != Coalesce::Off),
+        coalesce: spec.coalesce.clone().into(),
         generation,
         unknown_source: spec.unknown_source,
         gateways_max: spec.gateways_max,
@@ -355,6 +360,7 @@ fn build_gateways(spec: &Spec, ids: &Ids, errors: &mut Vec<BuildError>) -> Box<[
             probe: gateway.probe,
             health: gateway.health,
             no_response_ms: gateway.no_response_ms,
+            coalesce: gateway.coalesce,
         });
     }
     gateways.into()

@@ -34,10 +34,24 @@ pub struct Gateway {
     pub health: HealthRules,
     /// How long it may stay silent after an INVITE before the next gateway is tried.
     pub no_response_ms: u32,
+    /// How datagrams for it travel together; without, as its listener says.
+    pub coalesce: Option<Coalesce>,
     /// `host[:port][;transport=tcp]` as the Request-URI ends.
     pub(crate) host: Box<str>,
     /// The prefix that is put before a number, escaped as a user part must be.
     pub(crate) escaped_prefix: Box<str>,
+}
+
+/// How datagrams for one peer are brought to one length, to leave in one system call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Coalesce {
+    /// Each leaves alone.
+    #[default]
+    Off,
+    /// A parameter of our own Via or Record-Route is lengthened.
+    OwnParameters,
+    /// Octets behind the body, which its reader discards (RFC 3261 §18.3).
+    Trailing,
 }
 
 /// How a gateway wants the called number written.

@@ -37,7 +37,7 @@ pub use advance::AdvanceTable;
 pub use build::{BuildError, build};
 pub use candidate::{Candidate, Candidates, NoRoute, SkipReason, Verdict};
 pub use explain::{Explanation, Refusal, Step, explain, explain_dialled};
-pub use gateway::{EgressFormat, EgressStyle, Gateway, HealthRules, Probe};
+pub use gateway::{Coalesce, EgressFormat, EgressStyle, Gateway, HealthRules, Probe};
 pub use health::{Change, GatewayState, Health, HealthEvent};
 pub use ingress::Source;
 pub use number::{Number, NumberBuffer, NumberError, NumberFormat, PlainRule, Rule};

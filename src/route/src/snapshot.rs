@@ -4,15 +4,15 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{GatewayId, Time, Transport, TrunkId};
+use base::{GatewayId, ListenerId, Time, Transport, TrunkId};
 use sip::Uri;
 
 use crate::ingress::{Egress, Ingress};
 use crate::number::normalise;
 use crate::order::order;
 use crate::{
-    AdvanceTable, Candidate, Candidates, Gateway, Health, Mode, NoRoute, Number, NumberBuffer,
-    NumberError, NumberFormat, Prefixes, Source, UnknownSource,
+    AdvanceTable, Candidate, Candidates, Coalesce, Gateway, Health, Mode, NoRoute, Number,
+    NumberBuffer, NumberError, NumberFormat, Prefixes, Source, UnknownSource,
 };
 
 /// A route: one prefix of one snapshot. Means nothing in another snapshot.
@@ -128,6 +128,9 @@ pub struct Snapshot {
     pub(crate) generation: u64,
     pub(crate) unknown_source: UnknownSource,
     pub(crate) gateways_max: usize,
+    /// By listener.
+    pub(crate) coalesce: Box<[Coalesce]>,
+    pub(crate) coalesces: bool,
     pub(crate) trunks: Box<[Option<Trunk>]>,
     pub(crate) trunk_names: Names,
     pub(crate) gateways: Box<[Option<Gateway>]>,
@@ -165,6 +168,22 @@ impl Snapshot {
     #[must_use]
     pub fn egress(&self, peer: SocketAddr, transport: Transport) -> Option<GatewayId> {
         self.egress.find(peer, transport)
+    }
+
+    /// Whether datagrams for anybody travel together.
+    #[must_use]
+    pub fn coalesces(&self) -> bool {
+        self.coalesces
+    }
+
+    /// How datagrams for this peer travel together: as its gateway says, or the listener that they
+    /// leave through.
+    #[must_use]
+    pub fn coalesce(&self, listener: ListenerId, peer: SocketAddr) -> Coalesce {
+        let gateway = (self.egress(peer, Transport::Udp)).and_then(|id| self.gateway(id));
+        let of_listener = || self.coalesce.get(usize::from(listener.0)).copied();
+        let said = gateway.and_then(|gateway| gateway.coalesce);
+        said.or_else(of_listener).unwrap_or_default()
     }
 
     /// Whether the address is of a trunk or a gateway: in-dialog requests of calls that were lost

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use base::Transport;
 
-use crate::{AdvanceTable, EgressFormat, HealthRules, Mode, NumberFormat, Probe, Source};
+use crate::{AdvanceTable, Coalesce, EgressFormat, HealthRules, Mode, NumberFormat, Probe, Source};
 
 /// The bounds of a snapshot; `build` refuses what goes over one, by name.
 pub mod limits {
@@ -50,6 +50,9 @@ pub struct Spec {
     pub gateways: Vec<GatewaySpec>,
     /// The routes, in any order.
     pub routes: Vec<RouteSpec>,
+    /// How datagrams that leave through each of the listeners travel together; those that are not
+    /// there send each alone.
+    pub coalesce: Vec<Coalesce>,
     /// What an unknown source gets.
     pub unknown_source: UnknownSource,
     /// The most gateway names that the process may ever know: what [`crate::Health`] has room for.
@@ -60,6 +63,7 @@ impl Default for Spec {
     fn default() -> Spec {
         Spec {
             listeners: Vec::new(),
+            coalesce: Vec::new(),
             trunks: Vec::new(),
             gateways: Vec::new(),
             routes: Vec::new(),
@@ -143,6 +147,8 @@ pub struct GatewaySpec {
     pub health: HealthRules,
     /// How long it may stay silent after an INVITE before the next gateway is tried.
     pub no_response_ms: u32,
+    /// How datagrams for it travel together; without, as its listener says.
+    pub coalesce: Option<Coalesce>,
 }
 
 impl GatewaySpec {
@@ -161,6 +167,7 @@ impl GatewaySpec {
             probe: None,
             health: HealthRules::default(),
             no_response_ms: 2_000,
+            coalesce: None,
         }
     }
 }

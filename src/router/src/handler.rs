@@ -1,11 +1,12 @@
 //! The router as the runtime sees it: four entries, one exit.
 
 use std::hash::Hasher;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::ShardId;
+use base::{ListenerId, ShardId};
 use call::Event;
-use shards::{Frame, Handler, Inbound, Undelivered};
+use shards::{Fellow, Frame, Handler, Inbound, Undelivered};
 use sip::frame::{FrameError, Framing};
 use sip::{ErrorKind, Message, Method, parse, response_route, sniff};
 use siphasher::sip::SipHasher13;
@@ -58,7 +59,7 @@ impl Router {
             let mut index = self.take_index();
             let target = parse(out.bytes(packet), &mut index)
                 .ok()
-                .and_then(|response| response_route::next_hop(response.via()))
+                .and_then(|response| response_route::next_hop(&response.via()))
                 .filter(|target| target.ip().to_canonical() == flow.peer.ip().to_canonical());
             self.put_index(index);
             if let Some(again) = target.and_then(|target| {
@@ -205,6 +206,14 @@ impl Handler for Router {
             Framing::KeepAlive { bytes, pong } => Frame::KeepAlive { bytes, pong },
             Framing::Bad(error) => Frame::Bad(error.code()),
         }
+    }
+
+    fn coalesces(&self) -> bool {
+        self.world.coalesces()
+    }
+
+    fn fellow(&self, listener: ListenerId, peer: SocketAddr, bytes: &[u8]) -> Option<Fellow> {
+        self.fellow_of(listener, peer, bytes)
     }
 
     fn message(&mut self, inbound: &Inbound<'_>, out: &mut Out) {

@@ -19,6 +19,7 @@
 //! | `act.rs` | the actions of transactions are carried out |
 //! | `hang_up.rs` | a call ends: its record, its channel, its slot |
 //! | `probe.rs` | gateways are asked whether they live |
+//! | `fellow.rs` | which messages may leave together |
 //! | `local.rs` | responses that we make ourselves |
 //! | `wake.rs`, `mail.rs` | deadlines; letters and snapshots |
 //!
@@ -32,6 +33,7 @@ mod attempt;
 mod branch;
 mod counters;
 mod dialog;
+mod fellow;
 mod gauges;
 mod handler;
 mod hang_up;

@@ -1,0 +1,139 @@
+//! How messages that leave for one peer travel together: which may wait for which, and where they
+//! may be lengthened. The runtime asks while it flushes, and knows octets only.
+
+use std::net::SocketAddr;
+
+use base::ListenerId;
+use call::token::ROUTE_PARAM;
+use route::Coalesce;
+use shards::{Fellow, PAD_BYTES_MAX, Place};
+use sip::padding::{self, Padding};
+
+use crate::Router;
+
+/// `;pad=xxx…`, a parameter that nobody knows (RFC 3261 §25.1: `generic-param`).
+const PARAMETER: [u8; PAD_BYTES_MAX] = {
+    let mut text = [b'x'; PAD_BYTES_MAX];
+    let name = b";pad=";
+    let mut at = 0;
+    while at < name.len() {
+        text[at] = name[at];
+        at += 1;
+    }
+    text
+};
+
+/// Blank lines. Taken from the end, so that even an odd number of octets is made of whole ones.
+const BLANK: [u8; PAD_BYTES_MAX + 1] = {
+    let mut text = [b'\r'; PAD_BYTES_MAX + 1];
+    let mut at = 1;
+    while at < text.len() {
+        text[at] = b'\n';
+        at += 2;
+    }
+    text
+};
+
+/// A parameter of just this length; for one octet a space, which may stand before a line's end.
+fn parameter(len: usize) -> &'static [u8] {
+    match len {
+        1 => b" ",
+        // A name alone: the `=` wants a value.
+        2..=5 => &b";padd"[..len],
+        _ => &PARAMETER[..len],
+    }
+}
+
+fn blank(len: usize) -> &'static [u8] {
+    &BLANK[BLANK.len() - len..]
+}
+
+impl Router {
+    /// How a datagram travels with others for the same peer. `None`: alone.
+    pub(crate) fn fellow_of(
+        &self,
+        listener: ListenerId,
+        peer: SocketAddr,
+        bytes: &[u8],
+    ) -> Option<Fellow> {
+        fellow(self.world.coalesce(listener, peer), bytes)
+    }
+}
+
+fn fellow(coalesce: Coalesce, bytes: &[u8]) -> Option<Fellow> {
+    let (found, filling): (Padding<'_>, fn(usize) -> &'static [u8]) = match coalesce {
+        Coalesce::Off => return None,
+        Coalesce::OwnParameters => (padding::own_parameter(bytes, ROUTE_PARAM), parameter),
+        Coalesce::Trailing => (padding::behind(bytes), blank),
+    };
+    let place = found.place.and_then(|at| u16::try_from(at).ok());
+    Some(Fellow {
+        lane: lane(found.call_id),
+        place: place.map(|at| Place { at, filling }),
+    })
+}
+
+/// A number of the call: messages of one call keep their order. Two calls that share one wait for
+/// each other and nothing else, so it need not be keyed.
+fn lane(call_id: &[u8]) -> u32 {
+    let (words, rest) = call_id.as_chunks::<4>();
+    let mut last = [0; 4];
+    last[..rest.len()].copy_from_slice(rest);
+    let words = words.iter().chain(std::iter::once(&last));
+    words.fold(0, |sum: u32, word| {
+        (sum ^ u32::from_le_bytes(*word)).wrapping_mul(0x9e37_79b1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BYE: &[u8] = b"BYE sip:b@192.0.2.2 SIP/2.0\r\n\
+        Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKa;rport\r\n\
+        From: <sip:a@192.0.2.1>;tag=1\r\n\
+        To: <sip:b@192.0.2.2>;tag=2\r\n\
+        Call-ID: 1@example.com\r\n\
+        CSeq: 2 BYE\r\n\
+        Max-Forwards: 69\r\n\
+        Content-Length: 0\r\n\r\n";
+
+    fn padded(coalesce: Coalesce, len: usize) -> String {
+        let place = fellow(coalesce, BYE)
+            .and_then(|it| it.place)
+            .expect("a place");
+        let (head, tail) = BYE.split_at(usize::from(place.at));
+        let filling = (place.filling)(len);
+        assert_eq!(filling.len(), len);
+        String::from_utf8([head, filling, tail].concat()).unwrap()
+    }
+
+    #[test]
+    fn a_message_of_every_length_still_means_the_same() {
+        let mut index = sip::Index::new();
+        for len in 1..=PAD_BYTES_MAX {
+            for coalesce in [Coalesce::OwnParameters, Coalesce::Trailing] {
+                let text = padded(coalesce, len);
+                let message = sip::parse(text.as_bytes(), &mut index).expect(&text);
+                assert_eq!(message.via().branch, b"z9hG4bKa", "{text}");
+                assert!(message.via().rport.is_some(), "{text}");
+                assert_eq!(
+                    (message.body(), message.call_id()),
+                    (&[][..], &b"1@example.com"[..])
+                );
+            }
+        }
+        assert!(padded(Coalesce::OwnParameters, 2).contains(";rport;p\r\n"));
+        assert!(padded(Coalesce::OwnParameters, 8).contains(";rport;pad=xxx\r\n"));
+        assert!(padded(Coalesce::Trailing, 3).ends_with("\r\n\r\n\n\r\n"));
+    }
+
+    #[test]
+    fn lanes_are_calls() {
+        let of = |bytes: &[u8]| fellow(Coalesce::Trailing, bytes).map(|it| it.lane);
+        let other = String::from_utf8(BYE.to_vec()).unwrap().replace("1@", "2@");
+        assert_eq!(of(BYE), of(BYE));
+        assert_ne!(of(BYE), of(other.as_bytes()));
+        assert!(fellow(Coalesce::Off, BYE).is_none());
+    }
+}
