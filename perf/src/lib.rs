@@ -16,10 +16,12 @@
 
 pub mod demo;
 mod figures;
+pub mod floor;
 mod histogram;
 pub mod latency;
 pub mod load;
 pub mod peers;
+pub mod ser;
 mod text;
 pub mod truth;
 

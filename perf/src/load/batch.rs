@@ -89,7 +89,6 @@ impl Sender {
     }
 
     /// Like [`Sender::new`], for sends that the kernel cuts into several datagrams.
-    #[cfg(test)]
     pub(crate) fn segmented() -> Sender {
         Sender {
             headers: MultiHeaders::preallocate(BATCH, Some(nix::cmsg_space!(u16))),
@@ -116,7 +115,6 @@ impl Sender {
     }
 
     /// Sends them all, each cut by the kernel into datagrams of `segment_bytes`.
-    #[cfg(test)]
     pub(crate) fn flush_segmented(&mut self, fd: RawFd, segment_bytes: u16) -> Flushed {
         self.flush_as(fd, &[ControlMessage::UdpGsoSegments(&segment_bytes)])
     }

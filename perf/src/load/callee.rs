@@ -23,7 +23,7 @@ use super::slab::{Blocks, Key, Slab};
 use super::tally::Tally;
 use super::voice::{Run, is_warm_up, sdp};
 use super::wheel::Wheel;
-use super::wire::{Method, RING, Scan, Start, put, put_body, put_decimal, put_hex, read_hex};
+use super::wire::{Kind, Method, RING, Scan, Start, put, put_body, put_decimal, put_hex, read_hex};
 use super::{Again, Plan, SinkReport, Spread, Transport};
 
 /// What is kept of an INVITE to answer it with: its Vias, Record-Routes and identity.
@@ -175,6 +175,7 @@ impl Callee {
             self.strays += 1;
             return;
         };
+        ports.received(Kind::of(&scan), bytes.len());
         let Start::Request(method) = scan.start else {
             self.strays += 1;
             return;
@@ -207,7 +208,7 @@ impl Callee {
 
     /// A response without a body, made of its request.
     fn say(&self, scan: &Scan<'_>, status: &[u8], lines: &[u8], flow: Flow, ports: &mut Ports) {
-        ports.send(flow, |out| {
+        ports.send(flow, Kind::answering(scan), |out| {
             out.extend_from_slice(status);
             scan.put_skeleton(b"none", out);
             put(out, &[lines, b"Content-Length: 0\r\n\r\n"]);
@@ -300,7 +301,7 @@ impl Callee {
 
     fn ring(&mut self, key: Key, call: Call, sends_trying: bool, now_us: u64, ports: &mut Ports) {
         if sends_trying {
-            self.say_status(&call, b"SIP/2.0 100 Trying\r\n", ports);
+            self.say_status(&call, Kind::Trying, b"SIP/2.0 100 Trying\r\n", ports);
         }
         // Drawn from the branch: the same INVITE rings as long.
         let ring_us = self.seats[usize::from(call.seat)]
@@ -327,12 +328,14 @@ impl Callee {
     /// Sends what the call's state says, the first time or again.
     fn say_call(&self, call: &Call, ports: &mut Ports) {
         match call.state {
-            State::Ringing => self.say_status(call, b"SIP/2.0 180 Ringing\r\n", ports),
+            State::Ringing => {
+                self.say_status(call, Kind::Ringing, b"SIP/2.0 180 Ringing\r\n", ports);
+            }
             State::Answered => self.say_answer(call, ports),
             State::Refused(status) => {
                 let block = call.skeleton.expect("a refused call keeps its lines");
                 let skeleton = self.skeletons.get(block);
-                ports.send(call.flow, |out| {
+                ports.send(call.flow, Kind::Other, |out| {
                     out.extend_from_slice(b"SIP/2.0 ");
                     put_decimal(out, u64::from(status), 3);
                     put(out, &[b" ", reason(status), b"\r\n", skeleton]);
@@ -343,11 +346,11 @@ impl Callee {
         }
     }
 
-    fn say_status(&self, call: &Call, status: &[u8], ports: &mut Ports) {
+    fn say_status(&self, call: &Call, kind: Kind, status: &[u8], ports: &mut Ports) {
         let block = call.skeleton.expect("a ringing call keeps its lines");
         let contact = &self.seats[usize::from(call.seat)].contact;
         let skeleton = self.skeletons.get(block);
-        ports.send(call.flow, |out| {
+        ports.send(call.flow, kind, |out| {
             put(
                 out,
                 &[status, skeleton, contact, b"Content-Length: 0\r\n\r\n"],
@@ -361,7 +364,7 @@ impl Callee {
             .expect("an answered call keeps its lines until ACK");
         let seat = &self.seats[usize::from(call.seat)];
         let skeleton = self.skeletons.get(block);
-        ports.send(call.flow, |out| {
+        ports.send(call.flow, Kind::Answer, |out| {
             put(
                 out,
                 &[b"SIP/2.0 200 OK\r\n", skeleton, &seat.contact, RING, b": "],
@@ -418,7 +421,7 @@ impl Callee {
             return self.stray(scan, seat, flow, ports);
         }
         let seat = &self.seats[usize::from(seat)];
-        ports.send(flow, |out| {
+        ports.send(flow, Kind::Other, |out| {
             out.extend_from_slice(b"SIP/2.0 200 OK\r\n");
             scan.put_skeleton(b"", out);
             out.extend_from_slice(&seat.contact);

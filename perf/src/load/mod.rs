@@ -16,12 +16,12 @@
 //! In the order of a call: `schedule.rs` (when), `thread.rs` (a turn), `caller/`, `voice.rs`
 //! (what is said), `ports.rs` and `batch.rs` (how it leaves), `callee.rs`, `sum.rs` (the report).
 
-mod batch;
+pub(crate) mod batch;
 mod callee;
 mod caller;
 mod cores;
 mod plan;
-mod ports;
+pub(crate) mod ports;
 mod progress;
 mod report;
 mod run;
@@ -30,7 +30,7 @@ mod slab;
 mod spread;
 mod sum;
 mod tally;
-mod thread;
+pub(crate) mod thread;
 mod voice;
 mod wheel;
 mod wire;
@@ -38,8 +38,8 @@ mod wire;
 pub use plan::{Arrivals, Mix, Numbers, Payload, Plan, Sink, Source, Timers, Transport, Wait};
 pub use progress::{Moment, Progress};
 pub use report::{
-    Again, Asked, Calls, CoreReport, Failures, Generator, Latencies, Report, SinkReport,
-    SourceReport, Window,
+    Again, Asked, Calls, CoreReport, Failures, Generator, Latencies, MessageBytes, Report,
+    SinkReport, Sizes, SourceReport, Window,
 };
 pub use run::run;
 pub use spread::{NoSpread, Spread};

@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, ppoll};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::batch::{BATCH, DATAGRAM_BYTES_MAX, Receiver, Sender};
-use super::wire::framed;
+use super::wire::{Kind, framed};
 
 /// Sockets of one thread: its sources and sinks, and their connections.
 pub(crate) const PORTS_MAX: usize = 256;
@@ -41,6 +41,22 @@ pub(crate) struct Traffic {
     pub(crate) received: u64,
     pub(crate) sent: u64,
     pub(crate) unsent: u64,
+    pub(crate) sizes_sent: [Size; Kind::COUNT],
+    pub(crate) sizes_received: [Size; Kind::COUNT],
+}
+
+/// How many messages of a kind there were, and their octets together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Size {
+    pub(crate) count: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Size {
+    fn add(&mut self, bytes: usize) {
+        self.count += 1;
+        self.bytes += bytes as u64;
+    }
 }
 
 /// The sockets of one thread.
@@ -53,10 +69,10 @@ pub(crate) struct Ports {
 
 struct Port {
     owner: Owner,
-    kind: Kind,
+    link: Link,
 }
 
-enum Kind {
+enum Link {
     Udp(UdpSocket, Box<Sender>),
     Listener(TcpListener),
     Stream(Box<Stream>),
@@ -98,7 +114,7 @@ impl Ports {
         let socket = self.socket(local, Type::DGRAM, Protocol::UDP)?;
         let bound: UdpSocket = socket.into();
         let address = bound.local_addr()?;
-        let port = self.add(owner, Kind::Udp(bound, Box::new(Sender::new())))?;
+        let port = self.add(owner, Link::Udp(bound, Box::new(Sender::new())))?;
         Ok((port, address))
     }
 
@@ -108,7 +124,7 @@ impl Ports {
         socket.listen(1024)?;
         let listener: TcpListener = socket.into();
         let address = listener.local_addr()?;
-        self.add(owner, Kind::Listener(listener))?;
+        self.add(owner, Link::Listener(listener))?;
         Ok(address)
     }
 
@@ -151,20 +167,20 @@ impl Ports {
         Ok(socket)
     }
 
-    fn add(&mut self, owner: Owner, kind: Kind) -> io::Result<u16> {
+    fn add(&mut self, owner: Owner, link: Link) -> io::Result<u16> {
         let closed = self
             .ports
             .iter()
-            .position(|port| matches!(port.kind, Kind::Closed));
+            .position(|port| matches!(port.link, Link::Closed));
         if let Some(at) = closed {
-            self.ports[at] = Port { owner, kind };
+            self.ports[at] = Port { owner, link };
             return Ok(at as u16);
         }
         if self.ports.len() == PORTS_MAX {
             let error = format!("a thread has at most {PORTS_MAX} sockets: use more cores");
             return Err(io::Error::other(error));
         }
-        self.ports.push(Port { owner, kind });
+        self.ports.push(Port { owner, link });
         Ok(self.ports.len() as u16 - 1)
     }
 
@@ -177,32 +193,43 @@ impl Ports {
             unread: Vec::with_capacity(2 * READ_BYTES),
             unsent: Vec::with_capacity(READ_BYTES),
         };
-        self.add(owner, Kind::Stream(Box::new(stream)))
+        self.add(owner, Link::Stream(Box::new(stream)))
     }
 
     /// Sends a message, as `compose` appends it, with the batch of this turn.
-    pub(crate) fn send(&mut self, flow: Flow, compose: impl FnOnce(&mut Vec<u8>)) {
-        match &mut self.ports[usize::from(flow.port)].kind {
-            Kind::Udp(socket, sender) => {
+    pub(crate) fn send(&mut self, flow: Flow, kind: Kind, compose: impl FnOnce(&mut Vec<u8>)) {
+        let size = &mut self.traffic.sizes_sent[kind as usize];
+        let compose = |out: &mut Vec<u8>| {
+            let before = out.len();
+            compose(out);
+            size.add(out.len() - before);
+        };
+        match &mut self.ports[usize::from(flow.port)].link {
+            Link::Udp(socket, sender) => {
+                sender.push(flow.peer, compose);
                 if sender.is_full() {
                     let flushed = sender.flush(socket.as_raw_fd());
                     self.traffic.sent += flushed.sent;
                     self.traffic.unsent += flushed.unsent;
                 }
-                sender.push(flow.peer, compose);
             }
-            Kind::Stream(stream) if stream.unsent.len() <= UNSENT_BYTES_MAX => {
+            Link::Stream(stream) if stream.unsent.len() <= UNSENT_BYTES_MAX => {
                 compose(&mut stream.unsent);
                 self.traffic.sent += 1;
             }
-            Kind::Stream(_) | Kind::Listener(_) | Kind::Closed => self.traffic.unsent += 1,
+            Link::Stream(_) | Link::Listener(_) | Link::Closed => self.traffic.unsent += 1,
         }
+    }
+
+    /// Notes the size of a message that came in.
+    pub(crate) fn received(&mut self, kind: Kind, bytes: usize) {
+        self.traffic.sizes_received[kind as usize].add(bytes);
     }
 
     /// A connection of a source to a peer.
     pub(crate) fn stream_to(&self, owner: Owner, peer: SocketAddr) -> Option<u16> {
-        let is_it = |port: &Port| match &port.kind {
-            Kind::Stream(stream) => port.owner == owner && stream.peer == peer,
+        let is_it = |port: &Port| match &port.link {
+            Link::Stream(stream) => port.owner == owner && stream.peer == peer,
             _ => false,
         };
         self.ports.iter().position(is_it).map(|at| at as u16)
@@ -211,14 +238,14 @@ impl Ports {
     /// Sends all that was written in this turn.
     pub(crate) fn flush(&mut self) {
         for port in &mut self.ports {
-            match &mut port.kind {
-                Kind::Udp(socket, sender) => {
+            match &mut port.link {
+                Link::Udp(socket, sender) => {
                     let flushed = sender.flush(socket.as_raw_fd());
                     self.traffic.sent += flushed.sent;
                     self.traffic.unsent += flushed.unsent;
                 }
-                Kind::Stream(stream) => stream.flush(),
-                Kind::Listener(_) | Kind::Closed => {}
+                Link::Stream(stream) => stream.flush(),
+                Link::Listener(_) | Link::Closed => {}
             }
         }
     }
@@ -265,19 +292,19 @@ impl Ports {
                 continue;
             }
             let owner = self.ports[at].owner;
-            match &mut self.ports[at].kind {
-                Kind::Udp(socket, _) => {
+            match &mut self.ports[at].link {
+                Link::Udp(socket, _) => {
                     let fd = socket.as_raw_fd();
                     self.take_datagrams(at as u16, owner, fd, receiver, listener);
                 }
-                Kind::Listener(socket) => {
+                Link::Listener(socket) => {
                     if let Ok((stream, peer)) = socket.accept() {
                         // Beyond the limit of sockets the connection is closed at once.
                         let _refused = self.add_stream(owner, stream, peer);
                     }
                 }
-                Kind::Stream(_) => self.take_frames(at, owner, listener),
-                Kind::Closed => {}
+                Link::Stream(_) => self.take_frames(at, owner, listener),
+                Link::Closed => {}
             }
         }
     }
@@ -304,7 +331,7 @@ impl Ports {
     }
 
     fn take_frames(&mut self, at: usize, owner: Owner, listener: &mut impl Listen) {
-        let Kind::Stream(stream) = &mut self.ports[at].kind else {
+        let Link::Stream(stream) = &mut self.ports[at].link else {
             return;
         };
         let peer = stream.peer;
@@ -336,19 +363,19 @@ impl Ports {
             }
         }
         unread.drain(..first);
-        if let Kind::Stream(stream) = &mut self.ports[at].kind {
+        if let Link::Stream(stream) = &mut self.ports[at].link {
             stream.unread = unread;
         }
         if !is_open || !is_sound {
-            self.ports[at].kind = Kind::Closed;
+            self.ports[at].link = Link::Closed;
             listener.broken(owner, at as u16);
         }
     }
 
     /// The addresses of the datagram sockets.
     pub(crate) fn datagram_addresses(&self) -> Vec<SocketAddr> {
-        let address = |port: &Port| match &port.kind {
-            Kind::Udp(socket, _) => socket.local_addr().ok(),
+        let address = |port: &Port| match &port.link {
+            Link::Udp(socket, _) => socket.local_addr().ok(),
             _ => None,
         };
         self.ports.iter().filter_map(address).collect()
@@ -357,17 +384,17 @@ impl Ports {
 
 impl Port {
     fn fd(&self) -> Option<BorrowedFd<'_>> {
-        match &self.kind {
-            Kind::Udp(socket, _) => Some(socket.as_fd()),
-            Kind::Listener(socket) => Some(socket.as_fd()),
-            Kind::Stream(stream) => Some(stream.socket.as_fd()),
-            Kind::Closed => None,
+        match &self.link {
+            Link::Udp(socket, _) => Some(socket.as_fd()),
+            Link::Listener(socket) => Some(socket.as_fd()),
+            Link::Stream(stream) => Some(stream.socket.as_fd()),
+            Link::Closed => None,
         }
     }
 
     fn interest(&self) -> PollFlags {
-        match &self.kind {
-            Kind::Stream(stream) if !stream.unsent.is_empty() => {
+        match &self.link {
+            Link::Stream(stream) if !stream.unsent.is_empty() => {
                 PollFlags::POLLIN | PollFlags::POLLOUT
             }
             _ => PollFlags::POLLIN,

@@ -35,6 +35,8 @@ pub struct Report {
     /// What passed between the moment when counting began and the moment when it ended, of
     /// whatever call: what a CPU time of the same moments is to be divided by.
     pub window: Window,
+    /// How long the messages of calls were.
+    pub sizes: Sizes,
     /// The generator itself.
     pub generator: Generator,
     /// The truth logs that were written.
@@ -248,6 +250,52 @@ pub struct Window {
     pub sent: u64,
     /// Calls up or being set up when it ended.
     pub active: u64,
+}
+
+/// How long the messages of calls were on average, as callers and sinks sent them and as they
+/// received them: what went into a router in between, and what came out of it.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Sizes {
+    /// As they were sent.
+    pub sent: MessageBytes,
+    /// As they were received.
+    pub received: MessageBytes,
+}
+
+/// The mean length of each message of a call; 0 = there was none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct MessageBytes {
+    /// INVITE.
+    pub invite: usize,
+    /// 100 for INVITE.
+    pub trying: usize,
+    /// 180 and its like.
+    pub ringing: usize,
+    /// 200 for INVITE.
+    pub answer: usize,
+    /// ACK.
+    pub ack: usize,
+    /// BYE.
+    pub bye: usize,
+    /// 200 for BYE.
+    pub bye_ok: usize,
+}
+
+impl MessageBytes {
+    /// The lengths of those that there were, in the order of a call.
+    pub fn in_order(&self) -> impl Iterator<Item = usize> {
+        [
+            self.invite,
+            self.trying,
+            self.ringing,
+            self.answer,
+            self.ack,
+            self.bye,
+            self.bye_ok,
+        ]
+        .into_iter()
+        .filter(|&bytes| bytes > 0)
+    }
 }
 
 /// The generator itself.

@@ -3,9 +3,11 @@
 use std::io;
 
 use super::cores::CoreTimes;
-use super::report::{Calls, Generator, Report, SinkReport, SourceReport};
+use super::ports::{Size, Traffic};
+use super::report::{Calls, Generator, MessageBytes, Report, SinkReport, Sizes, SourceReport};
 use super::tally::{Outcome, SourceCounts, add_again, add_asked, add_calls};
 use super::thread::truth_path;
+use super::wire::Kind;
 use super::{Again, Asked, Latencies, Plan, Wait, Window};
 use crate::latency::Latency;
 
@@ -35,9 +37,11 @@ pub(crate) fn report(
         retransmissions_seen: Again::default(),
         latency: Latencies::default(),
         window,
+        sizes: Sizes::default(),
         generator: Generator::default(),
         truth: Vec::new(),
     };
+    let mut sizes = SizeSums::default();
     let mut clocks = super::tally::Clocks::new();
     for (number, mut outcome) in outcomes.into_iter().enumerate() {
         outcome.truth?;
@@ -54,7 +58,8 @@ pub(crate) fn report(
         let generator = &mut report.generator;
         generator.strays += outcome.strays;
         generator.ack_answered += outcome.ack_answered;
-        generator.unsent += outcome.unsent;
+        generator.unsent += outcome.traffic.unsent;
+        add_sizes(&mut sizes, &outcome.traffic);
         generator.dropped += outcome.dropped;
         let mut core = outcome.core;
         if let Some(times) = busy.get(number).copied().flatten() {
@@ -63,6 +68,10 @@ pub(crate) fn report(
         }
         generator.cores.push(core);
     }
+    report.sizes = Sizes {
+        sent: mean_bytes(&sizes.0),
+        received: mean_bytes(&sizes.1),
+    };
     report.options.latency = Latency::of(&clocks.options);
     report.registers.latency = Latency::of(&clocks.registers);
     report.latency = Latencies {
@@ -91,6 +100,36 @@ fn add_seats(report: &mut Report, sources: Vec<SourceCounts>, sinks: Vec<(usize,
     }
     for (place, sink) in sinks {
         report.sinks[place] = sink;
+    }
+}
+
+/// Lengths of what was sent and of what was received, by kind.
+type SizeSums = ([Size; Kind::COUNT], [Size; Kind::COUNT]);
+
+fn add_sizes(sums: &mut SizeSums, traffic: &Traffic) {
+    let sent = sums.0.iter_mut().zip(&traffic.sizes_sent);
+    let received = sums.1.iter_mut().zip(&traffic.sizes_received);
+    for (sum, size) in sent.chain(received) {
+        sum.count += size.count;
+        sum.bytes += size.bytes;
+    }
+}
+
+fn mean_bytes(sizes: &[Size; Kind::COUNT]) -> MessageBytes {
+    let mean = |kind: Kind| {
+        let size = sizes[kind as usize];
+        (size.bytes + size.count / 2)
+            .checked_div(size.count)
+            .unwrap_or(0) as usize
+    };
+    MessageBytes {
+        invite: mean(Kind::Invite),
+        trying: mean(Kind::Trying),
+        ringing: mean(Kind::Ringing),
+        answer: mean(Kind::Answer),
+        ack: mean(Kind::Ack),
+        bye: mean(Kind::Bye),
+        bye_ok: mean(Kind::ByeOk),
     }
 }
 

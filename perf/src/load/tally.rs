@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use hdrhistogram::Histogram;
 
+use super::ports::Traffic;
 use super::report::{Again, Asked, Calls};
 use super::{SinkReport, Window};
 use crate::figures::Count;
@@ -130,7 +131,7 @@ pub(crate) struct Outcome {
     pub(crate) clocks: Clocks,
     pub(crate) strays: u64,
     pub(crate) ack_answered: u64,
-    pub(crate) unsent: u64,
+    pub(crate) traffic: Traffic,
     pub(crate) dropped: u64,
     pub(crate) core: super::CoreReport,
     /// Why the truth log is not whole, if it is not.

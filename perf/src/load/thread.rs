@@ -291,7 +291,7 @@ impl Thread {
             clocks: caller.counts.clocks,
             strays: caller.counts.strays + callee.strays,
             ack_answered: caller.counts.ack_answered,
-            unsent: self.ports.traffic.unsent,
+            traffic: self.ports.traffic,
             dropped,
             core: watch.report,
             truth,

@@ -54,6 +54,44 @@ pub(crate) enum Start {
     Response(u16),
 }
 
+/// The messages of a call, as far as their sizes are told apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    Invite,
+    Trying,
+    Ringing,
+    Answer,
+    Ack,
+    Bye,
+    ByeOk,
+    Other,
+}
+
+impl Kind {
+    pub(crate) const COUNT: usize = 8;
+
+    pub(crate) fn of(scan: &Scan<'_>) -> Kind {
+        match (scan.start, scan.cseq_method) {
+            (Start::Request(Method::Invite), _) => Kind::Invite,
+            (Start::Request(Method::Ack), _) => Kind::Ack,
+            (Start::Request(Method::Bye), _) => Kind::Bye,
+            (Start::Response(100), Method::Invite) => Kind::Trying,
+            (Start::Response(..200), Method::Invite) => Kind::Ringing,
+            (Start::Response(200..300), Method::Invite) => Kind::Answer,
+            (Start::Response(200..300), Method::Bye) => Kind::ByeOk,
+            _ => Kind::Other,
+        }
+    }
+
+    /// The kind of a final response to a request in a call.
+    pub(crate) fn answering(request: &Scan<'_>) -> Kind {
+        match request.start {
+            Start::Request(Method::Bye) => Kind::ByeOk,
+            _ => Kind::Other,
+        }
+    }
+}
+
 /// What a user agent needs of a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scan<'a> {

@@ -4,7 +4,7 @@ use super::{Call, Caller, Seat, State};
 use crate::load::ports::Ports;
 use crate::load::slab::Key;
 use crate::load::voice::{Line, Name};
-use crate::load::wire::Method;
+use crate::load::wire::{Kind, Method};
 
 impl Caller {
     /// Makes an attempt that was due at `due_us`.
@@ -116,7 +116,11 @@ impl Caller {
     /// Sends what begins the attempt, the first time or again.
     pub(super) fn say_first(&mut self, call: &Call, ports: &mut Ports) {
         let voice = &self.seats[usize::from(call.seat)].voice;
-        ports.send(call.flow, |out| match call.state {
+        let kind = match call.state {
+            State::Asking(_) => Kind::Other,
+            _ => Kind::Invite,
+        };
+        ports.send(call.flow, kind, |out| match call.state {
             State::Asking(Method::Options) => voice.options(&call.line, out),
             State::Asking(_) => voice.register(&call.line, out),
             _ => voice.invite(&call.line, out),

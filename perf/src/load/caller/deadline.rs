@@ -3,7 +3,7 @@
 use super::{Call, Caller, Cause, State};
 use crate::load::ports::Ports;
 use crate::load::slab::Key;
-use crate::load::wire::Method;
+use crate::load::wire::{Kind, Method};
 
 impl Caller {
     /// Fires what is due, at most `budget` deadlines.
@@ -49,7 +49,7 @@ impl Caller {
                 call.state = State::Cancelling;
                 self.begin_request(key, call, now_us);
                 let voice = &self.seats[usize::from(call.seat)].voice;
-                ports.send(call.flow, |out| voice.cancel(&call.line, out));
+                ports.send(call.flow, Kind::Other, |out| voice.cancel(&call.line, out));
             }
             State::Up => {
                 call.state = State::Ending;
@@ -87,7 +87,7 @@ impl Caller {
             State::Ending => self.say_in_dialog(Method::Bye, call, ports),
             State::Cancelling => {
                 let voice = &self.seats[usize::from(call.seat)].voice;
-                ports.send(call.flow, |out| voice.cancel(&call.line, out));
+                ports.send(call.flow, Kind::Other, |out| voice.cancel(&call.line, out));
             }
             _ => self.say_first(call, ports),
         }

@@ -29,7 +29,7 @@ use crate::load::slab::{Blocks, Slab};
 use crate::load::tally::{Clocks, Tally};
 use crate::load::voice::{Line, Name, Run};
 use crate::load::wheel::Wheel;
-use crate::load::wire::{Method, Scan, Start, put};
+use crate::load::wire::{Kind, Method, Scan, Start, put};
 use crate::load::{Again, Asked, Plan, Spread, Transport};
 use crate::truth::TruthLog;
 
@@ -214,6 +214,7 @@ impl Caller {
             self.counts.strays += 1;
             return;
         };
+        ports.received(Kind::of(&scan), bytes.len());
         let Some(name) = Name::read(scan.call_id, self.run) else {
             return self.stranger(&scan, flow, ports);
         };
@@ -267,7 +268,7 @@ fn waited(from_us: u64, now_us: u64) -> u64 {
 }
 
 fn answer_ok(scan: &Scan<'_>, flow: Flow, ports: &mut Ports) {
-    ports.send(flow, |out| {
+    ports.send(flow, Kind::answering(scan), |out| {
         out.extend_from_slice(b"SIP/2.0 200 OK\r\n");
         scan.put_skeleton(b"", out);
         put(out, &[b"Content-Length: 0\r\n\r\n"]);

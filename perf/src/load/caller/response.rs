@@ -3,7 +3,7 @@
 use super::{ABSORB_US, Call, Caller, Cause, State, waited};
 use crate::load::ports::Ports;
 use crate::load::voice::Name;
-use crate::load::wire::{Dialog, Method, Scan};
+use crate::load::wire::{Dialog, Kind, Method, Scan};
 
 impl Caller {
     pub(super) fn response(
@@ -154,7 +154,11 @@ impl Caller {
         let block = call.dialog.expect("a call that is up has its dialog");
         let dialog = Dialog::of(self.dialogs.get(block));
         let voice = &self.seats[usize::from(call.seat)].voice;
-        ports.send(call.hop, |out| {
+        let kind = match method {
+            Method::Ack => Kind::Ack,
+            _ => Kind::Bye,
+        };
+        ports.send(call.hop, kind, |out| {
             voice.in_dialog(method, &call.line, &dialog, out);
         });
     }
@@ -174,7 +178,9 @@ impl Caller {
             State::Up | State::Ending | State::Asking(_) => return,
         };
         let voice = &self.seats[usize::from(call.seat)].voice;
-        ports.send(call.flow, |out| voice.ack_refusal(&call.line, scan.to, out));
+        ports.send(call.flow, Kind::Ack, |out| {
+            voice.ack_refusal(&call.line, scan.to, out);
+        });
         if !is_new {
             if name.is_counted {
                 self.counts.seen.invite_final += 1;
