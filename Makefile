@@ -42,6 +42,18 @@ sipp:
 	cargo build --release --locked -p trunkline -p perf
 	scripts/sipp.sh $(SCENARIO) $(ARGS)
 
+# trunkline and Kamailio by turns on one core; the table, and a page in perf/results:
+# make compare ARGS="--quick", ARGS="--callgrind"; the others are `trunkline-perf overload`, `memory`.
+compare: setup
+	cargo build --release --locked -p trunkline -p perf
+	$(PERF) compare $(ARGS)
+PERF := $${CARGO_TARGET_DIR:-target}/release/trunkline-perf
+
+# The session establishment rate of RFC 7502: make ser ARGS="--quick"
+ser: setup
+	cargo build --release --locked -p trunkline -p perf
+	$(PERF) establish $(ARGS)
+
 # The simulator in real time: make soak SECONDS=3600 FROM=100000
 SECONDS := 600
 FROM := 1000000

@@ -14,6 +14,7 @@
 // Peers live in real time, beside the router and not in its call path.
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+pub mod compare;
 pub mod demo;
 mod figures;
 pub mod floor;
@@ -21,6 +22,7 @@ mod histogram;
 pub mod latency;
 pub mod load;
 pub mod peers;
+pub mod report;
 pub mod ser;
 mod text;
 pub mod truth;

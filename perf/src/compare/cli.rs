@@ -1,0 +1,385 @@
+//! The commands `compare`, `overload`, `memory`, `establish` and `report` of `trunkline-perf`.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+
+use super::entrant::Entrant;
+use super::results::{Options, Sitting};
+use super::sitting::{self, Agenda};
+use super::{held, machine, measure, process};
+use crate::report;
+use crate::ser::Procedure;
+
+/// The commands.
+#[derive(Subcommand, Clone, Debug)]
+pub enum Command {
+    /// trunkline and Kamailio by turns on one core: CPU of a call, highest rate, latency, memory
+    Compare(Compare),
+    /// Goodput of each when 0.5 to 10 times its highest rate is offered
+    Overload(Overload),
+    /// Bytes for a held call and for a transaction in Accepted
+    Memory(Memory),
+    /// The session establishment rate of RFC 7502, of servers that it starts itself
+    Establish(Establish),
+    /// The page of results that are there already, several sittings in one
+    Report(Page),
+}
+
+impl Command {
+    /// Runs it.
+    ///
+    /// # Errors
+    /// It could not be run, or its results not be written.
+    pub fn run(&self) -> io::Result<()> {
+        let common = match self {
+            Command::Compare(arguments) => &arguments.common,
+            Command::Overload(arguments) => &arguments.common,
+            Command::Memory(arguments) => &arguments.common,
+            Command::Establish(arguments) => &arguments.common,
+            Command::Report(arguments) => return page(arguments),
+        };
+        if common.list {
+            for entrant in Entrant::all() {
+                println!("{:24} {}", entrant.key(), entrant.title());
+            }
+            return Ok(());
+        }
+        let _while_it_runs = process::prefer(std::process::id());
+        match self {
+            Command::Compare(arguments) => compare(arguments),
+            Command::Overload(arguments) => overload(arguments),
+            Command::Memory(arguments) => memory(arguments),
+            Command::Establish(arguments) => establish(arguments),
+            Command::Report(arguments) => page(arguments),
+        }
+    }
+}
+
+/// What all commands that start servers take.
+#[derive(Args, Clone, Debug)]
+pub struct Common {
+    /// The trunkline program [default: the one beside this program].
+    #[arg(long, value_name = "PATH")]
+    trunkline: Option<PathBuf>,
+    /// Who takes part, such as trunkline,kamailio-relay-4 (see --list).
+    #[arg(long, value_name = "KEYS", value_delimiter = ',')]
+    entrants: Vec<String>,
+    /// Show who can take part, and end.
+    #[arg(long)]
+    list: bool,
+    /// The processor of the servers [default: the last].
+    #[arg(long, value_name = "CORE")]
+    server_core: Option<usize>,
+    /// The processors of the generator.
+    #[arg(long, value_name = "CORES", value_delimiter = ',', default_value = "0")]
+    generator_cores: Vec<usize>,
+    /// Seconds of load before a point is measured: longer than a server keeps transactions whose
+    /// end it has seen.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.5)]
+    warm_up: f64,
+    /// Seconds of each run of the search for the highest rate.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
+    search_seconds: f64,
+    /// How long callees ring.
+    #[arg(long, value_name = "MS", default_value_t = 20)]
+    ring_ms: u64,
+    /// How long calls are held.
+    #[arg(long, value_name = "MS", default_value_t = 500)]
+    hold_ms: u64,
+    /// Less of everything, in minutes: shows that it works and roughly what comes out.
+    #[arg(long)]
+    quick: bool,
+    /// A line for the results about the circumstances; may be given more than once.
+    #[arg(long, value_name = "TEXT")]
+    note: Vec<String>,
+    /// Where results go: a JSON file with the date in its name, and a page beside it.
+    #[arg(long, value_name = "FOLDER", default_value = "perf/results")]
+    out: PathBuf,
+    /// The results' name: DATE-NAME.json [default: the command's].
+    #[arg(long)]
+    name: Option<String>,
+}
+
+/// `compare`: trunkline and Kamailio by turns on one core.
+#[derive(Args, Clone, Debug)]
+pub struct Compare {
+    #[command(flatten)]
+    common: Common,
+    /// How often each point is measured; the results are medians.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// How long a point is measured.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
+    seconds: f64,
+    /// The rate at which all are compared.
+    #[arg(long, value_name = "CALLS", default_value_t = 4_100.0)]
+    rate: f64,
+    /// Do not search for highest rates: measure at --rate only.
+    #[arg(long)]
+    no_search: bool,
+    /// Calls to hold for the memory of each; 0 to leave that out.
+    #[arg(long, value_name = "CALLS", default_value_t = 100_000)]
+    held: u64,
+    /// Count user instructions by callgrind, too (needs valgrind).
+    #[arg(long)]
+    callgrind: bool,
+}
+
+/// `overload`: goodput when 0.5 to 10 times the highest rate is offered.
+#[derive(Args, Clone, Debug)]
+pub struct Overload {
+    #[command(flatten)]
+    common: Common,
+    /// Seconds of each point [default: 60; with --quick 10].
+    #[arg(long)]
+    seconds: Option<f64>,
+    /// The highest rate, if it is known: without, it is searched for.
+    #[arg(long, value_name = "CALLS")]
+    peak: Option<f64>,
+}
+
+/// `memory`: bytes for a held call and for a transaction in Accepted.
+#[derive(Args, Clone, Debug)]
+pub struct Memory {
+    #[command(flatten)]
+    common: Common,
+    /// Calls to hold.
+    #[arg(long, default_value_t = 100_000)]
+    calls: u64,
+    /// Hold a million.
+    #[arg(long, conflicts_with = "calls")]
+    million: bool,
+}
+
+/// `establish`: the session establishment rate of RFC 7502, of servers that it starts itself.
+#[derive(Args, Clone, Debug)]
+pub struct Establish {
+    #[command(flatten)]
+    common: Common,
+    /// Sessions attempted in each run [default: 50000; with --quick 5000].
+    #[arg(long, value_name = "N")]
+    attempts: Option<u64>,
+    /// The rate of the first run.
+    #[arg(long, value_name = "SPS", default_value_t = 1_000.0)]
+    start: f64,
+    /// By how much the rate grows after a run without failure (above 0, at most 1).
+    #[arg(long, default_value_t = 1.0)]
+    weight: f64,
+}
+
+/// `report`: the page of results that are there already, several sittings in one.
+#[derive(Args, Clone, Debug)]
+pub struct Page {
+    /// Results.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Where the page goes [default: beside the first file].
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// Who takes part if nobody is named. The others show little more, and each costs minutes.
+const USUAL: [&str; 9] = [
+    "trunkline",
+    "trunkline-coalesced",
+    "trunkline-prefixes",
+    "kamailio-stateless-2",
+    "kamailio-relay-2",
+    "kamailio-relay-4",
+    "kamailio-dialog-2",
+    "kamailio-dialog-4",
+    "kamailio-prefixes-2",
+];
+const USUAL_QUICK: [&str; 3] = ["trunkline", "kamailio-relay-4", "kamailio-dialog-4"];
+const MEMORY: [&str; 2] = ["trunkline", "kamailio-dialog-4"];
+
+impl Common {
+    fn options(&self, rounds: usize, point_seconds: f64, common_rate: f64) -> Options {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut options = Options {
+            server_core: self.server_core.unwrap_or(cores - 1),
+            generator_cores: self.generator_cores.clone(),
+            rounds,
+            point_seconds,
+            warm_up_seconds: self.warm_up,
+            search_seconds: self.search_seconds,
+            ring_ms: self.ring_ms,
+            hold_ms: self.hold_ms,
+            common_rate,
+        };
+        if self.quick {
+            options.rounds = options.rounds.min(3);
+            options.point_seconds = options.point_seconds.min(2.0);
+            options.warm_up_seconds = options.warm_up_seconds.min(1.0);
+            options.search_seconds = options.search_seconds.min(2.0);
+        }
+        options
+    }
+
+    fn agenda(&self, options: &Options, usual: &[&str]) -> io::Result<Agenda> {
+        let keys: Vec<&str> = match self.entrants.is_empty() {
+            true => usual.to_vec(),
+            false => self.entrants.iter().map(String::as_str).collect(),
+        };
+        let unknown = |key: &str| {
+            let words = format!("nobody is called {key:?}: see --list");
+            io::Error::new(io::ErrorKind::InvalidInput, words)
+        };
+        let mut entrants = Vec::new();
+        for key in keys {
+            entrants.push(Entrant::by_key(key).ok_or_else(|| unknown(key))?);
+        }
+        let trunkline = match &self.trunkline {
+            Some(path) => path.clone(),
+            None => std::env::current_exe()?.with_file_name("trunkline"),
+        };
+        let place = measure::place(options, trunkline)?;
+        // What was only taken for granted may be left out; what was asked for may not.
+        if self.entrants.is_empty() {
+            entrants.retain(|entrant| entrant.is_possible(&place));
+        }
+        Ok(Agenda {
+            entrants,
+            place,
+            with_search: true,
+            held_calls: None,
+            with_callgrind: false,
+        })
+    }
+
+    /// Writes the results and shows their table.
+    fn keep(&self, mut sitting: Sitting) -> io::Result<()> {
+        sitting.notes.splice(0..0, self.note.iter().cloned());
+        if let Some(name) = &self.name {
+            sitting.name.clone_from(name);
+        }
+        fs::create_dir_all(&self.out)?;
+        let date = sitting.began.get(..10).unwrap_or("undated");
+        let file = self.out.join(format!("{date}-{}.json", sitting.name));
+        fs::write(&file, serde_json::to_string_pretty(&sitting)? + "\n")?;
+        let page = file.with_extension("html");
+        fs::write(&page, report::html(&[sitting.clone()]))?;
+        println!("{}", report::text(&sitting));
+        println!("{}\n{}", file.display(), page.display());
+        Ok(())
+    }
+}
+
+/// A line for people, on the side: results go to files.
+fn tell(line: &str) {
+    eprintln!("{} {line}", &machine::now()[11..16]);
+}
+
+/// Runs `compare`.
+///
+/// # Errors
+/// It could not be run, or its results not be written.
+fn compare(arguments: &Compare) -> io::Result<()> {
+    let common = &arguments.common;
+    let options = common.options(arguments.rounds, arguments.seconds, arguments.rate);
+    let usual: &[&str] = if common.quick { &USUAL_QUICK } else { &USUAL };
+    let mut agenda = common.agenda(&options, usual)?;
+    agenda.with_search = !arguments.no_search;
+    agenda.with_callgrind = arguments.callgrind;
+    agenda.held_calls = match (arguments.held, common.quick) {
+        (0, _) => None,
+        (calls, false) => Some(calls),
+        (calls, true) => Some(calls.min(HELD_QUICK)),
+    };
+    common.keep(sitting::hold("compare", &options, &agenda, &mut tell)?)
+}
+
+const HELD_QUICK: u64 = 20_000;
+
+/// Runs `overload`.
+///
+/// # Errors
+/// As [`compare`].
+fn overload(arguments: &Overload) -> io::Result<()> {
+    let common = &arguments.common;
+    let options = common.options(1, 0.0, f64::MAX);
+    let agenda = common.agenda(&options, &USUAL_QUICK)?;
+    let seconds = arguments
+        .seconds
+        .unwrap_or(if common.quick { 10.0 } else { 60.0 });
+    let run = (arguments.peak, seconds);
+    common.keep(super::overload::hold(&options, &agenda, run, &mut tell)?)
+}
+
+/// Runs `memory`.
+///
+/// # Errors
+/// As [`compare`].
+fn memory(arguments: &Memory) -> io::Result<()> {
+    let common = &arguments.common;
+    let options = common.options(1, 0.0, 0.0);
+    let agenda = common.agenda(&options, &MEMORY)?;
+    let calls = if arguments.million {
+        1_000_000
+    } else {
+        arguments.calls
+    };
+    let name = if arguments.million {
+        "memory-million"
+    } else {
+        "memory"
+    };
+    common.keep(held::hold(name, &options, &agenda, calls, &mut tell))
+}
+
+/// Runs `establish`.
+///
+/// # Errors
+/// As [`compare`].
+fn establish(arguments: &Establish) -> io::Result<()> {
+    let common = &arguments.common;
+    let mut options = common.options(1, 0.0, 0.0);
+    // Callees answer as fast as they can.
+    options.ring_ms = 0;
+    let agenda = common.agenda(&options, &USUAL_QUICK[..1])?;
+    let procedure = Procedure {
+        attempts: arguments
+            .attempts
+            .unwrap_or(if common.quick { 5_000 } else { 50_000 }),
+        rate: arguments.start,
+        weight: arguments.weight,
+        run_s_min: if common.quick { 1.0 } else { 10.0 },
+        ..Procedure::default()
+    };
+    let sitting = super::ser::hold(&options, &agenda, &procedure, &mut tell);
+    for subject in &sitting.subjects {
+        if let Some(found) = &subject.establishment {
+            println!("{}\n{found}", subject.title);
+        }
+    }
+    common.keep(sitting)
+}
+
+/// Runs `report`.
+///
+/// # Errors
+/// A file cannot be read, is no result, or the page cannot be written.
+fn page(arguments: &Page) -> io::Result<()> {
+    let mut sittings = Vec::new();
+    for file in &arguments.files {
+        sittings.push(read(file)?);
+    }
+    let out = match &arguments.out {
+        Some(out) => out.clone(),
+        None => arguments.files[0].with_extension("html"),
+    };
+    fs::write(&out, report::html(&sittings))?;
+    println!("{}", out.display());
+    Ok(())
+}
+
+fn read(file: &Path) -> io::Result<Sitting> {
+    let text = fs::read_to_string(file)?;
+    serde_json::from_str(&text).map_err(|error| {
+        let words = format!("{}: {error}", file.display());
+        io::Error::new(io::ErrorKind::InvalidData, words)
+    })
+}

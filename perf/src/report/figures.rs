@@ -1,0 +1,409 @@
+//! The figures of a sitting as rows: one column for each server, the kernel's floor last.
+
+use crate::compare::median::{Median, number};
+use crate::compare::results::{Floor, Options, Point, Role, ServerTime, Sitting, Subject};
+
+/// A row of the table.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Row {
+    pub(crate) label: String,
+    /// One cell for each subject, then the floor's; empty where there is nothing to say.
+    pub(crate) cells: Vec<String>,
+}
+
+/// What several readings of one role show.
+pub(crate) struct AtRole<'s> {
+    points: Vec<&'s Point>,
+}
+
+impl<'s> AtRole<'s> {
+    pub(crate) fn of(subject: &'s Subject, role: Role) -> AtRole<'s> {
+        let points = subject.points.iter().filter(|point| point.role == role);
+        AtRole {
+            points: points.collect(),
+        }
+    }
+
+    pub(crate) fn median(&self, value: impl Fn(&Point) -> f64) -> Option<Median> {
+        Median::of(self.points.iter().map(|point| value(point)))
+    }
+
+    pub(crate) fn cpu_us(&self) -> Option<Median> {
+        self.median(|point| point.server.cpu_us_per_call)
+    }
+}
+
+/// The floor's median.
+pub(crate) fn floor_us(floor: &[Floor]) -> Option<Median> {
+    Median::of(floor.iter().map(|floor| floor.cpu_us_per_call)).filter(|floor| floor.median > 0.0)
+}
+
+/// The roles that medians are taken of, in words.
+pub(crate) fn roles(options: &Options) -> [(Role, String); 3] {
+    [
+        (Role::Half, "at 50 % of its highest rate".to_owned()),
+        (Role::NineTenths, "at 90 %".to_owned()),
+        (
+            Role::Common,
+            format!("at {}/s", number(options.common_rate)),
+        ),
+    ]
+}
+
+/// All rows that say anything.
+pub(crate) fn rows(sitting: &Sitting) -> Vec<Row> {
+    let mut rows = Rows {
+        sitting,
+        rows: Vec::new(),
+    };
+    rows.highest();
+    for (role, words) in roles(&sitting.options) {
+        rows.cpu(role, &words);
+    }
+    for (role, words) in roles(&sitting.options) {
+        rows.setup(role, &words);
+    }
+    rows.memory();
+    rows.overload();
+    rows.trust();
+    rows.rows
+}
+
+/// One figure of a point.
+type Pick = fn(&Point) -> f64;
+
+struct Rows<'s> {
+    sitting: &'s Sitting,
+    rows: Vec<Row>,
+}
+
+impl Rows<'_> {
+    /// Adds a row unless it is empty.
+    fn add(&mut self, label: &str, floor: String, cell: impl Fn(&Subject) -> Option<String>) {
+        let subjects = self.sitting.subjects.iter();
+        let mut cells: Vec<String> = subjects
+            .map(|subject| cell(subject).unwrap_or_default())
+            .collect();
+        if cells.iter().all(String::is_empty) {
+            return;
+        }
+        cells.push(floor);
+        self.rows.push(Row {
+            label: label.to_owned(),
+            cells,
+        });
+    }
+
+    fn highest(&mut self) {
+        self.add("highest rate, calls/s", String::new(), |subject| {
+            let highest = subject.highest.as_ref()?;
+            let rate = number(highest.rate);
+            Some(match highest.limited_by_generator {
+                true => format!("≥ {rate} (generator's limit)"),
+                false => rate,
+            })
+        });
+        self.add(
+            "session establishment rate (RFC 7502), sps",
+            String::new(),
+            |subject| Some(number(subject.establishment.as_ref()?.best)),
+        );
+        self.add(
+            "user instructions a call (callgrind)",
+            String::new(),
+            |subject| {
+                let per_call = &subject.instructions.as_ref()?.user_per_call;
+                Some(Median::of(per_call.iter().copied())?.to_string())
+            },
+        );
+    }
+
+    fn cpu(&mut self, role: Role, words: &str) {
+        let floor = floor_us(&self.sitting.floor);
+        let floor_cell = floor.map_or_else(String::new, |floor| floor.to_string());
+        self.add(&format!("CPU a call {words}, µs"), floor_cell, |subject| {
+            Some(AtRole::of(subject, role).cpu_us()?.to_string())
+        });
+        self.add("… against the floor", "1".to_owned(), |subject| {
+            let cpu = AtRole::of(subject, role).cpu_us()?;
+            Some(number(cpu.median / floor?.median))
+        });
+        let part = |pick: fn(&ServerTime) -> f64| {
+            move |subject: &Subject| {
+                let median = AtRole::of(subject, role).median(|point| pick(&point.server))?;
+                Some(number(median.median))
+            }
+        };
+        self.add(
+            "… in user space",
+            String::new(),
+            part(|time| time.user_us_per_call),
+        );
+        self.add(
+            "… in the kernel",
+            String::new(),
+            part(|time| time.system_us_per_call),
+        );
+        self.add(
+            "… wake-ups",
+            String::new(),
+            part(|time| time.wake_ups_per_call),
+        );
+    }
+
+    fn setup(&mut self, role: Role, words: &str) {
+        let quantiles: [(&str, Pick); 3] = [
+            ("p50", |point| point.setup.p50_us as f64),
+            ("p99", |point| point.setup.p99_us as f64),
+            ("p99.9", |point| point.setup.p999_us as f64),
+        ];
+        for (name, pick) in quantiles {
+            let label = match name {
+                "p50" => format!("set-up {words}, {name}, µs"),
+                _ => format!("… {name}"),
+            };
+            self.add(&label, String::new(), |subject| {
+                Some(AtRole::of(subject, role).median(pick)?.to_string())
+            });
+        }
+    }
+
+    fn memory(&mut self) {
+        self.add("datagrams a call", "13".to_owned(), |subject| {
+            Some(number(subject.datagrams_per_call?))
+        });
+        self.add("idle, MB (PSS)", String::new(), |subject| {
+            let readings = subject
+                .idle_pss_bytes
+                .iter()
+                .map(|bytes| *bytes as f64 / 1e6);
+            Some(Median::of(readings)?.to_string())
+        });
+        self.add(
+            "… bench configuration, 2 shards",
+            String::new(),
+            |subject| Some(number(subject.idle_bench_pss_bytes? as f64 / 1e6)),
+        );
+        self.add("bytes a held call (PSS)", String::new(), |subject| {
+            Some(number(subject.held.as_ref()?.pss_bytes_per_call?))
+        });
+        self.add(
+            "… (shared memory, its own count)",
+            String::new(),
+            |subject| Some(number(subject.held.as_ref()?.shared_bytes_per_call?)),
+        );
+        self.add(
+            "bytes a transaction in Accepted",
+            String::new(),
+            |subject| Some(number(subject.held.as_ref()?.bytes_per_accepted?)),
+        );
+    }
+
+    /// One row for each factor that was offered.
+    fn overload(&mut self) {
+        for factor in [1.0, 2.0, 5.0, 10.0] {
+            let pick = move |subject: &Subject| {
+                let highest = subject.highest.as_ref()?.rate;
+                let found = subject.points.iter().find(|point| {
+                    point.role == Role::Overload && (point.rate / highest - factor).abs() < 0.01
+                })?;
+                let goodput = found.completed as f64 / found.seconds / highest * 100.0;
+                let offered = found.offered as f64 / found.seconds / highest;
+                let short = offered < factor * 0.97;
+                let note = match short {
+                    true => format!(" (the generator made {offered:.1})"),
+                    false => String::new(),
+                };
+                let p99_ms = found.setup.p99_us as f64 / 1e3;
+                Some(format!("{goodput:.0} %, p99 {} ms{note}", number(p99_ms)))
+            };
+            let label = format!("goodput at {factor} times the highest rate");
+            self.add(&label, String::new(), pick);
+        }
+        self.add(
+            "requests in dialogs that failed in overload",
+            String::new(),
+            |subject| {
+                let points = subject
+                    .points
+                    .iter()
+                    .filter(|point| point.role == Role::Overload);
+                let counts: Vec<u64> = points.map(|point| point.in_dialog_failed).collect();
+                (!counts.is_empty()).then(|| counts.iter().sum::<u64>().to_string())
+            },
+        );
+    }
+
+    /// What says how far the figures can be trusted.
+    fn trust(&mut self) {
+        let percent = |pick: fn(&Point) -> f64| {
+            move |subject: &Subject| {
+                let measured = subject
+                    .points
+                    .iter()
+                    .filter(|point| point.role != Role::Search);
+                Some(Median::of(measured.map(|point| pick(point) * 100.0))?.to_string())
+            }
+        };
+        self.add(
+            "others on the server's core, %",
+            String::new(),
+            percent(|p| p.foreign_share),
+        );
+        self.add(
+            "taken by the hypervisor, %",
+            String::new(),
+            percent(|p| p.steal_share),
+        );
+        self.add(
+            "generator's share of its core, %",
+            String::new(),
+            percent(|p| p.generator_share),
+        );
+        self.add("generator's greatest lag, µs", String::new(), |subject| {
+            let measured = subject
+                .points
+                .iter()
+                .filter(|point| point.role != Role::Search);
+            Some(Median::of(measured.map(|point| point.generator_lag_us as f64))?.to_string())
+        });
+    }
+}
+
+/// A goal: which ratio, and how small it must be.
+pub(crate) struct Ratio {
+    pub(crate) label: String,
+    pub(crate) goal: &'static str,
+    /// One for each trunkline subject.
+    pub(crate) cells: Vec<String>,
+    pub(crate) met: Vec<Option<bool>>,
+}
+
+/// How trunkline's subjects stand against the cheapest Kamailio of a profile.
+pub(crate) fn ratios(sitting: &Sitting) -> (Vec<String>, Vec<Ratio>) {
+    let ours: Vec<&Subject> = sitting
+        .subjects
+        .iter()
+        .filter(|subject| subject.key.starts_with("trunkline"))
+        .collect();
+    let mut ratios = Vec::new();
+    let common = format!("both at {}/s", number(sitting.options.common_rate));
+    for (profile, words, half_goal) in [
+        ("kamailio-relay", "Kamailio's relay", 2.2),
+        ("kamailio-dialog", "Kamailio's dialog + CDR", 4.5),
+    ] {
+        for (role, when) in [
+            (Role::Half, "each at half of its highest rate"),
+            (Role::Common, common.as_str()),
+        ] {
+            let cpu = |subject: &Subject| Some(AtRole::of(subject, role).cpu_us()?.median);
+            let rival = cheapest(sitting, profile, cpu);
+            let goal = 1.0 / half_goal;
+            let label = format!("CPU a call against {words}, {when}");
+            let text = if half_goal == 2.2 {
+                "≤ 1/2.2 (coalesced 1/4)"
+            } else {
+                "≤ 1/4.5 (coalesced 1/8)"
+            };
+            push(&mut ratios, &ours, (label, text), |subject| {
+                let goal = match subject.key.as_str() {
+                    "trunkline-coalesced" if half_goal == 2.2 => 0.25,
+                    "trunkline-coalesced" => 0.125,
+                    _ => goal,
+                };
+                let ratio = cpu(subject)? / rival?;
+                Some((ratio, ratio <= goal))
+            });
+        }
+        let instructions = |subject: &Subject| {
+            let per_call = &subject.instructions.as_ref()?.user_per_call;
+            Some(Median::of(per_call.iter().copied())?.median)
+        };
+        let rival = cheapest(sitting, profile, instructions);
+        let label = format!("user instructions a call against {words}");
+        let text = if half_goal == 2.2 {
+            "≤ 1/12.6"
+        } else {
+            "≤ 1/17.9"
+        };
+        let goal = if half_goal == 2.2 {
+            20.0 / 252.0
+        } else {
+            20.0 / 358.0
+        };
+        push(&mut ratios, &ours, (label, text), |subject| {
+            let ratio = instructions(subject)? / rival?;
+            Some((ratio, ratio <= goal))
+        });
+    }
+    let floor = floor_us(&sitting.floor).map(|floor| floor.median);
+    for (role, when) in [
+        (Role::NineTenths, "at 90 % of its highest rate"),
+        (Role::Half, "at half of it"),
+    ] {
+        let label = format!("CPU a call against the floor, {when}");
+        push(&mut ratios, &ours, (label, "≤ 1.3"), |subject| {
+            let ratio = AtRole::of(subject, role).cpu_us()?.median / floor?;
+            Some((ratio, ratio <= 1.3))
+        });
+    }
+    let names = ours.iter().map(|subject| subject.title.clone()).collect();
+    (names, ratios)
+}
+
+fn cheapest(
+    sitting: &Sitting,
+    profile: &str,
+    value: impl Fn(&Subject) -> Option<f64>,
+) -> Option<f64> {
+    let rivals = sitting
+        .subjects
+        .iter()
+        .filter(|subject| subject.key.starts_with(profile));
+    rivals.filter_map(value).min_by(f64::total_cmp)
+}
+
+fn push(
+    ratios: &mut Vec<Ratio>,
+    ours: &[&Subject],
+    (label, goal): (String, &'static str),
+    ratio: impl Fn(&Subject) -> Option<(f64, bool)>,
+) {
+    let found: Vec<Option<(f64, bool)>> = ours.iter().map(|subject| ratio(subject)).collect();
+    if found.iter().all(Option::is_none) {
+        return;
+    }
+    ratios.push(Ratio {
+        label,
+        goal,
+        cells: found
+            .iter()
+            .map(|found| found.map_or_else(String::new, |(ratio, _)| as_ratio(ratio)))
+            .collect(),
+        met: found
+            .iter()
+            .map(|found| found.map(|(_, met)| met))
+            .collect(),
+    });
+}
+
+/// `1/2.9`, or `1.3` where it is no part of one.
+fn as_ratio(ratio: f64) -> String {
+    match ratio {
+        ratio if ratio > 0.0 && ratio < 0.95 => format!("1/{}", number(1.0 / ratio)),
+        ratio => number(ratio),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_as_people_say_them() {
+        let check = |ratio, want: &str| assert_eq!(as_ratio(ratio), want);
+        check(0.25, "1/4.00");
+        check(0.05, "1/20.0");
+        check(1.3, "1.30");
+    }
+}
