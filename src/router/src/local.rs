@@ -21,7 +21,7 @@ impl Router {
     pub(crate) fn reply_flow(&self, message: &Message<'_>, source: &Flow) -> Flow {
         let mut flow = *source;
         if !flow.transport.is_reliable() {
-            let target = response_route::target(message.via(), source.peer);
+            let target = response_route::target(&message.via(), source.peer);
             let port = if target.port() == 0 {
                 source.peer.port()
             } else {

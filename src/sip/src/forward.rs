@@ -37,7 +37,7 @@ pub fn push_via(
 /// Notes in the top Via where the request came from (§18.2.1, RFC 3581 §4).
 pub fn stamp_via(message: &Message<'_>, source: SocketAddr, edits: &mut Edits) {
     let via = message.via();
-    let stamp = Stamp::of(via, source);
+    let stamp = Stamp::of(&via, source);
     for span in stamp.removed.into_iter().flatten() {
         edits.remove(span.range());
     }

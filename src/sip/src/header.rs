@@ -1,4 +1,7 @@
-//! Header fields that have an identity, found by length and first letter.
+//! Header fields that have an identity, found by length and first letter, or in the usual spelling
+//! by one compare.
+
+use crate::lanes::{self, WIDTH};
 
 macro_rules! headers {
     ($($(#[$doc:meta])* $id:ident $name:literal $list:literal;)*) => {
@@ -133,7 +136,115 @@ const fn next_candidates() -> [HeaderId; HeaderId::COUNT] {
     table
 }
 
+/// A name as the RFCs write it, with a colon and a space behind.
+#[derive(Clone, Copy)]
+struct Usual {
+    octets: [u8; WIDTH],
+    /// Without colon and space; 0 in an empty slot.
+    length: u8,
+    id: HeaderId,
+}
+
+/// A hash table of all names that have room for it, by their first four octets. Those that share
+/// them follow each other, so that nothing else is ever in the way.
+static USUAL: [Usual; USUAL_SLOTS + SAME_START_MAX] = usual_names(MULTIPLIER);
+
+const USUAL_BITS: u32 = 8;
+const USUAL_SLOTS: usize = 1 << USUAL_BITS;
+const MULTIPLIER: u32 = multiplier();
+/// The most names that begin with the same four octets.
+const SAME_START_MAX: usize = 3;
+
+#[inline(always)]
+const fn usual_slot(octets: &[u8; WIDTH], multiplier: u32) -> usize {
+    let (starts, _) = octets.as_chunks::<4>();
+    let hash = u32::from_le_bytes(starts[0]).wrapping_mul(multiplier);
+    (hash >> (u32::BITS - USUAL_BITS)) as usize
+}
+
+/// The table by this multiplier.
+const fn usual_names(multiplier: u32) -> [Usual; USUAL_SLOTS + SAME_START_MAX] {
+    let mut table = [Usual {
+        octets: [0; WIDTH],
+        length: 0,
+        id: HeaderId::Other,
+    }; USUAL_SLOTS + SAME_START_MAX];
+    let mut i = 0;
+    while i < HeaderId::KNOWN.len() {
+        if let Some(usual) = Usual::of(HeaderId::KNOWN[i]) {
+            let mut slot = usual_slot(&usual.octets, multiplier);
+            while table[slot].length != 0 {
+                slot += 1;
+            }
+            table[slot] = usual;
+        }
+        i += 1;
+    }
+    table
+}
+
+/// The first multiplier of a fixed series by which only names with the same start meet.
+const fn multiplier() -> u32 {
+    let mut candidate: u32 = 1;
+    'candidates: loop {
+        candidate = candidate
+            .wrapping_mul(1_664_525)
+            .wrapping_add(1_013_904_223);
+        let mut taken = [0_u32; USUAL_SLOTS + SAME_START_MAX];
+        let mut i = 0;
+        while i < HeaderId::KNOWN.len() {
+            if let Some(usual) = Usual::of(HeaderId::KNOWN[i]) {
+                let (starts, _) = usual.octets.as_chunks::<4>();
+                let start = u32::from_le_bytes(starts[0]);
+                let mut slot = usual_slot(&usual.octets, candidate);
+                while taken[slot] == start {
+                    slot += 1;
+                }
+                if taken[slot] != 0 {
+                    continue 'candidates;
+                }
+                taken[slot] = start;
+            }
+            i += 1;
+        }
+        return candidate;
+    }
+}
+
+impl Usual {
+    const fn of(id: HeaderId) -> Option<Usual> {
+        let name = id.name().as_bytes();
+        if name.len() + 2 > WIDTH {
+            return None;
+        }
+        let mut octets = [0; WIDTH];
+        let mut i = 0;
+        while i < name.len() {
+            octets[i] = name[i];
+            i += 1;
+        }
+        octets[i] = b':';
+        octets[i + 1] = b' ';
+        let length = name.len() as u8;
+        Some(Usual { octets, length, id })
+    }
+}
+
 impl HeaderId {
+    /// The header that a line begins with and the length of its name, if it begins as most senders
+    /// write it, a colon and a space behind. `None` says nothing.
+    #[inline(always)]
+    pub(crate) fn usual(line: &[u8; WIDTH]) -> Option<(HeaderId, usize)> {
+        let slot = usual_slot(line, MULTIPLIER);
+        for usual in &USUAL[slot..slot + SAME_START_MAX] {
+            let length = usize::from(usual.length);
+            if lanes::begin_alike(line, &usual.octets, length + 2) {
+                return (usual.id != HeaderId::Other).then_some((usual.id, length));
+            }
+        }
+        None
+    }
+
     /// The header of this name, long or compact, in any case.
     #[must_use]
     #[inline]
@@ -209,6 +320,15 @@ mod tests {
             *near.last_mut().unwrap() = b'!';
             assert_eq!(HeaderId::of(&near), HeaderId::Other);
             assert_eq!(HeaderId::of(format!("{name}s").as_bytes()), HeaderId::Other);
+            let usual = |line: String| {
+                let line = format!("{line:<16}");
+                HeaderId::usual(line.as_bytes().first_chunk().unwrap())
+            };
+            let want = (name.len() <= 14).then_some((id, name.len()));
+            assert_eq!(usual(format!("{name}: ")), want);
+            assert_eq!(usual(format!("{name}:\t")), None);
+            assert_eq!(usual(format!("{name}s: ")), None);
+            assert_eq!(usual(format!("{}: ", name.to_ascii_lowercase())), None);
         }
         for (compact, id) in [
             ("v", HeaderId::Via),

@@ -4,22 +4,28 @@
 //! Nothing is cleared between messages but a word: an entry counts only if its bit is set.
 
 use crate::limits::HEADERS_MAX;
+use crate::uri::UriSpans;
+use crate::via::ViaSpans;
 use crate::{HeaderId, Method};
 
 /// The offsets of one parsed message. Make one for each shard and use it for every message.
 #[derive(Clone)]
 pub struct Index {
-    lines: [Entry; HEADERS_MAX],
+    lines: [Entry; LINES],
     count: u8,
     /// One bit for each header that is there; `first` and `last` are only valid for those.
     present: u64,
     first: [u8; HeaderId::COUNT],
     last: [u8; HeaderId::COUNT],
     pub(crate) facts: Facts,
+    /// The topmost Via.
+    pub(crate) via: ViaSpans,
+    /// The Request-URI, if it is one of the usual kind.
+    pub(crate) uri_parts: Option<UriSpans>,
 }
 
 /// What the start line and the headers that every message has were found to say.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct Facts {
     pub(crate) is_request: bool,
     pub(crate) method: Method,
@@ -29,7 +35,9 @@ pub(crate) struct Facts {
     pub(crate) reason: Span,
     pub(crate) cseq: u32,
     pub(crate) cseq_method: Span,
+    pub(crate) from_uri: Span,
     pub(crate) from_tag: Span,
+    pub(crate) to_uri: Span,
     pub(crate) to_tag: Span,
     pub(crate) max_forwards: Option<u8>,
     pub(crate) content_length: Option<u16>,
@@ -46,7 +54,7 @@ pub(crate) struct Span {
 }
 
 /// One header line.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct Entry {
     pub(crate) start: u16,
     pub(crate) name_end: u16,
@@ -58,6 +66,8 @@ pub(crate) struct Entry {
 }
 
 const NONE: u8 = u8::MAX;
+/// More than there can be, so that every octet is the number of a place.
+const LINES: usize = 256;
 const _: () = assert!(HEADERS_MAX < NONE as usize, "line numbers are octets");
 const _: () = assert!(HeaderId::COUNT <= 64, "one bit for each id");
 const _: () = assert!(size_of::<Entry>() == 12);
@@ -80,9 +90,20 @@ impl Span {
         &bytes[self.range()]
     }
 
+    /// Where it begins and ends.
+    #[inline]
+    pub(crate) fn bounds(self) -> (usize, usize) {
+        (usize::from(self.start), usize::from(self.end))
+    }
+
     #[inline]
     pub(crate) fn range(self) -> std::ops::Range<usize> {
         usize::from(self.start)..usize::from(self.end)
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(self) -> bool {
+        self.start == self.end
     }
 
     #[inline]
@@ -110,18 +131,21 @@ impl Index {
             next: NONE,
         };
         Index {
-            lines: [nothing; HEADERS_MAX],
+            lines: [nothing; LINES],
             count: 0,
             present: 0,
             first: [NONE; HeaderId::COUNT],
             last: [NONE; HeaderId::COUNT],
             facts: Facts::NONE,
+            via: ViaSpans::NONE,
+            uri_parts: None,
         }
     }
 
     pub(crate) fn clear(&mut self) {
         self.clear_lines();
         self.facts = Facts::NONE;
+        self.uri_parts = None;
     }
 
     pub(crate) fn clear_lines(&mut self) {
@@ -140,10 +164,10 @@ impl Index {
         id: HeaderId,
     ) -> bool {
         let number = self.count;
-        let Some(slot) = self.lines.get_mut(usize::from(number)) else {
+        if usize::from(number) >= HEADERS_MAX {
             return false;
-        };
-        *slot = Entry {
+        }
+        self.lines[usize::from(number)] = Entry {
             start: start as u16,
             name_end: name_end as u16,
             value,
@@ -151,7 +175,7 @@ impl Index {
             id,
             next: NONE,
         };
-        self.count += 1;
+        self.count = number + 1;
         if self.has(id) {
             let last = self.last[id as usize];
             self.lines[usize::from(last)].next = number;
@@ -178,6 +202,13 @@ impl Index {
     pub(crate) fn first(&self, id: HeaderId) -> Option<&Entry> {
         self.has(id)
             .then(|| &self.lines[usize::from(self.first[id as usize])])
+    }
+
+    /// The first line of an id that is known to be there.
+    #[inline]
+    pub(crate) fn line(&self, id: HeaderId) -> &Entry {
+        debug_assert!(self.has(id));
+        &self.lines[usize::from(self.first[id as usize])]
     }
 
     /// The last line of the id.
@@ -214,7 +245,9 @@ impl Facts {
         reason: Span::EMPTY,
         cseq: 0,
         cseq_method: Span::EMPTY,
+        from_uri: Span::EMPTY,
         from_tag: Span::EMPTY,
+        to_uri: Span::EMPTY,
         to_tag: Span::EMPTY,
         max_forwards: None,
         content_length: None,

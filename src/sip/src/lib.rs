@@ -36,6 +36,7 @@ pub mod forward;
 pub mod frame;
 mod header;
 mod index;
+mod lanes;
 pub mod limits;
 mod message;
 mod method;
@@ -51,6 +52,7 @@ pub mod shed;
 mod sniff;
 mod start_line;
 mod uri;
+mod usual;
 mod via;
 
 pub use edits::Edits;

@@ -7,11 +7,10 @@ use crate::octets;
 use crate::{Error, HeaderId, Method, NameAddr, Uri, Via};
 
 /// A request or response that was parsed. All ranges are offsets into [`Message::bytes`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Message<'a> {
     bytes: &'a [u8],
     index: &'a Index,
-    via: Via<'a>,
 }
 
 /// One header line.
@@ -39,12 +38,12 @@ pub struct Value<'a> {
 }
 
 impl<'a> Message<'a> {
-    pub(crate) fn new(bytes: &'a [u8], index: &'a Index, via: Via<'a>) -> Message<'a> {
+    #[inline]
+    pub(crate) fn new(bytes: &'a [u8], index: &'a Index) -> Message<'a> {
         let end = usize::from(index.facts.body.end);
         Message {
             bytes: &bytes[..end],
             index,
-            via,
         }
     }
 
@@ -96,18 +95,25 @@ impl<'a> Message<'a> {
         self.index.facts.uri.range()
     }
 
-    /// The Request-URI taken apart.
+    /// The Request-URI taken apart. The parser has done that if it is a usual one: ask here rather
+    /// than [`Uri::parse`].
     ///
     /// # Errors
     /// For a response, which has none.
+    #[inline]
     pub fn request_uri(&self) -> Result<Uri<'a>, Error> {
-        Uri::parse(self.uri())
+        match &self.index.uri_parts {
+            Some(parts) => Ok(parts.view(self.bytes)),
+            None => Uri::parse_any(self.uri()),
+        }
     }
 
-    /// The topmost Via.
+    /// The topmost Via. The parser has taken it apart: asking for one field of it costs a few
+    /// instructions.
     #[must_use]
-    pub fn via(&self) -> &Via<'a> {
-        &self.via
+    #[inline]
+    pub fn via(&self) -> Via<'a> {
+        self.index.via.view(self.bytes)
     }
 
     /// All Via values from the top. Only the topmost is known to be good.
@@ -149,6 +155,20 @@ impl<'a> Message<'a> {
     /// None in fact: the parser has checked it.
     pub fn to_addr(&self) -> Result<NameAddr<'a>, Error> {
         NameAddr::parse(self.to())
+    }
+
+    /// The URI of From, without brackets. The parser has found it.
+    #[must_use]
+    #[inline]
+    pub fn from_uri(&self) -> &'a [u8] {
+        self.index.facts.from_uri.of(self.bytes)
+    }
+
+    /// The URI of To, without brackets. The parser has found it.
+    #[must_use]
+    #[inline]
+    pub fn to_uri(&self) -> &'a [u8] {
+        self.index.facts.to_uri.of(self.bytes)
     }
 
     /// The From tag; empty if there is none (RFC 2543).

@@ -76,6 +76,28 @@ impl Method {
         }
     }
 
+    /// The method whose name the bytes begin with, and the length of that. Whoever asks looks
+    /// whether the name ends there.
+    #[inline]
+    #[rustfmt::skip] // a table
+    pub(crate) fn leading(bytes: &[u8]) -> Option<(Method, usize)> {
+        Some(match bytes {
+            [b'I', b'N', b'V', b'I', b'T', b'E', ..]             => (Method::Invite, 6),
+            [b'A', b'C', b'K', ..]                               => (Method::Ack, 3),
+            [b'B', b'Y', b'E', ..]                               => (Method::Bye, 3),
+            [b'C', b'A', b'N', b'C', b'E', b'L', ..]             => (Method::Cancel, 6),
+            [b'O', b'P', b'T', b'I', b'O', b'N', b'S', ..]       => (Method::Options, 7),
+            [b'R', b'E', b'G', b'I', b'S', b'T', b'E', b'R', ..] => (Method::Register, 8),
+            [b'P', b'R', b'A', b'C', b'K', ..]                   => (Method::Prack, 5),
+            [b'U', b'P', b'D', b'A', b'T', b'E', ..]             => (Method::Update, 6),
+            [b'I', b'N', b'F', b'O', ..]                         => (Method::Info, 4),
+            [b'M', b'E', b'S', b'S', b'A', b'G', b'E', ..]       => (Method::Message, 7),
+            [b'N', b'O', b'T', b'I', b'F', b'Y', ..]             => (Method::Notify, 6),
+            [b'R', b'E', b'F', b'E', b'R', ..]                   => (Method::Refer, 5),
+            _ => return None,
+        })
+    }
+
     /// The name; empty for [`Method::Other`].
     #[must_use]
     pub const fn name(self) -> &'static str {

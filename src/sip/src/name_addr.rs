@@ -1,8 +1,9 @@
 //! The values of From, To, Contact, Route and their like, and the parameters of header values.
 
-use crate::limits::{PARAMS_MAX, URI_BYTES_MAX};
+use crate::lanes::{self, Bracket, Marks, ValueEnd};
+use crate::limits::{PARAMS_MAX, TAG_BYTES_MAX, URI_BYTES_MAX};
 use crate::octets::{self, DISPLAY, LWS, TOKEN, URI, VALUE};
-use crate::uri::scheme_end;
+use crate::uri::{has_sip_scheme, scheme_end};
 use crate::{Error, ErrorKind};
 use std::ops::Range;
 
@@ -40,6 +41,28 @@ impl<'a> NameAddr<'a> {
     /// An unterminated quoted string, a display name that had to be quoted, a URI that had to be in
     /// angle brackets or has no scheme or has white space, a bad parameter, or a second value.
     pub fn parse(bytes: &'a [u8]) -> Result<NameAddr<'a>, Error> {
+        match NameAddr::parse_usual(bytes) {
+            Some(name_addr) => Ok(name_addr),
+            None => NameAddr::parse_any(bytes),
+        }
+    }
+
+    /// `[display] <uri>` with at most a tag behind it. `None`: it is something else, which may be
+    /// good or not.
+    pub(crate) fn parse_usual(bytes: &'a [u8]) -> Option<NameAddr<'a>> {
+        let found = Bracketed::find(bytes, 0, bytes.len())?;
+        found.tag(bytes, bytes.len())?;
+        Some(NameAddr {
+            display: &bytes[..found.display_end],
+            uri: &bytes[found.uri.clone()],
+            params: &bytes[found.uri.end + 1..],
+            uri_range: found.uri,
+            is_bracketed: true,
+        })
+    }
+
+    /// The whole grammar: what [`NameAddr::parse_usual`] takes comes out the same.
+    pub(crate) fn parse_any(bytes: &'a [u8]) -> Result<NameAddr<'a>, Error> {
         let mut cursor = Cursor { bytes, at: 0 };
         let name_addr = cursor.name_addr(|_| Ok(()))?;
         cursor.finish()?;
@@ -55,9 +78,101 @@ impl<'a> NameAddr<'a> {
     }
 }
 
+/// A value that begins `["display" | display] <uri>`, found by its brackets.
+pub(crate) struct Bracketed {
+    /// Where the display name ends, or would if there were one.
+    pub(crate) display_end: usize,
+    /// The URI, which is not empty, without its brackets.
+    pub(crate) uri: Range<usize>,
+}
+
+impl Bracketed {
+    /// The value is `bytes[start..end]`, without white space around it. `None`: it is something
+    /// else, which may be good or not.
+    #[inline]
+    pub(crate) fn find(bytes: &[u8], start: usize, end: usize) -> Option<Bracketed> {
+        let mut marks = Marks::new(bytes, start, end, Bracket)?;
+        let bytes = &bytes[..end];
+        let mut at = marks.next();
+        let mut display_end = start;
+        if at != start {
+            (display_end, at) = words(bytes, start, at, &mut marks)?;
+        } else if bytes.get(at) == Some(&b'"') {
+            (display_end, at) = quoted(bytes, &mut marks)?;
+        }
+        if bytes.get(at) != Some(&b'<') {
+            return None;
+        }
+        let uri = at + 1..marks.next();
+        let is_uri = bytes.get(uri.end) == Some(&b'>')
+            && uri.start < uri.end
+            && uri.end - uri.start <= URI_BYTES_MAX;
+        is_uri.then_some(Bracketed { display_end, uri })
+    }
+
+    /// The value of the tag behind it, or an empty range if there is none. `None`: there is
+    /// something else.
+    #[inline]
+    pub(crate) fn tag(&self, bytes: &[u8], end: usize) -> Option<Range<usize>> {
+        let start = self.uri.end + 1;
+        if start == end {
+            return Some(0..0);
+        }
+        let [b';', t, a, g, b'=', _, ..] = *bytes.get(start..end)? else {
+            return None;
+        };
+        let tag = start + 5..end;
+        let is_tag = [t | 0x20, a | 0x20, g | 0x20] == *b"tag"
+            && end - tag.start <= TAG_BYTES_MAX
+            && lanes::is_clear(bytes, tag.start, end, ValueEnd)?;
+        is_tag.then_some(tag)
+    }
+
+    /// Whether the URI begins with a scheme.
+    #[inline]
+    pub(crate) fn has_scheme(&self, bytes: &[u8]) -> bool {
+        has_scheme(&bytes[self.uri.clone()])
+    }
+}
+
+/// Where the quoted display name ends, and the mark behind it and the spaces.
+#[inline]
+fn quoted(bytes: &[u8], marks: &mut Marks<'_, Bracket>) -> Option<(usize, usize)> {
+    let mut at = marks.next();
+    while !matches!(bytes.get(at)?, b'"' | b'\\') {
+        at = marks.next();
+    }
+    if bytes[at] != b'"' {
+        return None;
+    }
+    let end = at + 1;
+    let mut past = end;
+    at = marks.next();
+    while at == past && bytes.get(at) == Some(&b' ') {
+        past += 1;
+        at = marks.next();
+    }
+    (at == past).then_some((end, at))
+}
+
+/// Where the display name without quotes ends, whose first mark is `at`, and the mark behind it.
+fn words(
+    bytes: &[u8],
+    start: usize,
+    mut at: usize,
+    marks: &mut Marks<'_, Bracket>,
+) -> Option<(usize, usize)> {
+    while bytes.get(at) == Some(&b' ') {
+        at = marks.next();
+    }
+    let (_, end) = octets::trim(bytes, start, at);
+    octets::all(&bytes[start..at], DISPLAY).then_some((end, at))
+}
+
 /// Whether a URI begins with a scheme.
+#[inline]
 pub(crate) fn has_scheme(uri: &[u8]) -> bool {
-    scheme_end(uri).is_some()
+    has_sip_scheme(uri) || scheme_end(uri).is_some()
 }
 
 /// The parameters of a checked value, from its first `;` on. Ends at the first that is none.

@@ -144,6 +144,31 @@ pub(crate) fn quoted_end(bytes: &[u8], from: usize) -> Option<usize> {
 /// `kind` is what else than too many digits is refused as.
 #[inline]
 pub(crate) fn number(bytes: &[u8], max: u64, kind: ErrorKind, at: usize) -> Result<u64, Error> {
+    match small_number(bytes) {
+        Some(value) if u64::from(value) <= max => Ok(u64::from(value)),
+        _ => any_number(bytes, max, kind, at),
+    }
+}
+
+/// A number of one to nine digits.
+#[inline]
+pub(crate) fn small_number(bytes: &[u8]) -> Option<u32> {
+    if bytes.is_empty() || bytes.len() > 9 {
+        return None;
+    }
+    let mut value: u32 = 0;
+    for &octet in bytes {
+        let digit = octet.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + u32::from(digit);
+    }
+    Some(value)
+}
+
+#[cold]
+fn any_number(bytes: &[u8], max: u64, kind: ErrorKind, at: usize) -> Result<u64, Error> {
     if bytes.is_empty() || !bytes.iter().all(u8::is_ascii_digit) {
         return Err(Error::new(kind, at));
     }
@@ -171,11 +196,54 @@ pub(crate) fn port(bytes: &[u8], at: usize) -> Result<u16, Error> {
     }
 }
 
+/// A port of one to five digits, without anything else.
+#[inline]
+pub(crate) fn usual_port(bytes: &[u8]) -> Option<u16> {
+    match small_number(bytes) {
+        Some(port @ 1..=65_535) => Some(port as u16),
+        _ => None,
+    }
+}
+
+/// A v4 address as nearly everybody writes it.
+#[inline]
+fn usual_v4(literal: &[u8]) -> Option<Ipv4Addr> {
+    let (mut address, mut part, mut digits, mut dots) = (0_u32, 0_u32, 0, 0);
+    if literal.len() > 15 {
+        return None;
+    }
+    for &octet in literal {
+        if octet == b'.' {
+            if digits == 0 || part > 255 {
+                return None;
+            }
+            address = address << 8 | part;
+            (part, digits, dots) = (0, 0, dots + 1);
+            continue;
+        }
+        let digit = u32::from(octet.wrapping_sub(b'0'));
+        // A zero in front could be meant to be octal: whoever is strict about that decides.
+        if digit > 9 || digits == 3 || digits > 0 && part == 0 {
+            return None;
+        }
+        part = part * 10 + digit;
+        digits += 1;
+    }
+    (dots == 3 && digits > 0 && part <= 255).then(|| Ipv4Addr::from_bits(address << 8 | part))
+}
+
 /// The address that a literal without brackets stands for.
 ///
 /// A v6 literal may have the three colons that the grammar of RFC 3261 led some to write (RFC 5118
 /// §4.10); a v4-mapped one is the v4 address.
 pub(crate) fn address(literal: &[u8]) -> Option<IpAddr> {
+    match usual_v4(literal) {
+        Some(v4) => Some(IpAddr::V4(v4)),
+        None => any_address(literal),
+    }
+}
+
+fn any_address(literal: &[u8]) -> Option<IpAddr> {
     let first = *literal.first()?;
     let may_be_v6 = (first.is_ascii_hexdigit() || first == b':') && literal.contains(&b':');
     if !may_be_v6 {

@@ -10,14 +10,16 @@
 //!        └──────────────┴─────── error ──▶ salvage: which lines can an answer copy?
 //! ```
 
-use crate::index::{Index, Span};
+use crate::index::{Entry, Index, Span};
 use crate::limits::*;
 use crate::message::{Message, value_end};
 use crate::name_addr::{Cursor, has_scheme};
 use crate::octets::{self, TOKEN, work};
 use crate::salvage::salvage;
 use crate::start_line::start_line;
-use crate::{Error, ErrorKind, HeaderId, Method, Via};
+use crate::usual;
+use crate::via::{ViaSpans, is_bare_cookie};
+use crate::{Error, ErrorKind, HeaderId, Method};
 
 /// Reads one message from the start of `bytes`; what follows its body is left out of it.
 ///
@@ -28,8 +30,18 @@ use crate::{Error, ErrorKind, HeaderId, Method, Via};
 /// The first thing that is wrong. [`Error::status`] says what to answer.
 pub fn parse<'a>(bytes: &'a [u8], index: &'a mut Index) -> Result<Message<'a>, Error> {
     index.clear();
+    if usual::read(bytes, index).is_some() {
+        return Ok(Message::new(bytes, index));
+    }
+    parse_any(bytes, index)
+}
+
+/// Reads a message in any form. What is in the usual one comes out the same from both readers.
+#[inline(never)]
+pub(crate) fn parse_any<'a>(bytes: &'a [u8], index: &'a mut Index) -> Result<Message<'a>, Error> {
+    index.clear();
     match read(bytes, index) {
-        Ok(via) => Ok(Message::new(bytes, index, via)),
+        Ok(()) => Ok(Message::new(bytes, index)),
         Err(error) => Err(refuse(bytes, index, error)),
     }
 }
@@ -44,7 +56,7 @@ fn refuse(bytes: &[u8], index: &mut Index, error: Error) -> Error {
     error
 }
 
-fn read<'a>(bytes: &'a [u8], index: &mut Index) -> Result<Via<'a>, Error> {
+fn read(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
     let section = &bytes[..bytes.len().min(MESSAGE_BYTES_MAX)];
     let lines = start_line(section, index)?;
     if bytes.len() > MESSAGE_BYTES_MAX {
@@ -55,7 +67,7 @@ fn read<'a>(bytes: &'a [u8], index: &mut Index) -> Result<Via<'a>, Error> {
     check_counts(bytes, index)?;
     body(bytes, section_end + 2, index)?;
     cseq(bytes, index)?;
-    let via = top_via(bytes, index)?;
+    index.via = top_via(bytes, index)?;
     call_id(bytes, index)?;
     parties(bytes, index)?;
     max_forwards(bytes, index)?;
@@ -63,7 +75,7 @@ fn read<'a>(bytes: &'a [u8], index: &mut Index) -> Result<Via<'a>, Error> {
         name_addrs(bytes, index, HeaderId::Route)?;
         name_addrs(bytes, index, HeaderId::Contact)?;
     }
-    Ok(via)
+    Ok(())
 }
 
 /// Notes every header line and returns where the empty line begins.
@@ -187,7 +199,7 @@ pub(crate) fn duplicate(id: HeaderId) -> Option<ErrorKind> {
 
 /// Holds the limits on values of list headers. Values take at least two octets with their comma,
 /// so only the few long ones are looked into.
-fn check_counts(bytes: &[u8], index: &Index) -> Result<(), Error> {
+pub(crate) fn check_counts(bytes: &[u8], index: &Index) -> Result<(), Error> {
     let mut lists = index.present() & LISTS;
     while lists != 0 {
         let id = HeaderId::KNOWN[lists.trailing_zeros() as usize];
@@ -290,7 +302,7 @@ fn cseq(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
     Ok(())
 }
 
-fn top_via<'a>(bytes: &'a [u8], index: &Index) -> Result<Via<'a>, Error> {
+pub(crate) fn top_via(bytes: &[u8], index: &Index) -> Result<ViaSpans, Error> {
     let Some(line) = index.first(HeaderId::Via) else {
         return Err(Error::new(ErrorKind::MissingVia, 0));
     };
@@ -299,18 +311,19 @@ fn top_via<'a>(bytes: &'a [u8], index: &Index) -> Result<Via<'a>, Error> {
         bytes: &bytes[..range.end],
         at: range.start,
     };
-    let via = Via::read(&mut cursor)?;
+    let via = ViaSpans::read_any(&mut cursor)?;
     cursor.skip_space();
     if !matches!(cursor.peek(), None | Some(b',')) {
         return Err(cursor.fail(ErrorKind::Via));
     }
-    if index.facts.is_request && via.is_bare_cookie() {
-        return Err(Error::new(ErrorKind::BareCookie, via.range.start));
+    if index.facts.is_request && is_bare_cookie(via.branch.of(bytes)) {
+        let at = usize::from(via.range.start);
+        return Err(Error::new(ErrorKind::BareCookie, at));
     }
     Ok(via)
 }
 
-fn call_id(bytes: &[u8], index: &Index) -> Result<(), Error> {
+pub(crate) fn call_id(bytes: &[u8], index: &Index) -> Result<(), Error> {
     let Some(line) = index.first(HeaderId::CallId) else {
         return Err(Error::new(ErrorKind::MissingCallId, 0));
     };
@@ -327,16 +340,17 @@ fn call_id(bytes: &[u8], index: &Index) -> Result<(), Error> {
 }
 
 fn parties(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
-    index.facts.from_tag = party(bytes, index, HeaderId::From, ErrorKind::MissingFrom)?;
-    index.facts.to_tag = party(bytes, index, HeaderId::To, ErrorKind::MissingTo)?;
+    let line = |id, missing| index.first(id).ok_or_else(|| Error::new(missing, 0));
+    let (from_uri, from_tag) = party(bytes, line(HeaderId::From, ErrorKind::MissingFrom)?)?;
+    let (to_uri, to_tag) = party(bytes, line(HeaderId::To, ErrorKind::MissingTo)?)?;
+    let facts = &mut index.facts;
+    (facts.from_uri, facts.from_tag) = (from_uri, from_tag);
+    (facts.to_uri, facts.to_tag) = (to_uri, to_tag);
     Ok(())
 }
 
-/// Checks From or To and returns its tag.
-fn party(bytes: &[u8], index: &Index, id: HeaderId, missing: ErrorKind) -> Result<Span, Error> {
-    let Some(line) = index.first(id) else {
-        return Err(Error::new(missing, 0));
-    };
+/// Checks From or To and returns where its URI and its tag are.
+pub(crate) fn party(bytes: &[u8], line: &Entry) -> Result<(Span, Span), Error> {
     let range = line.value.range();
     let mut cursor = Cursor {
         bytes: &bytes[..range.end],
@@ -361,7 +375,8 @@ fn party(bytes: &[u8], index: &Index, id: HeaderId, missing: ErrorKind) -> Resul
         return Err(Error::new(ErrorKind::Uri, party.uri_range.start));
     }
     cursor.finish()?;
-    Ok(tag)
+    let uri = Span::new(party.uri_range.start, party.uri_range.end);
+    Ok((uri, tag))
 }
 
 fn max_forwards(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
@@ -376,7 +391,7 @@ fn max_forwards(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
 
 /// Checks every value of Route or Contact: a proxy acts by the first and must not be led to read
 /// the second otherwise than the next element does (RFC 4475 §3.1.2.13).
-fn name_addrs(bytes: &[u8], index: &Index, id: HeaderId) -> Result<(), Error> {
+pub(crate) fn name_addrs(bytes: &[u8], index: &Index, id: HeaderId) -> Result<(), Error> {
     for line in index.chain(id) {
         let range = line.value.range();
         let mut cursor = Cursor {

@@ -46,7 +46,7 @@ pub fn compose(request: &Message<'_>, response: &Response<'_>, out: &mut [u8]) -
         if number == 0 {
             let via = request.via();
             to.put(&bytes[line.range.start..via.range.start]);
-            put_stamped(&mut to, bytes, via, response.source);
+            put_stamped(&mut to, bytes, &via, response.source);
             to.put(&bytes[via.range.end..line.range.end]);
         } else {
             to.put(&bytes[line.range]);

@@ -3,6 +3,7 @@
 use crate::index::{Index, Span};
 use crate::limits::{METHOD_BYTES_MAX, START_LINE_BYTES_MAX};
 use crate::octets::{self, LWS, TOKEN, work};
+use crate::uri::UriSpans;
 use crate::{Error, ErrorKind, Method, Uri};
 
 /// Reads the start line and returns where the next one begins.
@@ -35,13 +36,18 @@ pub(crate) fn start_line(bytes: &[u8], index: &mut Index) -> Result<usize, Error
         Some(at) if at > uri_start && bytes[at..end].eq_ignore_ascii_case(b" SIP/2.0") => at,
         _ => return Err(bad_request_line(&bytes[..end])),
     };
-    request_uri(&bytes[uri_start..uri_end], uri_start)?;
+    index.uri_parts = UriSpans::read_usual(bytes, uri_start, uri_end);
+    if index.uri_parts.is_none() {
+        request_uri(&bytes[uri_start..uri_end], uri_start)?;
+    }
+    let facts = &mut index.facts;
     facts.uri = Span::new(uri_start, uri_end);
     Ok(end + 2)
 }
 
-fn request_uri(uri: &[u8], at: usize) -> Result<(), Error> {
-    let parsed = Uri::parse(uri).map_err(|error| {
+/// Checks a Request-URI that begins at `at`.
+pub(crate) fn request_uri(uri: &[u8], at: usize) -> Result<(), Error> {
+    let parsed = Uri::parse_any(uri).map_err(|error| {
         let kind = match error.kind {
             _ if uri.first() == Some(&b'<') => ErrorKind::RequestUriBrackets,
             ErrorKind::Uri if uri.iter().any(|&octet| octets::is(octet, LWS)) => {

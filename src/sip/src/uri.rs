@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::index::Span;
+use crate::lanes::{Mark, Marks};
 use crate::limits::{HOST_BYTES_MAX, PARAMS_MAX, URI_BYTES_MAX};
 use crate::octets::{self, HOST, URI, URI_PARAM, USER};
 use crate::{Error, ErrorKind};
@@ -40,12 +42,30 @@ pub struct Uri<'a> {
     pub opaque: &'a [u8],
 }
 
+/// A SIP URI by its places in a message: what the index keeps of the Request-URI.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct UriSpans {
+    user: Span,
+    host: Span,
+    port: Option<u16>,
+    params: Span,
+}
+
 impl<'a> Uri<'a> {
     /// Takes a URI apart.
     ///
     /// # Errors
     /// An octet cannot be in a URI, host or port is none, or a limit is met.
+    #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Uri<'a>, Error> {
+        match UriSpans::read_usual(bytes, 0, bytes.len()) {
+            Some(spans) => Ok(spans.view(bytes)),
+            None => Uri::parse_any(bytes),
+        }
+    }
+
+    /// The whole grammar: what [`UriSpans::read_usual`] takes comes out the same.
+    pub(crate) fn parse_any(bytes: &'a [u8]) -> Result<Uri<'a>, Error> {
         if bytes.len() > URI_BYTES_MAX {
             return Err(Error::new(ErrorKind::UriTooLong, URI_BYTES_MAX));
         }
@@ -199,6 +219,88 @@ impl<'a> Uri<'a> {
         }
         length
     }
+}
+
+impl UriSpans {
+    /// `sip:[user@]host[:port][;params]` of up to 64 octets, as nearly all are. `None`: it is
+    /// something else, which may be good or not.
+    #[inline]
+    pub(crate) fn read_usual(bytes: &[u8], start: usize, end: usize) -> Option<UriSpans> {
+        let scheme_end = start + 4;
+        if end.checked_sub(start)? > 64 || !has_sip_scheme(bytes.get(start..end)?) {
+            return None;
+        }
+        let mut marks = Marks::new(bytes, start, end, Mark)?;
+        let bytes = &bytes[..end];
+        // The first mark is the colon of the scheme.
+        marks.next();
+        let first = marks.next();
+        let mut at = first;
+        while let Some(&octet) = bytes.get(at)
+            && octets::is(octet, USER)
+            && !matches!(octet, b':' | b';')
+        {
+            at = marks.next();
+        }
+        let mut spans = UriSpans {
+            user: Span::EMPTY,
+            host: Span::EMPTY,
+            port: None,
+            params: Span::EMPTY,
+        };
+        let mut host = scheme_end;
+        if bytes.get(at) == Some(&b'@') {
+            if at == host {
+                return None;
+            }
+            spans.user = Span::new(host, at);
+            host = at + 1;
+            at = marks.next();
+        } else if at != first {
+            return None;
+        }
+        if at == host {
+            return None;
+        }
+        spans.host = Span::new(host, at);
+        if bytes.get(at) == Some(&b':') {
+            let from = at + 1;
+            at = marks.next();
+            spans.port = Some(octets::usual_port(&bytes[from..at])?);
+        }
+        if at < end {
+            if bytes[at] != b';' {
+                return None;
+            }
+            spans.params = Span::new(at + 1, end);
+            // An `@` is none of these: what looked like the host may have been a user.
+            while let Some(&octet) = bytes.get(marks.next()) {
+                if !octets::is(octet, URI_PARAM) {
+                    return None;
+                }
+            }
+        }
+        Some(spans)
+    }
+
+    /// What they are in these bytes.
+    #[inline]
+    pub(crate) fn view<'a>(&self, bytes: &'a [u8]) -> Uri<'a> {
+        Uri {
+            user: self.user.of(bytes),
+            host: self.host.of(bytes),
+            port: self.port,
+            params: self.params.of(bytes),
+            ..Uri::empty(Scheme::Sip)
+        }
+    }
+}
+
+/// Whether the bytes begin with `sip:` in any case, and go on.
+#[inline]
+pub(crate) fn has_sip_scheme(bytes: &[u8]) -> bool {
+    matches!(bytes, [s, i, p, b':', _, ..]
+        if [s | 0x20, i | 0x20, p | 0x20] == *b"sip")
 }
 
 /// Where the scheme ends, if the bytes begin with one and something follows its colon.

@@ -4,9 +4,10 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use crate::index::Span;
-use crate::limits::{BRANCH_BYTES_MAX, MESSAGE_BYTES_MAX};
+use crate::lanes::{Mark, Marks};
+use crate::limits::{BRANCH_BYTES_MAX, HOST_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::name_addr::{Cursor, Param};
-use crate::octets::{self, TOKEN};
+use crate::octets::{self, TOKEN, VALUE};
 use crate::uri;
 use crate::{Error, ErrorKind};
 
@@ -36,6 +37,26 @@ pub struct Via<'a> {
     pub(crate) rport_span: Option<Span>,
 }
 
+/// A Via value by its places in a message: what the index keeps of the topmost.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct ViaSpans {
+    transport: Span,
+    host: Span,
+    port: Option<u16>,
+    pub(crate) branch: Span,
+    received: Option<IpAddr>,
+    rport: Option<Option<u16>>,
+    maddr: Option<Span>,
+    ttl: Option<u8>,
+    pub(crate) range: Span,
+    sent_by: Span,
+    received_span: Option<Span>,
+    rport_span: Option<Span>,
+}
+
+/// The octets of `SIP/2.0/UDP ` and its like.
+const PROTOCOL: usize = 12;
+
 /// What a branch by RFC 3261 begins with.
 pub const COOKIE: &[u8] = b"z9hG4bK";
 
@@ -48,101 +69,23 @@ impl<'a> Via<'a> {
         if bytes.len() > MESSAGE_BYTES_MAX {
             return Err(Error::new(ErrorKind::MessageTooLong, MESSAGE_BYTES_MAX));
         }
-        let mut cursor = Cursor { bytes, at: 0 };
-        let via = Via::read(&mut cursor)?;
-        cursor.finish()?;
-        Ok(via)
+        Via::parse_at(bytes, 0..bytes.len())
     }
 
     /// The value in `bytes[range]`, with offsets into `bytes`.
+    #[inline]
     pub(crate) fn parse_at(bytes: &'a [u8], range: Range<usize>) -> Result<Via<'a>, Error> {
+        let mut spans = ViaSpans::NONE;
+        if spans.read_usual(bytes, range.start, range.end) == Some(range.end) {
+            return Ok(spans.view(bytes));
+        }
         let mut cursor = Cursor {
             bytes: &bytes[..range.end],
             at: range.start,
         };
-        let via = Via::read(&mut cursor)?;
+        let spans = ViaSpans::read_any(&mut cursor)?;
         cursor.finish()?;
-        Ok(via)
-    }
-
-    /// Reads up to a comma or the end: `SIP / 2.0 / transport  host [: port] *( ; param )`.
-    pub(crate) fn read(cursor: &mut Cursor<'a>) -> Result<Via<'a>, Error> {
-        cursor.skip_space();
-        let start = cursor.at;
-        let transport = protocol(cursor)?;
-        cursor.skip_space();
-        let sent_by_start = cursor.at;
-        let (host, after) = uri::host(cursor.bytes, cursor.at, 0)?;
-        cursor.at = after;
-        let mut port = None;
-        let mut sent_by_end = after;
-        cursor.skip_space();
-        if cursor.peek() == Some(b':') {
-            cursor.at += 1;
-            cursor.skip_space();
-            let end = uri::digits_end(cursor.bytes, cursor.at);
-            port = Some(octets::port(&cursor.bytes[cursor.at..end], cursor.at)?);
-            cursor.at = end;
-            sent_by_end = end;
-        } else {
-            cursor.at = after;
-        }
-        let mut via = Via {
-            transport,
-            host,
-            port,
-            branch: &[],
-            received: None,
-            rport: None,
-            maddr: None,
-            ttl: None,
-            range: start..start,
-            sent_by: &cursor.bytes[sent_by_start..sent_by_end],
-            received_span: None,
-            rport_span: None,
-        };
-        cursor.params(|param| via.apply(&param))?;
-        via.range.end = cursor.at;
-        Ok(via)
-    }
-
-    #[inline]
-    fn apply(&mut self, param: &Param<'a>) -> Result<(), Error> {
-        let name = param.name;
-        let value = param.value.unwrap_or(&[]);
-        let span = Span::new(param.range.start, param.range.end);
-        let at = param.range.start;
-        match (name.len(), name[0] | 0x20) {
-            (6, b'b') if name.eq_ignore_ascii_case(b"branch") => {
-                if value.is_empty() || !self.branch.is_empty() {
-                    return Err(Error::new(ErrorKind::Via, at));
-                }
-                if value.len() > BRANCH_BYTES_MAX {
-                    return Err(Error::new(ErrorKind::BranchTooLong, at));
-                }
-                self.branch = value;
-            }
-            (5, b'r') if name.eq_ignore_ascii_case(b"rport") => {
-                if self.rport_span.replace(span).is_some() {
-                    return Err(Error::new(ErrorKind::Via, at));
-                }
-                self.rport = Some(octets::port(value, at).ok());
-            }
-            (8, b'r') if name.eq_ignore_ascii_case(b"received") => {
-                if self.received_span.replace(span).is_some() {
-                    return Err(Error::new(ErrorKind::Via, at));
-                }
-                self.received = octets::address(unbracketed(value));
-            }
-            (5, b'm') if name.eq_ignore_ascii_case(b"maddr") => self.maddr = Some(value),
-            (3, b't') if name.eq_ignore_ascii_case(b"ttl") => {
-                self.ttl = octets::number(value, 255, ErrorKind::Via, at)
-                    .ok()
-                    .map(|ttl| ttl as u8);
-            }
-            _ => {}
-        }
-        Ok(())
+        Ok(spans.view(bytes))
     }
 
     /// Whether the branch is one by RFC 3261: the cookie and something after it.
@@ -154,7 +97,7 @@ impl<'a> Via<'a> {
     /// Whether the branch is the cookie and nothing else (RFC 4475 §3.2.1).
     #[must_use]
     pub fn is_bare_cookie(&self) -> bool {
-        self.branch.len() == COOKIE.len() && has_cookie_prefix(self.branch)
+        is_bare_cookie(self.branch)
     }
 
     /// Host and port as written.
@@ -177,6 +120,201 @@ impl<'a> Via<'a> {
     }
 }
 
+impl ViaSpans {
+    pub(crate) const NONE: ViaSpans = ViaSpans {
+        transport: Span::EMPTY,
+        host: Span::EMPTY,
+        port: None,
+        branch: Span::EMPTY,
+        received: None,
+        rport: None,
+        maddr: None,
+        ttl: None,
+        range: Span::EMPTY,
+        sent_by: Span::EMPTY,
+        received_span: None,
+        rport_span: None,
+    };
+
+    /// What they are in these bytes.
+    #[inline]
+    pub(crate) fn view<'a>(&self, bytes: &'a [u8]) -> Via<'a> {
+        Via {
+            transport: self.transport.of(bytes),
+            host: self.host.of(bytes),
+            port: self.port,
+            branch: self.branch.of(bytes),
+            received: self.received,
+            rport: self.rport,
+            maddr: self.maddr.map(|maddr| maddr.of(bytes)),
+            ttl: self.ttl,
+            range: self.range.range(),
+            sent_by: self.sent_by.of(bytes),
+            received_span: self.received_span,
+            rport_span: self.rport_span,
+        }
+    }
+
+    /// Reads the value at `start` as nearly all write it: `SIP/2.0/UDP host[:port]` and the
+    /// parameters that RFC 3261 and RFC 3581 name, without white space, up to a comma or `end`.
+    /// Returns where it ends. `None`: it is something else, which may be good or not.
+    #[inline]
+    pub(crate) fn read_usual(&mut self, bytes: &[u8], start: usize, end: usize) -> Option<usize> {
+        let host = start + PROTOCOL;
+        if !matches!(
+            bytes.get(start..host)?,
+            b"SIP/2.0/UDP " | b"SIP/2.0/TCP " | b"SIP/2.0/TLS "
+        ) {
+            return None;
+        }
+        let mut marks = Marks::new(bytes, host, end, Mark)?;
+        let bytes = &bytes[..end];
+        let mut at = marks.next();
+        if at == host || at - host > HOST_BYTES_MAX {
+            return None;
+        }
+        *self = ViaSpans {
+            transport: Span::new(start + 8, start + 11),
+            host: Span::new(host, at),
+            ..ViaSpans::NONE
+        };
+        if bytes.get(at) == Some(&b':') {
+            let from = at + 1;
+            at = marks.next();
+            self.port = Some(octets::usual_port(&bytes[from..at])?);
+        }
+        self.sent_by = Span::new(host, at);
+        while bytes.get(at) == Some(&b';') {
+            at = self.usual_param(bytes, at, &mut marks)?;
+        }
+        self.range = Span::new(start, at);
+        matches!(bytes.get(at), None | Some(b',')).then_some(at)
+    }
+
+    /// Notes the parameter whose `;` is at `start`, and returns where it ends. `None`: it is not
+    /// one of the usual, or not for the first time.
+    #[inline(always)]
+    fn usual_param(
+        &mut self,
+        bytes: &[u8],
+        start: usize,
+        marks: &mut Marks<'_, Mark>,
+    ) -> Option<usize> {
+        let name_end = marks.next();
+        let name = &bytes[start + 1..name_end];
+        if bytes.get(name_end) != Some(&b'=') {
+            if name != b"rport" || self.rport_span.is_some() {
+                return None;
+            }
+            self.rport = Some(None);
+            self.rport_span = Some(Span::new(start, name_end));
+            return Some(name_end);
+        }
+        let mut end = marks.next();
+        while let Some(&octet) = bytes.get(end)
+            && octets::is(octet, VALUE)
+        {
+            end = marks.next();
+        }
+        let value = &bytes[name_end + 1..end];
+        match name {
+            b"branch" if self.branch.is_empty() => {
+                if value.is_empty() || value.len() > BRANCH_BYTES_MAX {
+                    return None;
+                }
+                self.branch = Span::new(name_end + 1, end);
+            }
+            b"rport" if self.rport_span.is_none() => {
+                self.rport = Some(Some(octets::usual_port(value)?));
+                self.rport_span = Some(Span::new(start, end));
+            }
+            b"received" if self.received_span.is_none() => {
+                self.received = Some(octets::address(value)?);
+                self.received_span = Some(Span::new(start, end));
+            }
+            _ => return None,
+        }
+        Some(end)
+    }
+
+    /// Reads up to a comma or the end: `SIP / 2.0 / transport  host [: port] *( ; param )`. What
+    /// [`ViaSpans::read_usual`] takes comes out the same.
+    pub(crate) fn read_any(cursor: &mut Cursor<'_>) -> Result<ViaSpans, Error> {
+        cursor.skip_space();
+        let start = cursor.at;
+        let transport = protocol(cursor)?;
+        cursor.skip_space();
+        let sent_by_start = cursor.at;
+        let (host, after) = uri::host(cursor.bytes, cursor.at, 0)?;
+        let host_start = cursor.at + usize::from(cursor.peek() == Some(b'['));
+        let mut spans = ViaSpans {
+            transport,
+            host: Span::new(host_start, host_start + host.len()),
+            ..ViaSpans::NONE
+        };
+        cursor.at = after;
+        let mut sent_by_end = after;
+        cursor.skip_space();
+        if cursor.peek() == Some(b':') {
+            cursor.at += 1;
+            cursor.skip_space();
+            let end = uri::digits_end(cursor.bytes, cursor.at);
+            spans.port = Some(octets::port(&cursor.bytes[cursor.at..end], cursor.at)?);
+            cursor.at = end;
+            sent_by_end = end;
+        } else {
+            cursor.at = after;
+        }
+        spans.sent_by = Span::new(sent_by_start, sent_by_end);
+        cursor.params(|param| spans.apply(&param))?;
+        spans.range = Span::new(start, cursor.at);
+        Ok(spans)
+    }
+
+    fn apply(&mut self, param: &Param<'_>) -> Result<(), Error> {
+        let name = param.name;
+        let value = param.value.unwrap_or(&[]);
+        let value_span = Span::new(param.range.end - value.len(), param.range.end);
+        let span = Span::new(param.range.start, param.range.end);
+        let at = param.range.start;
+        match (name.len(), name[0] | 0x20) {
+            (6, b'b') if name.eq_ignore_ascii_case(b"branch") => {
+                if value.is_empty() || !self.branch.is_empty() {
+                    return Err(Error::new(ErrorKind::Via, at));
+                }
+                if value.len() > BRANCH_BYTES_MAX {
+                    return Err(Error::new(ErrorKind::BranchTooLong, at));
+                }
+                self.branch = value_span;
+            }
+            (5, b'r') if name.eq_ignore_ascii_case(b"rport") => {
+                if self.rport_span.replace(span).is_some() {
+                    return Err(Error::new(ErrorKind::Via, at));
+                }
+                self.rport = Some(octets::port(value, at).ok());
+            }
+            (8, b'r') if name.eq_ignore_ascii_case(b"received") => {
+                if self.received_span.replace(span).is_some() {
+                    return Err(Error::new(ErrorKind::Via, at));
+                }
+                self.received = octets::address(unbracketed(value));
+            }
+            (5, b'm') if name.eq_ignore_ascii_case(b"maddr") => self.maddr = Some(value_span),
+            (3, b't') if name.eq_ignore_ascii_case(b"ttl") => {
+                self.ttl = octets::number(value, 255, ErrorKind::Via, at)
+                    .ok()
+                    .map(|ttl| ttl as u8);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn is_bare_cookie(branch: &[u8]) -> bool {
+    branch.len() == COOKIE.len() && has_cookie_prefix(branch)
+}
+
 /// The cookie is compared as all tokens are: without case (RFC 3261 §7.3.1).
 fn has_cookie_prefix(branch: &[u8]) -> bool {
     branch
@@ -185,16 +323,12 @@ fn has_cookie_prefix(branch: &[u8]) -> bool {
 }
 
 /// `SIP / 2.0 / transport` and a space; returns the transport.
-fn protocol<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Error> {
-    if let Some(rest) = cursor.bytes[cursor.at..].strip_prefix(b"SIP/2.0/UDP ") {
-        let transport = cursor.at + 8..cursor.at + 11;
-        cursor.at = cursor.bytes.len() - rest.len();
-        return Ok(&cursor.bytes[transport]);
-    }
+fn protocol(cursor: &mut Cursor<'_>) -> Result<Span, Error> {
     let name = cursor.take(TOKEN);
     slash(cursor)?;
     let version = cursor.take(TOKEN);
     slash(cursor)?;
+    let start = cursor.at;
     let transport = cursor.take(TOKEN);
     let is_sip = name.eq_ignore_ascii_case(b"SIP") && version == b"2.0";
     let is_spaced = cursor
@@ -203,7 +337,7 @@ fn protocol<'a>(cursor: &mut Cursor<'a>) -> Result<&'a [u8], Error> {
     if !is_sip || transport.is_empty() || !is_spaced {
         return Err(cursor.fail(ErrorKind::Via));
     }
-    Ok(transport)
+    Ok(Span::new(start, cursor.at))
 }
 
 fn slash(cursor: &mut Cursor<'_>) -> Result<(), Error> {

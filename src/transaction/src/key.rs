@@ -96,7 +96,7 @@ impl Keyring {
 
     fn identity(&self, request: &Message<'_>) -> Identity {
         let via = request.via();
-        let mut hasher = self.sender(via);
+        let mut hasher = self.sender(&via);
         if via.has_cookie() {
             return Identity {
                 hasher,
