@@ -24,7 +24,10 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "routes_csv",
         ],
     ),
-    ("node", &["name", "state_dir", "shards", "names"]),
+    (
+        "node",
+        &["name", "state_dir", "shards", "names", "huge_pages"],
+    ),
     (
         "listener",
         &["name", "transport", "address", "advertise", "coalesce"],

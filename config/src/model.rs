@@ -69,6 +69,8 @@ pub struct Node {
     pub shards: Shards,
     /// Host names that mean this node in a Request-URI or a Route, in small letters.
     pub names: Vec<String>,
+    /// Whether memory may come in huge pages.
+    pub huge_pages: bool,
 }
 
 /// How many shards there are, and where they run.

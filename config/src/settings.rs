@@ -36,6 +36,7 @@ pub(crate) fn node(section: &Section<'_>) -> Node {
             .into_iter()
             .map(|name| host(section, name))
             .collect(),
+        huge_pages: section.flag("huge_pages", false),
     }
 }
 

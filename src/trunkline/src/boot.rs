@@ -31,6 +31,9 @@ pub(crate) fn start(
 ) -> Result<Node<Router>, Failure> {
     let config = loaded.config.clone();
     raise_open_files();
+    if config.node.huge_pages {
+        use_pages(Pages::AsTheSystemHas);
+    }
     let cpus = cpus(&config.node.shards)?;
     let settings = Arc::new(settings(&config, cpus.len())?);
     let gauges = Arc::new(Gauges::new(config.limits.trunks_max));
@@ -141,6 +144,22 @@ fn raise_open_files() {
     };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         tracing::warn!(%error, "the number of open files stays where it is; connections may be refused");
+    }
+}
+
+/// Which pages memory is made of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pages {
+    Small,
+    AsTheSystemHas,
+}
+
+/// A table reserves room for its limit and uses what its calls need. With huge pages each table's
+/// first entry would take 2 MiB. Where the system refuses, pages stay as it has them.
+pub(crate) fn use_pages(pages: Pages) {
+    let is_small = pages == Pages::Small;
+    if let Err(error) = rustix::thread::disable_transparent_huge_pages(is_small) {
+        tracing::warn!(%error, "huge pages stay as the system has them");
     }
 }
 

@@ -93,6 +93,8 @@ enum RouteCommand {
 }
 
 fn main() -> ExitCode {
+    // Before anything large is made; the configuration may want it otherwise.
+    boot::use_pages(boot::Pages::Small);
     let done = match CommandLine::parse().command {
         Command::Run { config } => cmd_run::run(&config),
         Command::Check { config } => cmd_check::run(&config),
