@@ -7,7 +7,7 @@
 use std::hint::black_box;
 use std::net::SocketAddr;
 
-use base::{Flow, ListenerId, ShardId, SlotId, Transport};
+use base::{Flow, Flows, ListenerId, ShardId, SlotId, Transport};
 use criterion::{Criterion, criterion_group, criterion_main};
 use sip::{Index, Message};
 use transaction::{Kind, Limits, Match, Table, Timing};
@@ -72,6 +72,7 @@ fn filled() -> Table {
         peer: SocketAddr::from(([198, 51, 100, 7], 5060)),
         conn: None,
     };
+    let flow = Flows::new(1, 0).keep(&flow).expect("room for one");
     let mut index = Index::new();
     for number in 0..TRANSACTIONS {
         let text = request("INVITE", number);
@@ -80,7 +81,7 @@ fn filled() -> Table {
             panic!("each branch is new");
         };
         let user = SlotId::new(ShardId(0), number as u32, 1);
-        let id = table.insert_server(key, Kind::Invite, flow, user);
+        let id = table.insert_server(key, Kind::Invite, (flow, Transport::Udp), user);
         assert!(id.is_some(), "room for all");
     }
     table

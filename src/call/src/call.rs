@@ -12,13 +12,17 @@
 //! record; a call that nobody answered gives one. The states above are a [`Dialog`]'s.
 //!
 //! Lives on the shard that owns its Call-ID; found by the token in our Record-Route, never by
-//! search. Its names lie in a packet beside it ([`crate::Identity`]).
+//! search. Its names lie beside it ([`crate::Identity`]). A call is held for minutes or hours, and
+//! there are hundreds of thousands, so its size is asserted below: flows and names by their ids,
+//! targets and moments packed, one attempt and one dialog inline.
 
 use std::net::SocketAddr;
 
-use base::{Flow, GatewayId, PacketId, SlotId, Time, TimerId, Transport, TrunkId, Wall};
+use base::{FlowId, GatewayId, SlotId, TextId, Time, TimerId, Transport, TrunkId, Wall};
 use cdr::{Cause, Party};
 use smallvec::SmallVec;
+
+use crate::compact::{Moment, Packed};
 
 /// A side of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -64,22 +68,38 @@ pub enum Target {
 pub struct Attempt {
     /// The gateway.
     pub gateway: Option<GatewayId>,
-    /// Where it was sent.
-    pub address: SocketAddr,
-    /// How.
-    pub transport: Transport,
+    /// Where it was sent, and how.
+    sent_to: Packed,
     /// When.
     pub started: Time,
     /// When its first 18x came.
-    pub progress: Option<Time>,
+    pub progress: Moment,
     /// When its 2xx came.
-    pub answered: Option<Time>,
-    /// When it was over, and why.
-    pub ended: Option<(Time, Cause)>,
+    pub answered: Moment,
+    ended_at: Moment,
+    /// Means something only if it has ended.
+    cause: Cause,
     /// The final status that came; 0: none.
     pub status: u16,
     /// The cause from its Reason header.
     pub q850: Option<u8>,
+}
+
+impl Attempt {
+    /// Where it was sent, and how.
+    #[must_use]
+    pub fn sent_to(&self) -> (Transport, SocketAddr) {
+        match self.sent_to.target() {
+            Target::Address(transport, address) => (transport, address),
+            Target::Peer => unreachable!("an attempt is sent to an address"),
+        }
+    }
+
+    /// When it was over, and why.
+    #[must_use]
+    pub fn ended(&self) -> Option<(Time, Cause)> {
+        self.ended_at.get().map(|at| (at, self.cause))
+    }
 }
 
 /// A dialog of the call: early from the first response with a To tag, confirmed by its 2xx.
@@ -90,13 +110,13 @@ pub struct Dialog {
     /// The attempt that it came from.
     pub attempt: u8,
     /// The callee's peer: where its messages come from.
-    pub peer: Flow,
+    pub peer: FlowId,
     /// Where requests to the callee go.
-    pub target: Target,
+    target: Packed,
     /// Whether the target is a proxy beyond us, which a new Contact does not move.
-    pub is_routed: bool,
-    /// When the 2xx came; `None`: early.
-    pub answered: Option<Time>,
+    is_routed: bool,
+    /// When the 2xx came; none: early.
+    pub answered: Moment,
     /// When and how it ended.
     pub ending: Option<Ending>,
     /// Whether its record was handed over.
@@ -116,6 +136,21 @@ pub struct Ending {
     pub is_pending: bool,
 }
 
+/// What is left of a call's INVITE.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Invite {
+    /// This response context: answers are awaited.
+    Waits(SlotId),
+    /// It was answered with 2xx. Until its transactions are over, further 2xx go to the caller by
+    /// this server transaction (RFC 6026 §7.1).
+    Answered(SlotId),
+    /// Nothing.
+    Over,
+}
+
+/// Lists that more attempts than one need, to be used again: each was some call's.
+pub type Spares = Vec<Vec<Attempt>>;
+
 /// A call.
 #[derive(Debug)]
 pub struct Call {
@@ -124,19 +159,19 @@ pub struct Call {
     /// The keyed hash of the caller's tag.
     pub caller_tag: u64,
     /// The caller's peer.
-    pub caller: Flow,
+    pub caller: FlowId,
     /// Where requests to the caller go.
-    pub caller_target: Target,
+    pub caller_target: Packed,
     /// Whether that is a proxy before us, which a new Contact does not move.
     pub caller_is_routed: bool,
     /// The trunk it came in by.
     pub trunk: TrunkId,
     /// The generation of the world that routed it.
     pub generation: u64,
-    /// The response context of the INVITE, while it lives.
-    pub fork: Option<SlotId>,
-    /// The packet with its names.
-    pub identity: Option<PacketId>,
+    /// What is left of its INVITE.
+    pub invite: Invite,
+    /// Its names.
+    pub identity: Option<TextId>,
     /// The deadline of its longest duration.
     pub timer: Option<TimerId>,
     /// When the INVITE came.
@@ -144,7 +179,7 @@ pub struct Call {
     /// The same by the clock on the wall.
     pub began_wall: Wall,
     /// When the first 18x went to the caller.
-    pub ringing: Option<Time>,
+    pub ringing: Moment,
     /// The final status that the caller got; 0: none yet.
     pub status: u16,
     /// The cause from the Reason header of the response or BYE that ended it.
@@ -158,10 +193,15 @@ pub struct Call {
     /// Whether it is on the router's list of calls whose record found the ring full.
     pub is_waiting: bool,
     /// All tries.
-    pub attempts: SmallVec<[Attempt; 4]>,
+    pub attempts: SmallVec<[Attempt; 1]>,
     /// All dialogs.
     pub dialogs: SmallVec<[Dialog; 1]>,
 }
+
+const _: () = assert!(base::Slab::<Call>::SLOT_BYTES <= 296);
+
+/// Room of a list of attempts when it is made; it grows for routes that try more.
+const ATTEMPTS: usize = 4;
 
 /// The most dialogs of one call that are followed; a response with one more tag is passed on, but
 /// requests inside that dialog are refused with 481.
@@ -175,20 +215,41 @@ impl Call {
         self.began_wall.plus_micros(at.micros_since(self.began))
     }
 
-    /// Notes a new attempt and returns its number from 0.
-    pub fn attempt(&mut self, gateway: Option<GatewayId>, flow: &Flow, now: Time) -> usize {
+    /// Notes a new attempt and returns its number from 0. The second one takes a list from `spares`
+    /// if one is left there; else it makes one.
+    pub fn attempt(
+        &mut self,
+        gateway: Option<GatewayId>,
+        sent_to: (Transport, SocketAddr),
+        now: Time,
+        spares: &mut Spares,
+    ) -> usize {
+        if self.attempts.len() == 1 && !self.attempts.spilled() {
+            let mut list = spares.pop().unwrap_or_else(|| Vec::with_capacity(ATTEMPTS));
+            list.extend_from_slice(&self.attempts);
+            self.attempts = SmallVec::from_vec(list);
+        }
         self.attempts.push(Attempt {
             gateway,
-            address: flow.peer,
-            transport: flow.transport,
+            sent_to: Target::Address(sent_to.0, sent_to.1).into(),
             started: now,
-            progress: None,
-            answered: None,
-            ended: None,
+            progress: Moment::NONE,
+            answered: Moment::NONE,
+            ended_at: Moment::NONE,
+            cause: Cause::Answered,
             status: 0,
             q850: None,
         });
         self.attempts.len() - 1
+    }
+
+    /// Gives the list of attempts back; the call is over.
+    pub fn give_back(&mut self, spares: &mut Spares) {
+        if self.attempts.spilled() {
+            let mut list = std::mem::take(&mut self.attempts).into_vec();
+            list.clear();
+            spares.push(list);
+        }
     }
 
     /// Notes a provisional response: an early dialog if it has a tag, and the first 18x.
@@ -196,7 +257,7 @@ impl Call {
         if (180..=189).contains(&status)
             && let Some(attempt) = self.attempts.get_mut(attempt)
         {
-            attempt.progress.get_or_insert(now);
+            attempt.progress.set_once(now);
         }
     }
 
@@ -205,45 +266,48 @@ impl Call {
         let Some(attempt) = self.attempts.get_mut(attempt) else {
             return;
         };
-        if attempt.ended.is_none() && attempt.answered.is_none() {
-            attempt.ended = Some((now, cause));
+        if attempt.ended_at.is_none() && attempt.answered.is_none() {
+            (attempt.ended_at, attempt.cause) = (Moment::at(now), cause);
             attempt.status = status;
         }
     }
 
     /// Finds or makes the dialog of a tag. `target`: where requests to the callee go, and whether
-    /// that is a proxy beyond us. `None`: the call has [`DIALOGS_MAX`] others.
+    /// that is a proxy beyond us. Returns which flow is not held: that of the dialog before, `peer`
+    /// itself if nothing changed, or if the call has [`DIALOGS_MAX`] others.
+    #[must_use = "each dialog holds a reference to its flow"]
     pub fn dialog(
         &mut self,
         tag: u64,
         attempt: usize,
-        peer: Flow,
+        peer: FlowId,
         target: (Target, bool),
-    ) -> Option<usize> {
+    ) -> Option<FlowId> {
         let attempt = u8::try_from(attempt).unwrap_or(u8::MAX);
         if let Some(at) = self.dialogs.iter().position(|dialog| dialog.tag == tag) {
             let dialog = &mut self.dialogs[at];
             // A 183 may name another place than the 200; behind that, only a refresh moves it.
-            if dialog.answered.is_none() {
-                (dialog.attempt, dialog.peer) = (attempt, peer);
-                (dialog.target, dialog.is_routed) = target;
+            if dialog.answered.is_some() {
+                return Some(peer);
             }
-            return Some(at);
+            dialog.attempt = attempt;
+            (dialog.target, dialog.is_routed) = (target.0.into(), target.1);
+            return Some(std::mem::replace(&mut dialog.peer, peer));
         }
         if self.dialogs.len() >= DIALOGS_MAX {
-            return None;
+            return Some(peer);
         }
         self.dialogs.push(Dialog {
             tag,
             attempt,
             peer,
-            target: target.0,
+            target: target.0.into(),
             is_routed: target.1,
-            answered: None,
+            answered: Moment::NONE,
             ending: None,
             is_recorded: false,
         });
-        Some(self.dialogs.len() - 1)
+        None
     }
 
     /// Makes sure that the dialog of a 2xx can be followed, since it will be billed: if the call has
@@ -266,10 +330,10 @@ impl Call {
         if dialog.answered.is_some() {
             return false;
         }
-        dialog.answered = Some(now);
+        dialog.answered = Moment::at(now);
         if let Some(attempt) = self.attempts.get_mut(usize::from(dialog.attempt)) {
-            attempt.answered.get_or_insert(now);
-            attempt.ended = None;
+            attempt.answered.set_once(now);
+            attempt.ended_at = Moment::NONE;
             attempt.status = status;
         }
         if self.status == 0 {
@@ -315,10 +379,10 @@ impl Call {
 
     /// The peer of a side.
     #[must_use]
-    pub fn peer(&self, side: Side, dialog: usize) -> &Flow {
+    pub fn peer(&self, side: Side, dialog: usize) -> FlowId {
         match side {
-            Side::Caller => &self.caller,
-            Side::Callee => &self.dialogs[dialog].peer,
+            Side::Caller => self.caller,
+            Side::Callee => self.dialogs[dialog].peer,
         }
     }
 
@@ -326,17 +390,17 @@ impl Call {
     #[must_use]
     pub fn target(&self, side: Side, dialog: usize) -> Target {
         match side {
-            Side::Caller => self.caller_target,
-            Side::Callee => self.dialogs[dialog].target,
+            Side::Caller => self.caller_target.target(),
+            Side::Callee => self.dialogs[dialog].target.target(),
         }
     }
 
     /// Moves the target of a side: a target refresh succeeded.
     pub fn refresh(&mut self, side: Side, dialog: usize, target: Target) {
         match side {
-            Side::Caller if !self.caller_is_routed => self.caller_target = target,
+            Side::Caller if !self.caller_is_routed => self.caller_target = target.into(),
             Side::Callee if !self.dialogs[dialog].is_routed => {
-                self.dialogs[dialog].target = target;
+                self.dialogs[dialog].target = target.into();
             }
             Side::Caller | Side::Callee => {}
         }
@@ -411,7 +475,7 @@ impl Call {
     /// Whether everything was said and recorded, so that the slot can be retired.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        if self.fork.is_some() {
+        if self.invite != Invite::Over {
             return false;
         }
         if self.is_answered() {

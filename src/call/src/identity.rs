@@ -22,26 +22,20 @@ pub struct Identity<'a> {
 /// The most bytes of one name that are kept: one more than a record takes, so that it knows of a cut.
 pub(crate) const NAME_BYTES_MAX: usize = cdr::FIELD_BYTES_MAX + 1;
 
+/// The most octets that [`Identity::write`] takes.
+pub const IDENTITY_BYTES_MAX: usize = 7 * (3 + NAME_BYTES_MAX);
+
 impl<'a> Identity<'a> {
     fn names(&self) -> [&'a [u8]; 7] {
         [
             self.call_id,
             self.from_uri,
+            self.calling,
             self.to_uri,
             self.request_uri,
             self.called,
-            self.calling,
             self.prefix,
         ]
-    }
-
-    /// How many bytes [`Identity::write`] takes.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.names()
-            .iter()
-            .map(|name| 2 + name.len().min(NAME_BYTES_MAX))
-            .sum()
     }
 
     /// Whether every name is empty.
@@ -50,14 +44,34 @@ impl<'a> Identity<'a> {
         self.names().iter().all(|name| name.is_empty())
     }
 
-    /// Writes the names, each behind its length, into `out`, which has [`Identity::len`] bytes.
-    pub fn write(&self, out: &mut [u8]) {
-        let mut at = 0;
+    /// Appends the names to `out`.
+    ///
+    /// Each lies behind its length; but what the name before it says already is not said again: To
+    /// is mostly the Request-URI, and the numbers are in the URIs.
+    ///
+    /// ```text
+    ///   0 ..= 250      so many octets follow      252        the same as the name before
+    ///   251, length    16 bits of length          253, a, n  n octets of the name before, from its a-th
+    /// ```
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let mut before = &[][..];
         for name in self.names() {
             let name = &name[..name.len().min(NAME_BYTES_MAX)];
-            out[at..at + 2].copy_from_slice(&(name.len() as u16).to_le_bytes());
-            out[at + 2..at + 2 + name.len()].copy_from_slice(name);
-            at += 2 + name.len();
+            if name.len() > 2 && name == before {
+                out.push(SAME);
+            } else if let Some(at) = part_of(before, name) {
+                out.extend_from_slice(&[PART, at, name.len() as u8]);
+            } else {
+                match u8::try_from(name.len()) {
+                    Ok(len) if len < LONG => out.push(len),
+                    _ => {
+                        out.push(LONG);
+                        out.extend_from_slice(&(name.len() as u16).to_le_bytes());
+                    }
+                }
+                out.extend_from_slice(name);
+            }
+            before = name;
         }
     }
 
@@ -65,25 +79,62 @@ impl<'a> Identity<'a> {
     #[must_use]
     pub fn read(bytes: &'a [u8]) -> Identity<'a> {
         let mut rest = bytes;
+        let mut before = &[][..];
         let mut next = || {
-            let Some((len, tail)) = rest.split_first_chunk::<2>() else {
-                return &[][..];
-            };
-            let len = usize::from(u16::from_le_bytes(*len)).min(tail.len());
-            let (name, tail) = tail.split_at(len);
-            rest = tail;
-            name
+            before = next_name(&mut rest, before).unwrap_or_default();
+            before
         };
         Identity {
             call_id: next(),
             from_uri: next(),
+            calling: next(),
             to_uri: next(),
             request_uri: next(),
             called: next(),
-            calling: next(),
             prefix: next(),
         }
     }
+}
+
+const LONG: u8 = 251;
+const SAME: u8 = 252;
+const PART: u8 = 253;
+
+/// Where `name` stands in the user part of a URI, behind what visual separators and a plus sign may
+/// come first.
+fn part_of(uri: &[u8], name: &[u8]) -> Option<u8> {
+    const SKIP_MAX: usize = 8;
+    if name.len() < 3 || name.len() > usize::from(u8::MAX) {
+        return None;
+    }
+    let user = uri.iter().take(16).position(|&octet| octet == b':')? + 1;
+    let at = (user..user + SKIP_MAX).find(|&at| {
+        uri.get(at..at + name.len())
+            .is_some_and(|part| part == name)
+    })?;
+    u8::try_from(at).ok()
+}
+
+fn next_name<'a>(rest: &mut &'a [u8], before: &'a [u8]) -> Option<&'a [u8]> {
+    let (&kind, tail) = rest.split_first()?;
+    *rest = tail;
+    let len = match kind {
+        SAME => return Some(before),
+        PART => {
+            let (&[at, len], tail) = rest.split_first_chunk::<2>()?;
+            *rest = tail;
+            return before.get(usize::from(at)..usize::from(at) + usize::from(len));
+        }
+        LONG => {
+            let (len, tail) = rest.split_first_chunk::<2>()?;
+            *rest = tail;
+            usize::from(u16::from_le_bytes(*len))
+        }
+        len => usize::from(len),
+    };
+    let (name, tail) = rest.split_at(len.min(rest.len()));
+    *rest = tail;
+    Some(name)
 }
 
 #[cfg(test)]
@@ -100,7 +151,7 @@ mod tests {
             calling: b"+441",
             ..Identity::default()
         };
-        let mut bytes = vec![0; identity.len()];
+        let mut bytes = Vec::new();
         identity.write(&mut bytes);
         let read = Identity::read(&bytes);
         assert_eq!(
@@ -113,5 +164,26 @@ mod tests {
         for cut in 0..bytes.len() {
             let _ = Identity::read(&bytes[..cut]);
         }
+    }
+
+    /// An usual call's names: the URIs are the same, and the numbers are in them.
+    #[test]
+    fn what_was_said_before_is_not_said_again() {
+        let identity = Identity {
+            call_id: b"3848276298220188511@192.0.2.1",
+            from_uri: b"sip:+12025550100@192.0.2.1;user=phone",
+            calling: b"+12025550100",
+            to_uri: b"sip:+4412345@192.0.2.100",
+            request_uri: b"sip:+4412345@192.0.2.100",
+            called: b"4412345",
+            prefix: b"44",
+        };
+        let mut bytes = Vec::new();
+        identity.write(&mut bytes);
+        assert_eq!(Identity::read(&bytes), identity);
+        assert_eq!(
+            bytes.len(),
+            (1 + 29) + (1 + 37) + 3 + (1 + 24) + 1 + 3 + (1 + 2)
+        );
     }
 }

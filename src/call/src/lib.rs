@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 mod call;
+mod compact;
 mod fork;
 mod identity;
 pub mod next_hop;
@@ -23,8 +24,9 @@ mod record;
 pub mod token;
 pub mod verdict;
 
-pub use call::{Attempt, Call, Dialog, Ending, Side, Target};
+pub use call::{Attempt, Call, Dialog, Ending, Invite, Side, Spares, Target};
+pub use compact::{Moment, Packed};
 pub use fork::{Best, Branch, BranchState, Effect, Event, Fork, Kind, Next, Purpose, Step};
-pub use identity::Identity;
+pub use identity::{IDENTITY_BYTES_MAX, Identity};
 pub use record::{Names, encode_record};
 pub use token::Keys;

@@ -1,6 +1,6 @@
 //! From a call's slot to its record.
 
-use base::{GatewayId, SlotId, Time};
+use base::{Flow, GatewayId, SlotId, Time};
 use cdr::Party;
 use smallvec::SmallVec;
 
@@ -15,6 +15,8 @@ pub struct Names<'a> {
     pub trunk: &'a [u8],
     /// The ingress carrier's.
     pub carrier: &'a [u8],
+    /// Where the caller is.
+    pub caller: &'a Flow,
 }
 
 /// Writes the record of a dialog (or, without one, of the call that nobody answered) as a frame of
@@ -46,8 +48,8 @@ pub fn encode_record<'a>(
     let (egress_gateway, egress_carrier) = last
         .and_then(|attempt| attempt.gateway)
         .map_or((&b""[..], &b""[..]), &gateway);
-    let answered = dialog.and_then(|dialog| dialog.answered);
-    let first_ring = last.and_then(|attempt| attempt.progress).or(call.ringing);
+    let answered = dialog.and_then(|dialog| dialog.answered.get());
+    let first_ring = (last.and_then(|attempt| attempt.progress.get())).or(call.ringing.get());
     let mut id = [0; 320];
     // The refusal of a call, and each dialog that a late answer made all the same, are records of
     // their own: their ids differ as if they had begun apart.
@@ -67,10 +69,10 @@ pub fn encode_record<'a>(
         calling: identity.calling,
         ingress_trunk: names.trunk,
         ingress_carrier: names.carrier,
-        source: call.caller.peer,
-        source_transport: call.caller.transport,
+        source: names.caller.peer,
+        source_transport: names.caller.transport,
         started: call.began_wall,
-        ringing: call.ringing.map(|at| call.wall(at)),
+        ringing: call.ringing.get().map(|at| call.wall(at)),
         answered: answered.map(|at| call.wall(at)),
         ended: call.wall(ending.at),
         duration_us: answered.map_or(0, |at| ending.at.micros_since(at)),
@@ -106,17 +108,18 @@ fn attempt_record<'a>(
 ) -> cdr::Attempt<'a> {
     let (name, carrier) = attempt.gateway.map_or((&b""[..], &b""[..]), gateway);
     let (ended, cause) = attempt
-        .ended
+        .ended()
         .unwrap_or((call_ended, open_cause(call, attempt)));
+    let (transport, address) = attempt.sent_to();
     cdr::Attempt {
         number: u8::try_from(number + 1).unwrap_or(u8::MAX),
         gateway: name,
         carrier,
-        address: attempt.address,
-        transport: attempt.transport,
+        address,
+        transport,
         started: call.wall(attempt.started),
-        progress: attempt.progress.map(|at| call.wall(at)),
-        answered: attempt.answered.map(|at| call.wall(at)),
+        progress: attempt.progress.get().map(|at| call.wall(at)),
+        answered: attempt.answered.get().map(|at| call.wall(at)),
         ended: call.wall(ended),
         status: attempt.status,
         q850: cause.q850(attempt.status, attempt.q850),

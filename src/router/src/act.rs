@@ -3,8 +3,9 @@
 use base::{PacketId, SlotId};
 use call::Event;
 use sip::{Message, parse};
-use transaction::{Action, Actions, ClientEvent, ServerEvent, Timer};
+use transaction::{Action, Actions, ClientEvent, Retired, ServerEvent, Timer};
 
+use crate::accepted::Interest;
 use crate::counters::{Count, GatewayCell, TrunkCell};
 use crate::wake::Wake;
 use crate::{Out, Router};
@@ -72,9 +73,8 @@ impl Router {
         for action in actions.drain() {
             match action {
                 Action::Send { packet } => {
-                    if let Some(slot) = self.table.client_ref(id) {
-                        let flow = *slot.flow();
-                        out.send(&flow, packet, Wake::SentByClient(id).token());
+                    if let Some(flow) = self.client_flow(id) {
+                        out.send(flow, packet, Wake::SentByClient(id).token());
                     }
                 }
                 Action::Arm { timer, delay_ms } => {
@@ -102,9 +102,8 @@ impl Router {
     }
 
     fn send_by_server(&mut self, id: SlotId, packet: PacketId, out: &mut Out) {
-        if let Some(slot) = self.table.server_ref(id) {
-            let flow = *slot.flow();
-            out.send(&flow, packet, Wake::SentByServer(id).token());
+        if let Some(flow) = self.server_flow(id) {
+            out.send(flow, packet, Wake::SentByServer(id).token());
         }
     }
 
@@ -163,7 +162,7 @@ impl Router {
         let Some(retired) = self.table.retire_server(id) else {
             return;
         };
-        give_back(&retired.packets, &retired.timers, out);
+        self.give_back(&retired, out);
         if let Some(held) = self.forks.get_mut(retired.user)
             && held.fork.server == Some(id)
         {
@@ -177,10 +176,15 @@ impl Router {
         let Some(retired) = self.table.retire_client(id) else {
             return;
         };
-        give_back(&retired.packets, &retired.timers, out);
+        self.give_back(&retired, out);
         if self.is_probe(retired.user_tag) {
             self.probe_retired(id);
             return;
+        }
+        match Interest::of(retired.user_tag) {
+            Interest::Fork => {}
+            Interest::Call(_) => return self.invite_left_call(retired.user, out),
+            Interest::Server => return,
         }
         let Some(held) = self.forks.get_mut(retired.user) else {
             return;
@@ -205,10 +209,15 @@ impl Router {
             return;
         };
         held.fork.users -= 1;
-        if held.fork.users > 0 {
-            return;
+        match held.fork.users {
+            0 => self.free_fork(id, call::Invite::Over, out),
+            _ => self.dissolve(id, out),
         }
-        let Some(held) = self.forks.remove(id) else {
+    }
+
+    /// Frees a fork; its call keeps what is left of the INVITE.
+    pub(crate) fn free_fork(&mut self, id: SlotId, left: call::Invite, out: &mut Out) {
+        let Some(mut held) = self.forks.remove(id) else {
             return;
         };
         let kept = [
@@ -219,17 +228,26 @@ impl Router {
         for packet in kept.into_iter().flatten() {
             out.release(packet);
         }
+        for timer in held
+            .fork
+            .branches
+            .iter_mut()
+            .filter_map(|it| it.timer.take())
+        {
+            out.cancel(timer);
+        }
         if let call::Purpose::Initial { call } = held.fork.purpose {
-            self.fork_left_call(call, out);
+            self.fork_left_call(call, left, out);
         }
     }
-}
 
-fn give_back(packets: &[Option<PacketId>; 2], timers: &[Option<base::TimerId>; 2], out: &mut Out) {
-    for packet in packets.iter().flatten() {
-        out.release(*packet);
-    }
-    for timer in timers.iter().flatten() {
-        out.cancel(*timer);
+    pub(crate) fn give_back(&mut self, retired: &Retired, out: &mut Out) {
+        self.flows.release(retired.flow);
+        for packet in retired.packets.iter().flatten() {
+            out.release(*packet);
+        }
+        for timer in retired.timers.iter().flatten() {
+            out.cancel(*timer);
+        }
     }
 }

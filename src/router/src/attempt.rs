@@ -262,14 +262,16 @@ impl Router {
             onward.flow = stream;
         }
         let number = u32::try_from(at).unwrap_or(u32::MAX);
-        let Some(client) = self.table.insert_client(kind, onward.flow, fork, number) else {
+        let Some(client) = self.insert_client(kind, &onward.flow, fork, number) else {
             self.count(Count::TransactionsFull, out);
             return false;
         };
         let branch = self.settings.keys.branch(client, routed);
         let Some(packet) = self.compose_onward(message, onward, &branch, out) else {
-            // Never started: the slot holds nothing.
-            let _ = self.table.retire_client(client);
+            // Never started: the slot holds nothing but its path.
+            if let Some(retired) = self.table.retire_client(client) {
+                self.give_back(&retired, out);
+            }
             return false;
         };
         let mut entry = Branch::new(gateway);
@@ -302,7 +304,8 @@ impl Router {
             self.count_gateway(gateway, GatewayCell::Attempts, out);
         }
         if let Some(call) = self.calls.get_mut(call) {
-            call.attempt(gateway, flow, out.now());
+            let sent_to = (flow.transport, flow.peer);
+            call.attempt(gateway, sent_to, out.now(), &mut self.spares);
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What a branch's fork wants done: forward, keep, cancel, go on, finish.
 
-use base::{PacketId, SlotId};
+use base::{PacketId, SlotId, Transport};
 use call::{Best, Branch, BranchState, Effect, Event, Next, Purpose, Step, next_hop, proxy};
 use cdr::{Cause, Party};
 use route::HealthEvent;
 use sip::{Message, Uri, parse};
 use transaction::{ClientEvent, Kind, ServerEvent};
 
+use crate::accepted::Interest;
 use crate::counters::{Count, GatewayCell};
 use crate::held::Redirect;
 use crate::local::copy;
@@ -31,13 +32,20 @@ impl Router {
         if self.is_probe(tag) {
             return self.probe_answered(client, response.status(), out);
         }
+        match Interest::of(tag) {
+            Interest::Fork => {}
+            Interest::Call(at) => {
+                return self.call_answered_again(fork, at, client, response, out);
+            }
+            Interest::Server => return self.server_answered_again(fork, response, out),
+        }
         let Some(at) = self
             .forks
             .get(fork)
             .and_then(|held| held.fork.branch_of(client))
         else {
             // A CANCEL's answer says nothing that its INVITE's does not say better.
-            return;
+            return self.dissolve(fork, out);
         };
         self.branch_spoke(fork, at, response.status(), out);
         self.note_response(fork, at, response, out);
@@ -66,6 +74,9 @@ impl Router {
         let (fork, tag) = (slot.user(), slot.user_tag());
         if self.is_probe(tag) {
             return self.probe_failed(client, out);
+        }
+        if Interest::of(tag) != Interest::Fork {
+            return;
         }
         let Some(held) = self.forks.get_mut(fork) else {
             return;
@@ -163,6 +174,7 @@ impl Router {
             Next::Advance => self.advance(fork, out),
             Next::Finish => self.finish(fork, out),
         }
+        self.dissolve(fork, out);
     }
 
     /// Remembers the best response: a peer's as it would go upstream, ours by its status.
@@ -173,7 +185,10 @@ impl Router {
         response: Option<&Message<'_>>,
         out: &mut Out,
     ) {
-        let packet = response.and_then(|response| self.compose_upstream(fork, response, out));
+        let transport = self.forks.get(fork).map(|held| held.fork.source.transport);
+        let packet = response
+            .zip(transport)
+            .and_then(|(response, transport)| self.compose_upstream(transport, response, out));
         let Some(held) = self.forks.get_mut(fork) else {
             return;
         };
@@ -229,17 +244,16 @@ impl Router {
         self.put_index(second);
     }
 
-    /// A response as it goes upstream on behalf of a fork: without our Via.
-    fn compose_upstream(
+    /// A response as it goes upstream by this transport: without our Via.
+    pub(crate) fn compose_upstream(
         &mut self,
-        fork: SlotId,
+        transport: Transport,
         response: &Message<'_>,
         out: &mut Out,
     ) -> Option<PacketId> {
-        let source = self.forks.get(fork)?.fork.source;
         self.edits.clear();
         sip::forward::pop_via(response, &mut self.edits);
-        crate::paths::frame_body(response, source.transport, &mut self.edits);
+        crate::paths::frame_body(response, transport, &mut self.edits);
         let len = self.edits.composed_len(response.bytes());
         let Some(packet) = out.packet(len) else {
             self.count(Count::PacketsFull, out);
@@ -259,15 +273,15 @@ impl Router {
 
     /// Sends a response upstream at once: a 1xx or a 2xx.
     fn forward_response(&mut self, fork: SlotId, response: &Message<'_>, out: &mut Out) {
-        let Some(packet) = self.compose_upstream(fork, response, out) else {
+        let Some(held) = self.forks.get(fork) else {
+            return;
+        };
+        let (kind, source, server) = (held.fork.kind, held.fork.source, held.fork.server);
+        let Some(packet) = self.compose_upstream(source.transport, response, out) else {
             return;
         };
         let status = response.status();
-        let Some(held) = self.forks.get(fork) else {
-            return out.release(packet);
-        };
-        let (kind, source) = (held.fork.kind, held.fork.source);
-        if let Some(server) = held.fork.server
+        if let Some(server) = server
             && let Some(slot) = self.table.server_ref(server)
             && (slot.is_unanswered() || slot.is_accepted())
         {
@@ -332,6 +346,7 @@ impl Router {
             None => self.respond_kept(fork, status, out),
         }
         self.drop_request(fork, out);
+        self.dissolve(fork, out);
     }
 
     /// The kept request has served: a fork that has answered needs it no more.
@@ -419,7 +434,7 @@ impl Router {
         if kind != call::Kind::Invite || !slot.got_provisional() || !slot.is_pending() {
             return;
         }
-        let (flow, Some(request)) = (*slot.flow(), slot.request()) else {
+        let (flow, Some(request)) = (slot.flow(), slot.request()) else {
             return;
         };
         let mut index = self.take_index();
@@ -450,12 +465,14 @@ impl Router {
         fork: SlotId,
         at: usize,
         client: SlotId,
-        flow: base::Flow,
+        flow: base::FlowId,
         packet: PacketId,
         out: &mut Out,
     ) {
         let tag = CANCEL_TAG | u32::try_from(at).unwrap_or(0);
-        let Some(cancel) = self.table.insert_client(Kind::NonInvite, flow, fork, tag) else {
+        let path = (self.flows.retain(flow), self.flows[flow].transport);
+        let Some(cancel) = self.table.insert_client(Kind::NonInvite, path, fork, tag) else {
+            self.flows.release(flow);
             self.count(Count::TransactionsFull, out);
             return out.release(packet);
         };
@@ -526,44 +543,60 @@ impl Router {
         let Some(client) = held.fork.branches[at].client else {
             return;
         };
-        let Some(peer) = self.table.client_ref(client).map(|slot| *slot.flow()) else {
-            return;
-        };
         let status = response.status();
-        let now = out.now();
         if status >= 300 {
             let Some(call) = self.calls.get_mut(call) else {
                 return;
             };
             let q850 = proxy::reason_q850(response);
-            call.attempt_ended(at, status, call::verdict::cause_of(status), now);
+            call.attempt_ended(at, status, call::verdict::cause_of(status), out.now());
             if let Some(attempt) = call.attempts.get_mut(at) {
                 attempt.q850 = q850;
             }
             return;
         }
+        self.note_dialog(call, at, client, response, out);
+    }
+
+    /// The dialog that a 1xx or 2xx to a call's INVITE makes or confirms.
+    pub(crate) fn note_dialog(
+        &mut self,
+        call: SlotId,
+        at: usize,
+        client: SlotId,
+        response: &Message<'_>,
+        out: &mut Out,
+    ) {
+        let status = response.status();
         // A 2xx always makes a dialog, if need be with the empty tag of RFC 2543 (RFC 3261 §12.1.2).
         if status == 100 || (status < 200 && response.to_tag().is_empty()) {
             return;
         }
+        let Some(peer) = self.table.client_ref(client).map(|slot| slot.flow()) else {
+            return;
+        };
+        let flow = &self.flows[peer];
         let beyond = {
             let settings = &self.settings;
-            proxy::beyond_us(response, |uri| settings.is_us(uri, peer.local))
+            proxy::beyond_us(response, |uri| settings.is_us(uri, flow.local))
         };
         let target = beyond
             .and_then(|(uri, routed)| Some((Uri::parse(uri).ok()?, routed)))
             .map_or((call::Target::Peer, false), |(uri, routed)| {
-                (next_hop::target(&uri, &peer), routed)
+                (next_hop::target(&uri, flow), routed)
             });
         let tag = self.settings.keys.name(response.to_tag());
         let Some(call) = self.calls.get_mut(call) else {
             return;
         };
-        call.provisional(at, status, now);
+        call.provisional(at, status, out.now());
         if status >= 200 {
             call.make_room(tag);
         }
-        call.dialog(tag, at, peer, target);
+        let peer = self.flows.retain(peer);
+        if let Some(unheld) = call.dialog(tag, at, peer, target) {
+            self.flows.release(unheld);
+        }
     }
 
     /// What a response means to the call or the dialog when it goes upstream. Before it leaves: the
@@ -616,7 +649,7 @@ impl Router {
             .calls
             .get(call)
             .and_then(|call| call.attempts.last().copied());
-        match last.and_then(|attempt| attempt.ended) {
+        match last.and_then(|attempt| attempt.ended()) {
             Some((_, cause @ (Cause::NoResponse | Cause::NoAnswer | Cause::TransportError))) => {
                 (Party::Router, cause)
             }

@@ -115,7 +115,7 @@ impl Router {
         };
         let next = Uri::parse(routes.next.unwrap_or(routes.uri)).map_err(|_| foreign)?;
         let (peer, target) = (
-            call.peer(from.other(), dialog),
+            &self.flows[call.peer(from.other(), dialog)],
             call.target(from.other(), dialog),
         );
         if !next_hop::is_allowed(&next, target, peer) {
@@ -147,21 +147,22 @@ impl Router {
         }
         let call_id = keys.name(message.call_id());
         let tags = (keys.name(message.from_tag()), keys.name(message.to_tag()));
-        let found = |id: &SlotId| {
-            let call = self.calls.get(*id)?;
+        let found = |at: u32| {
+            let (id, call) = self.calls.at(at)?;
             let (from, dialog) = call.find(tags.0, tags.1)?;
             let place = Place {
-                call: *id,
+                call: id,
                 dialog,
                 from,
             };
             (call.call_id == call_id && self.is_side(call, place, source, inbound))
                 .then_some((place, call))
         };
-        let entry = self.by_call_id.find(call_id, |id| found(id).is_some());
-        let (place, call) = entry.and_then(found).ok_or(no_dialog)?;
+        let mut known = self.by_call_id.find(call_id);
+        let (place, call) = known.find_map(found).ok_or(no_dialog)?;
         let to = place.from.other();
-        let (peer, target) = (call.peer(to, place.dialog), call.target(to, place.dialog));
+        let peer = &self.flows[call.peer(to, place.dialog)];
+        let target = call.target(to, place.dialog);
         let onward = self.leg_flow(target, peer).ok_or(no_dialog)?;
         Ok(Some((place, onward)))
     }
@@ -197,7 +198,7 @@ impl Router {
     /// Contact is, or from another address of the same trunk or carrier.
     fn is_side(&self, call: &Call, place: Place, source: Source, inbound: &Inbound<'_>) -> bool {
         let ip = inbound.flow.peer.ip().to_canonical();
-        let peer = call.peer(place.from, place.dialog);
+        let peer = &self.flows[call.peer(place.from, place.dialog)];
         if peer.peer.ip().to_canonical() == ip {
             return true;
         }
@@ -403,7 +404,7 @@ impl Router {
         let Some(call) = self.calls.get_mut(call) else {
             return;
         };
-        let target = next_hop::target(&uri, call.peer(side, dialog));
+        let target = next_hop::target(&uri, &self.flows[call.peer(side, dialog)]);
         call.refresh(side, dialog, target);
     }
 }

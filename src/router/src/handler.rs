@@ -51,7 +51,7 @@ impl Router {
         let Some(slot) = self.table.server_ref(id) else {
             return;
         };
-        let (flow, Some(packet)) = (*slot.flow(), slot.response()) else {
+        let (flow, Some(packet)) = (self.flows[slot.flow()], slot.response()) else {
             return;
         };
         // The connection is gone: a new one to where the Via says, at the same host (§18.2.2).
@@ -78,7 +78,7 @@ impl Router {
         let Some(slot) = self.table.client_ref(id) else {
             return;
         };
-        let (flow, user) = (*slot.flow(), slot.user());
+        let (flow, user) = (self.flows[slot.flow()], slot.user());
         if why == Undelivered::Closed
             && flow.conn.is_some()
             && let Some(packet) = slot.request()
@@ -116,7 +116,7 @@ impl Router {
             Some(held.fork.branches[at])
         });
         let gateway = branch.and_then(|branch| self.world.gateway(branch.gateway?));
-        let flow = self.table.client_ref(client).map(|slot| *slot.flow());
+        let flow = self.client_flow(client);
         match (gateway, flow) {
             (Some(gateway), Some(flow)) => gateway.transport != flow.transport,
             _ => false,

@@ -1,12 +1,11 @@
 //! A call rings, is answered, ends: its record, its channel, its slot.
 
 use base::SlotId;
-use call::{Identity, Names, encode_record};
+use call::{Identity, Invite, Names, encode_record};
 use cdr::{Cause, Party};
 use sip::Message;
 
 use crate::counters::{Count, DIAL_DELAY, SETUP_TIME, TrunkCell};
-use crate::local::copy;
 use crate::wake::Wake;
 use crate::{Out, Router};
 
@@ -23,7 +22,7 @@ impl Router {
             return;
         };
         if (180..=189).contains(&status) && call.ringing.is_none() {
-            call.ringing = Some(now);
+            call.ringing.set_once(now);
             out.histogram_record(DIAL_DELAY, now.micros_since(call.began));
         }
         if status < 200 {
@@ -115,19 +114,27 @@ impl Router {
         self.settle_call(id, out);
     }
 
-    /// The fork of a call is gone: nothing of its INVITE is awaited any more.
-    pub(crate) fn fork_left_call(&mut self, id: SlotId, out: &mut Out) {
+    /// The fork of a call is gone; what is left of its INVITE is `left`.
+    pub(crate) fn fork_left_call(&mut self, id: SlotId, left: Invite, out: &mut Out) {
         let now = out.now();
         let Some(call) = self.calls.get_mut(id) else {
             return;
         };
-        call.fork = None;
+        call.invite = left;
         if !call.is_answered() && call.unanswered.is_none() {
             // Its transactions ended without a verdict: no packet was left to answer with.
             call.refused(503, Party::Router, Cause::Overloaded, now);
             self.count(Count::CallsFailed, out);
         }
         self.settle_call(id, out);
+    }
+
+    /// The transactions of a call's answered INVITE are over.
+    pub(crate) fn invite_left_call(&mut self, id: SlotId, out: &mut Out) {
+        if let Some(call) = self.calls.get_mut(id) {
+            call.invite = Invite::Over;
+            self.settle_call(id, out);
+        }
     }
 
     /// Hands over every record that is due, gives back the channel, frees the slot when all is done.
@@ -195,14 +202,18 @@ impl Router {
         if !call.is_over() {
             return;
         }
-        let identity = call.identity.take();
-        let hash = call.call_id;
-        if let Ok(entry) = self.by_call_id.find_entry(hash, |&entry| entry == id) {
-            entry.remove();
+        call.give_back(&mut self.spares);
+        let Some(call) = self.calls.remove(id) else {
+            return;
+        };
+        let found = self.by_call_id.remove(call.call_id, id.index());
+        debug_assert!(found, "every call is in the index");
+        self.flows.release(call.caller);
+        for dialog in &call.dialogs {
+            self.flows.release(dialog.peer);
         }
-        self.calls.remove(id);
-        if let Some(packet) = identity {
-            out.release(packet);
+        if let Some(names) = call.identity {
+            self.names.remove(names);
         }
     }
 
@@ -223,9 +234,11 @@ impl Router {
 
     /// Hands a record over. `false`: the ring is full.
     fn record(&mut self, id: SlotId, dialog: Option<usize>, out: &mut Out) -> bool {
-        let bytes = std::mem::take(&mut self.record_text);
-        let names = self.calls.get(id).and_then(|call| call.identity);
-        let bytes = copy(bytes, names.map_or(&b""[..], |packet| out.bytes(packet)));
+        let mut bytes = std::mem::take(&mut self.record_text);
+        bytes.clear();
+        if let Some(names) = self.calls.get(id).and_then(|call| call.identity) {
+            self.names.read(names, &mut bytes);
+        }
         let Some(call) = self.calls.get(id) else {
             return true;
         };
@@ -235,6 +248,7 @@ impl Router {
             node: &self.settings.node,
             trunk,
             carrier,
+            caller: &self.flows[call.caller],
         };
         let mut written = false;
         let put = out.record(RECORD_BYTES, &mut |buffer| {

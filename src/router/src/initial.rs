@@ -2,7 +2,7 @@
 
 use base::{Flow, SlotId, TrunkId};
 use call::proxy::{self, Routes};
-use call::{Call, Fork, Identity, Purpose, Target, next_hop};
+use call::{Call, Fork, Identity, Invite, Moment, Purpose, Target, next_hop};
 use cdr::{Cause, Party};
 use route::{Candidates, Mode, Number, NumberBuffer};
 use shards::Inbound;
@@ -91,7 +91,7 @@ impl Router {
                 }
                 self.drop_fork(server, fork, message, denied.status, flow, out);
                 if let Some(call) = call {
-                    self.fork_left_call(call, out);
+                    self.fork_left_call(call, Invite::Over, out);
                 }
             }
         }
@@ -141,10 +141,8 @@ impl Router {
         let reply = self.reply_flow(message, flow);
         let server = match fork {
             Ok(fork) => self
-                .table
-                .insert_server(key, kind, reply, fork)
-                .ok_or(fork)
-                .map_err(Some),
+                .insert_server(key, kind, &reply, fork)
+                .ok_or(Some(fork)),
             Err(_) => Err(None),
         };
         match (server, fork) {
@@ -189,6 +187,7 @@ impl Router {
         {
             out.release(request);
         }
+        self.dissolve(fork, out);
     }
 
     fn begin_call(
@@ -209,12 +208,12 @@ impl Router {
         let call = Call {
             call_id: keys.name(message.call_id()),
             caller_tag: keys.name(message.from_tag()),
-            caller,
-            caller_target,
+            caller: self.flows.keep(&caller)?,
+            caller_target: caller_target.into(),
             caller_is_routed,
             trunk,
             generation: self.world.generation(),
-            fork: Some(fork),
+            invite: Invite::Waits(fork),
             identity: None,
             timer: None,
             // The moment at which the kernel had it: what we are late by is on the bill of nobody.
@@ -222,7 +221,7 @@ impl Router {
             began_wall: out
                 .wall()
                 .minus_micros(out.now().micros_since(inbound.received)),
-            ringing: None,
+            ringing: Moment::NONE,
             status: 0,
             q850: None,
             unanswered: None,
@@ -232,12 +231,12 @@ impl Router {
             attempts: SmallVec::new(),
             dialogs: SmallVec::new(),
         };
-        let hash = call.call_id;
-        let id = self.calls.insert(call).ok()?;
-        let calls = &self.calls;
-        // The hash of one that was moved is its call's own; every entry is a call that is held.
-        let hash_of = |id: &SlotId| calls.get(*id).map_or(0, |call| call.call_id);
-        self.by_call_id.insert_unique(hash, id, hash_of);
+        let (hash, caller) = (call.call_id, call.caller);
+        let Ok(id) = self.calls.insert(call) else {
+            self.flows.release(caller);
+            return None;
+        };
+        self.by_call_id.insert(hash, id.index());
         Some(id)
     }
 
@@ -274,7 +273,7 @@ impl Router {
             Ok(plan)
         });
         if let Some(call) = call {
-            self.keep_identity(call, message, called, &prefix, out);
+            self.keep_identity(call, message, called, &prefix);
         }
         planned
     }
@@ -334,14 +333,7 @@ impl Router {
     }
 
     /// Keeps the names of a call for its record.
-    fn keep_identity(
-        &mut self,
-        call: SlotId,
-        message: &Message<'_>,
-        called: &[u8],
-        prefix: &[u8],
-        out: &mut Out,
-    ) {
+    fn keep_identity(&mut self, call: SlotId, message: &Message<'_>, called: &[u8], prefix: &[u8]) {
         let from = message.from_addr().ok().map_or(&b""[..], |from| from.uri);
         let to = message.to_addr().ok().map_or(&b""[..], |to| to.uri);
         let calling = listed(message, sip::HeaderId::PAssertedIdentity)
@@ -358,18 +350,16 @@ impl Router {
             calling,
             prefix,
         };
-        let Some(call) = self.calls.get_mut(call) else {
-            return;
-        };
-        if let Some(old) = call.identity.take() {
-            out.release(old);
+        let mut text = std::mem::take(&mut self.record_text);
+        text.clear();
+        identity.write(&mut text);
+        if let Some(call) = self.calls.get_mut(call) {
+            if let Some(old) = call.identity.take() {
+                self.names.remove(old);
+            }
+            call.identity = self.names.insert(&text);
         }
-        // Without a packet the record lacks its names; the call is not refused for that.
-        if let Some(packet) = out.packet(identity.len()) {
-            identity.write(&mut out.buffer(packet)[..identity.len()]);
-            out.set_len(packet, identity.len());
-            call.identity = Some(packet);
-        }
+        self.record_text = text;
     }
 
     fn take_channel(&mut self, call: SlotId, trunk: TrunkId) -> Result<(), Denied> {

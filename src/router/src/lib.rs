@@ -16,6 +16,7 @@
 //! | `attempt.rs` | the next candidate is tried |
 //! | `dialog.rs` | a request inside a call |
 //! | `response.rs`, `branch.rs` | a response arrives; what its branch's fork wants done |
+//! | `accepted.rs` | what is left of a request that was answered |
 //! | `act.rs` | the actions of transactions are carried out |
 //! | `hang_up.rs` | a call ends: its record, its channel, its slot |
 //! | `probe.rs` | gateways are asked whether they live |
@@ -28,6 +29,7 @@
 
 #![forbid(unsafe_code)]
 
+mod accepted;
 mod act;
 mod attempt;
 mod branch;
@@ -55,9 +57,8 @@ pub use settings::{Listener, Settings};
 
 use std::sync::Arc;
 
-use base::{ShardId, Slab, SlotId};
-use call::Call;
-use hashbrown::HashTable;
+use base::{Chains, Flow, Flows, ShardId, Slab, SlotId, Texts};
+use call::{Call, Spares};
 use held::Held;
 use route::{Health, Snapshot};
 use shards::Outbox;
@@ -78,7 +79,12 @@ pub struct Router {
     forks: Slab<Held>,
     calls: Slab<Call>,
     /// The calls by their Call-ID's hash: only for peers that do not repeat our Record-Route.
-    by_call_id: HashTable<SlotId>,
+    by_call_id: Chains,
+    /// The paths of transactions, calls and dialogs.
+    flows: Flows,
+    /// The names of calls, for their records.
+    names: Texts,
+    spares: Spares,
     /// Indexes that are not in use: a path takes one, parses into it and puts it back.
     #[expect(clippy::vec_box)] // taken and put back for every message: 8 bytes, not 3 kB
     indexes: Vec<Box<Index>>,
@@ -126,7 +132,14 @@ impl Router {
             table,
             forks: Slab::new(shard, settings.transactions_max),
             calls: Slab::new(shard, settings.calls_max),
-            by_call_id: HashTable::with_capacity(settings.calls_max),
+            by_call_id: Chains::new(settings.calls_max),
+            // One for each transaction, and two for each call and half a dialog more.
+            flows: Flows::new(
+                2 * settings.transactions_max + 3 * settings.calls_max,
+                flows_seed(settings.table_key),
+            ),
+            names: Texts::new(settings.calls_max.saturating_mul(CELLS_PER_CALL)),
+            spares: Spares::new(),
             indexes: (0..4).map(|_| Box::new(Index::new())).collect(),
             edits: Edits::new(),
             scratch: Vec::with_capacity(sip::limits::MESSAGE_BYTES_MAX),
@@ -155,6 +168,13 @@ impl Router {
         ]
     }
 
+    /// How many references to flows and cells of names are held: none without calls and
+    /// transactions. For tests and the simulator.
+    #[must_use]
+    pub fn kept(&self) -> [usize; 2] {
+        [self.flows.references(), self.names.cells_live()]
+    }
+
     /// How many of the held client transactions are probes of gateways.
     #[must_use]
     pub fn probing(&self) -> usize {
@@ -162,6 +182,52 @@ impl Router {
             .iter()
             .filter(|probe| probe.client.is_some())
             .count()
+    }
+
+    /// Takes a slot for a server transaction; `None`: no room.
+    fn insert_server(
+        &mut self,
+        key: transaction::Key,
+        kind: transaction::Kind,
+        flow: &Flow,
+        user: SlotId,
+    ) -> Option<SlotId> {
+        let kept = self.flows.keep(flow)?;
+        let path = (kept, flow.transport);
+        let server = self.table.insert_server(key, kind, path, user);
+        if server.is_none() {
+            self.flows.release(kept);
+        }
+        server
+    }
+
+    /// Takes a slot for a client transaction; `None`: no room.
+    fn insert_client(
+        &mut self,
+        kind: transaction::Kind,
+        flow: &Flow,
+        user: SlotId,
+        tag: u32,
+    ) -> Option<SlotId> {
+        let kept = self.flows.keep(flow)?;
+        let path = (kept, flow.transport);
+        let client = self.table.insert_client(kind, path, user, tag);
+        if client.is_none() {
+            self.flows.release(kept);
+        }
+        client
+    }
+
+    /// The path of a server transaction.
+    fn server_flow(&self, server: SlotId) -> Option<&Flow> {
+        let slot = self.table.server_ref(server)?;
+        Some(&self.flows[slot.flow()])
+    }
+
+    /// The path of a client transaction.
+    fn client_flow(&self, client: SlotId) -> Option<&Flow> {
+        let slot = self.table.client_ref(client)?;
+        Some(&self.flows[slot.flow()])
     }
 
     fn take_index(&mut self) -> Box<Index> {
@@ -172,4 +238,16 @@ impl Router {
     fn put_index(&mut self, index: Box<Index>) {
         self.indexes.push(index);
     }
+}
+
+/// Room for the names of a call where every call has long ones: no call goes without.
+const CELLS_PER_CALL: usize = Texts::cells_of(call::IDENTITY_BYTES_MAX);
+
+fn flows_seed(key: [u8; 16]) -> u64 {
+    let (low, high) = key.split_at(8);
+    let word = |half: &[u8]| {
+        half.iter()
+            .fold(0_u64, |word, &octet| word << 8 | u64::from(octet))
+    };
+    word(low) ^ word(high).rotate_left(32)
 }

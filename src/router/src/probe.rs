@@ -94,10 +94,7 @@ impl Router {
         let Some(flow) = flow else { return };
         // The user is nobody's slot: the tag says that this is a probe.
         let user = SlotId::new(self.shard, 0, 1);
-        let Some(client) = self
-            .table
-            .insert_client(Kind::NonInvite, flow, user, PROBE_TAG)
-        else {
+        let Some(client) = self.insert_client(Kind::NonInvite, &flow, user, PROBE_TAG) else {
             return self.count(Count::TransactionsFull, out);
         };
         let text = self.write_probe(client, &flow, out);
@@ -108,7 +105,9 @@ impl Router {
             Some(packet)
         });
         let Some(packet) = packet else {
-            let _ = self.table.retire_client(client);
+            if let Some(retired) = self.table.retire_client(client) {
+                self.give_back(&retired, out);
+            }
             return;
         };
         self.count(Count::ProbesSent, out);

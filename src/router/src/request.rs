@@ -64,9 +64,8 @@ impl Router {
 
     /// Whether a request for an existing transaction comes from where its first copy came from.
     fn is_same_peer(&self, server: base::SlotId, inbound: &Inbound<'_>) -> bool {
-        self.table
-            .server_ref(server)
-            .is_some_and(|slot| slot.flow().peer.ip() == inbound.flow.peer.ip())
+        self.server_flow(server)
+            .is_some_and(|flow| flow.peer.ip() == inbound.flow.peer.ip())
     }
 
     pub(crate) fn source(&self, inbound: &Inbound<'_>) -> Source {
@@ -207,7 +206,7 @@ impl Router {
         let flow = self.reply_flow(message, &inbound.flow);
         // No fork: nobody but the transaction itself has an interest in it.
         let user = base::SlotId::new(self.shard, 0, 1);
-        match self.table.insert_server(key, Kind::NonInvite, flow, user) {
+        match self.insert_server(key, Kind::NonInvite, &flow, user) {
             Some(server) => {
                 self.count(Count::AnsweredHere, out);
                 self.step_server(server, ServerEvent::Start, out);
@@ -248,7 +247,7 @@ impl Router {
         };
         // The CANCEL's own transaction: it has no fork, its user is only a number.
         let nobody = base::SlotId::new(self.shard, 0, 1);
-        match self.table.insert_server(key, Kind::NonInvite, flow, nobody) {
+        match self.insert_server(key, Kind::NonInvite, &flow, nobody) {
             Some(server) => {
                 self.step_server(server, ServerEvent::Start, out);
                 self.respond_local(server, message, 200, &[], &inbound.flow, out);

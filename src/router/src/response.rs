@@ -19,7 +19,8 @@ impl Router {
             return self.count(Count::StrayResponses, out);
         };
         // Only who was asked may answer, from whatever port it likes.
-        if slot.flow().peer.ip().to_canonical() != inbound.flow.peer.ip().to_canonical() {
+        if self.flows[slot.flow()].peer.ip().to_canonical() != inbound.flow.peer.ip().to_canonical()
+        {
             return self.count(Count::ForeignResponses, out);
         }
         let (kind, user) = (slot.kind(), slot.user());

@@ -221,6 +221,7 @@ impl Machine {
         for shard in self.shards() {
             let router = self.world.handler(shard);
             let [calls, forks, servers, clients] = router.held();
+            let [flows, names] = router.kept();
             let probing = router.probing();
             let timers = self.world.armed_timers(shard);
             let packets = self.world.live_packets(shard);
@@ -228,12 +229,14 @@ impl Machine {
             // F or K and its own deadline.
             let left = calls + forks + servers > 0
                 || clients > probing
+                || flows > probing
+                || names > 0
                 || timers > 3 * probing
                 || packets > probing;
             if left {
                 return Err(format!(
                     "left on shard {} of {}: {calls} calls, {forks} forks, {servers} server and \
-                     {clients} client transactions, {timers} timers, {packets} packets; {probing} probes",
+                     {clients} client transactions, {timers} timers, {packets} packets, {flows} flows, {names} names; {probing} probes",
                     shard.0, self.address
                 ));
             }

@@ -13,8 +13,8 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 /// The identity of a server transaction, as its hash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Key {
-    /// Two halves, so that a slot need not be aligned to 16 bytes.
-    hash: [u64; 2],
+    /// In words, so that a slot has no gap behind it.
+    hash: [u32; 4],
     /// The To tag of a request by RFC 2543 rules, hashed; `None` for those by RFC 3261. It is kept
     /// apart, because there an ACK carries the tag of the response and not that of the INVITE.
     to_tag: Option<NonZeroU32>,
@@ -22,8 +22,8 @@ pub struct Key {
 
 impl Key {
     /// The half that places it in the index.
-    pub(crate) const fn place(&self) -> u64 {
-        self.hash[0]
+    pub(crate) fn place(&self) -> u64 {
+        u64::from(self.hash[1]) << 32 | u64::from(self.hash[0])
     }
 
     /// Whether the request came from a client older than RFC 3261.
@@ -127,7 +127,12 @@ impl Identity {
         put(&mut self.hasher, method);
         let hash = self.hasher.finish128();
         Key {
-            hash: [hash.h1, hash.h2],
+            hash: [
+                hash.h1 as u32,
+                (hash.h1 >> 32) as u32,
+                hash.h2 as u32,
+                (hash.h2 >> 32) as u32,
+            ],
             to_tag: self.to_tag,
         }
     }

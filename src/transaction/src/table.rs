@@ -1,10 +1,9 @@
 //! All transactions of a shard, and which one a request belongs to.
 //!
-//! Cost of [`Table::match_request`]: one keyed hash (see `key.rs`), one group of the index, and the
-//! slot's line if something is found; a new request touches no slot. Bench: `transaction`.
+//! Cost of [`Table::match_request`]: one keyed hash (see `key.rs`), one head of the index, and the
+//! lines of the slots in its chain, mostly none for a new request. Bench: `transaction`.
 
-use base::{Flow, ShardId, Slab, SlotId, TimerId};
-use hashbrown::HashTable;
+use base::{Chains, FlowId, ShardId, Slab, SlotId, TimerId, Transport};
 use sip::{Message, Method, Via};
 
 use crate::key::{Key, Keyring};
@@ -52,7 +51,7 @@ pub struct Table {
     servers: Slab<ServerSlot>,
     clients: Slab<ClientSlot>,
     /// Server slots by [`Key::place`].
-    index: HashTable<SlotId>,
+    index: Chains,
     keyring: Keyring,
     timing: Timing,
 }
@@ -64,9 +63,7 @@ impl Table {
         Table {
             servers: Slab::new(shard, limits.servers),
             clients: Slab::new(shard, limits.clients),
-            // Twice as much as is ever used: then removed places never make it grow, only tidy up
-            // in place, and that is rare because few groups are full.
-            index: HashTable::with_capacity(limits.servers.saturating_mul(2)),
+            index: Chains::new(limits.servers),
             keyring: Keyring::new(hash_key),
             timing,
         }
@@ -111,27 +108,19 @@ impl Table {
     }
 
     /// Takes a slot for a request that [`Table::match_request`] said is new; `None` if all are
-    /// taken. Step [`ServerEvent::Start`] next.
+    /// taken. Step [`ServerEvent::Start`] next. `flow` is of this transport; its reference goes with
+    /// the slot and comes back with it.
     pub fn insert_server(
         &mut self,
         key: Key,
         kind: Kind,
-        flow: Flow,
+        (flow, transport): (FlowId, Transport),
         user: SlotId,
     ) -> Option<SlotId> {
-        let slot = ServerSlot::new(key, kind, flow, user);
+        let slot = ServerSlot::new(key, kind, flow, transport, user);
         let id = self.servers.insert(slot).ok()?;
-        let servers = &self.servers;
-        self.index
-            .insert_unique(key.place(), id, |&id| place(servers, id));
+        self.index.insert(key.place(), id.index());
         Some(id)
-    }
-
-    /// Names another slot of the proxy core as the user.
-    pub fn set_server_user(&mut self, id: SlotId, user: SlotId) {
-        if let Some(slot) = self.servers.get_mut(id) {
-            slot.user = user;
-        }
     }
 
     /// Tells the To tag of the final response that is about to be sent for this INVITE. An ACK by
@@ -145,22 +134,23 @@ impl Table {
     }
 
     /// Takes a slot for a request that will be sent, so that its branch can name the slot; `None`
-    /// if all are taken. Step [`ClientEvent::Start`] next, or retire it.
+    /// if all are taken. Step [`ClientEvent::Start`] next, or retire it. The reference to `flow` goes
+    /// as with a server.
     pub fn insert_client(
         &mut self,
         kind: Kind,
-        flow: Flow,
+        (flow, transport): (FlowId, Transport),
         user: SlotId,
         user_tag: u32,
     ) -> Option<SlotId> {
-        let slot = ClientSlot::new(kind, flow, user, user_tag);
+        let slot = ClientSlot::new(kind, flow, transport, user, user_tag);
         self.clients.insert(slot).ok()
     }
 
-    /// Names another slot of the proxy core as the user.
-    pub fn set_client_user(&mut self, id: SlotId, user: SlotId) {
+    /// Names another user: the one that began it is gone, and its answers are still of interest.
+    pub fn set_client_user(&mut self, id: SlotId, user: SlotId, user_tag: u32) {
         if let Some(slot) = self.clients.get_mut(id) {
-            slot.user = user;
+            (slot.user, slot.user_tag) = (user, user_tag);
         }
     }
 
@@ -227,11 +217,8 @@ impl Table {
     /// Frees a server's slot and its key; what it still held comes back.
     pub fn retire_server(&mut self, id: SlotId) -> Option<Retired> {
         let slot = self.servers.remove(id)?;
-        let entry = self
-            .index
-            .find_entry(slot.key.place(), |&other| other == id)
-            .expect("each server transaction is in the index");
-        entry.remove();
+        let found = self.index.remove(slot.key.place(), id.index());
+        assert!(found, "each server transaction is in the index");
         Some(slot.retire())
     }
 
@@ -299,18 +286,12 @@ impl Table {
     }
 
     fn find(&self, key: &Key, mut is_it: impl FnMut(&ServerSlot) -> bool) -> Option<SlotId> {
-        let is_it = |&id: &SlotId| self.servers.get(id).is_some_and(&mut is_it);
-        self.index.find(key.place(), is_it).copied()
+        let mut found = self.index.find(key.place());
+        found.find_map(|place| {
+            let (id, slot) = self.servers.at(place)?;
+            is_it(slot).then_some(id)
+        })
     }
-}
-
-/// Where a slot's key belongs in the index.
-fn place(servers: &Slab<ServerSlot>, id: SlotId) -> u64 {
-    servers
-        .get(id)
-        .expect("the index names live slots")
-        .key
-        .place()
 }
 
 /// What [`Table::audit`] counted.
@@ -350,44 +331,5 @@ impl Audit {
         self.timers += held.timers.iter().flatten().count();
         self.unretired += usize::from(is_terminated);
         self.unbounded += usize::from(bound.is_some_and(|timer| !is_armed(timer)));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::tests::{flow, parsed, user};
-    use base::Transport;
-
-    /// Removed places of the index must never make it allocate again.
-    #[test]
-    fn the_index_never_grows() {
-        let limits = Limits {
-            servers: 200,
-            clients: 0,
-        };
-        let mut table = Table::new(ShardId(0), [3; 16], limits, Timing::default());
-        let before = table.index.allocation_size();
-        let mut live = std::collections::VecDeque::new();
-        for number in 0..20_000 {
-            let text = format!(
-                "OPTIONS sip:b@example.com SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK{number}\n\
-                 From: <sip:a@example.com>;tag=1\nTo: <sip:b@example.com>\nCall-ID: x\n\
-                 CSeq: 1 OPTIONS\nMax-Forwards: 70\nContent-Length: 0\n\n"
-            );
-            let Match::New(key) = parsed(&text, |message| table.match_request(message)) else {
-                panic!("each branch is new");
-            };
-            let flow = flow(Transport::Udp);
-            match table.insert_server(key, Kind::NonInvite, flow, user()) {
-                Some(id) => live.push_back(id),
-                None => {
-                    let oldest = live.pop_front().expect("full of them");
-                    assert!(table.retire_server(oldest).is_some());
-                }
-            }
-        }
-        assert_eq!(table.index.allocation_size(), before);
-        assert_eq!(table.audit().unfindable, 0);
     }
 }

@@ -1,5 +1,5 @@
 use super::*;
-use base::ListenerId;
+use base::{Flow, Flows, ListenerId};
 
 fn flow(address: &str) -> Flow {
     Flow {
@@ -11,21 +11,35 @@ fn flow(address: &str) -> Flow {
     }
 }
 
+/// The kept flow of a vendor by its number.
+fn kept(number: u8) -> FlowId {
+    let mut flows = Flows::new(8, 0);
+    let mut keep = |number| flows.keep(&flow(&format!("192.0.2.{number}:5060")));
+    (1..=number).filter_map(&mut keep).last().expect("room")
+}
+
+fn vendor() -> (Transport, SocketAddr) {
+    (
+        Transport::Udp,
+        "192.0.2.2:5060".parse().expect("an address"),
+    )
+}
+
 fn call() -> Call {
     Call {
         call_id: 1,
         caller_tag: 10,
-        caller: flow("192.0.2.1:5060"),
-        caller_target: Target::Peer,
+        caller: kept(1),
+        caller_target: Target::Peer.into(),
         caller_is_routed: false,
         trunk: TrunkId(0),
         generation: 1,
-        fork: None,
+        invite: Invite::Over,
         identity: None,
         timer: None,
         began: Time::from_millis(1_000),
         began_wall: Wall(5_000_000),
-        ringing: None,
+        ringing: Moment::NONE,
         status: 0,
         q850: None,
         unanswered: None,
@@ -40,15 +54,16 @@ fn call() -> Call {
 /// A call with one attempt and one confirmed dialog of tag 20, answered at 3 s.
 fn answered() -> Call {
     let mut call = call();
-    let vendor = flow("192.0.2.2:5060");
-    let attempt = call.attempt(Some(GatewayId(0)), &vendor, Time::from_millis(1_001));
+    let now = Time::from_millis(1_001);
+    let attempt = call.attempt(Some(GatewayId(0)), vendor(), now, &mut Spares::new());
     call.provisional(attempt, 180, Time::from_millis(2_000));
-    let dialog = call
-        .dialog(20, attempt, vendor, (Target::Peer, false))
-        .expect("room");
-    assert!(call.answered(dialog, 200, Time::from_millis(3_000)));
+    assert_eq!(
+        call.dialog(20, attempt, kept(2), (Target::Peer, false)),
+        None
+    );
+    assert!(call.answered(0, 200, Time::from_millis(3_000)));
     assert!(
-        !call.answered(dialog, 200, Time::from_millis(3_500)),
+        !call.answered(0, 200, Time::from_millis(3_500)),
         "a repeated 200 changes nothing"
     );
     call
@@ -96,10 +111,8 @@ fn tags_find_the_dialog_and_the_side() {
 #[test]
 fn two_answers_make_two_dialogs_and_both_must_be_recorded() {
     let mut call = answered();
-    let second = call
-        .dialog(21, 0, flow("192.0.2.3:5060"), (Target::Peer, false))
-        .expect("room");
-    assert!(call.answered(second, 200, Time::from_millis(3_001)));
+    assert_eq!(call.dialog(21, 0, kept(3), (Target::Peer, false)), None);
+    assert!(call.answered(1, 200, Time::from_millis(3_001)));
     call.end_all(Party::Router, Cause::MaxDuration, Time::from_millis(10_000));
     call.dialogs[0].is_recorded = true;
     assert!(!call.is_over());
@@ -111,27 +124,30 @@ fn two_answers_make_two_dialogs_and_both_must_be_recorded() {
 fn dialogs_have_a_limit() {
     let mut call = call();
     for tag in 0..DIALOGS_MAX as u64 {
-        assert!(
-            call.dialog(tag, 0, flow("192.0.2.3:5060"), (Target::Peer, false))
-                .is_some()
-        );
+        assert_eq!(call.dialog(tag, 0, kept(3), (Target::Peer, false)), None);
     }
-    assert!(
-        call.dialog(99, 0, flow("192.0.2.3:5060"), (Target::Peer, false))
-            .is_none()
+    assert_eq!(
+        call.dialog(99, 0, kept(4), (Target::Peer, false)),
+        Some(kept(4)),
+        "no room: the flow is not held"
     );
     assert_eq!(
-        call.dialog(3, 0, flow("192.0.2.3:5060"), (Target::Peer, false)),
-        Some(3)
+        call.dialog(3, 0, kept(4), (Target::Peer, false)),
+        Some(kept(3)),
+        "the former flow is no longer held"
+    );
+    assert_eq!(
+        (call.dialogs.len(), call.dialogs[3].peer),
+        (DIALOGS_MAX, kept(4))
     );
 }
 
 #[test]
 fn an_answer_takes_the_place_of_an_early_dialog() {
     let mut call = call();
-    let (early, vendor) = (flow("192.0.2.3:5060"), flow("192.0.2.4:5060"));
+    let (early, vendor) = (kept(3), kept(4));
     for tag in 0..DIALOGS_MAX as u64 {
-        call.dialog(tag, 0, early, (Target::Peer, false));
+        assert_eq!(call.dialog(tag, 0, early, (Target::Peer, false)), None);
     }
     call.answered(0, 200, Time::from_millis(1));
     call.make_room(5);
@@ -142,7 +158,7 @@ fn an_answer_takes_the_place_of_an_early_dialog() {
     );
     call.make_room(99);
     let place = call.dialog(99, 1, vendor, (Target::Peer, false));
-    assert_eq!(place, Some(1), "the oldest early one gave way");
+    assert_eq!(place, Some(early), "the oldest early one gave way");
     assert_eq!((call.dialogs[1].attempt, call.dialogs[1].peer), (1, vendor));
     assert_eq!(call.find(10, 1), None);
     assert!(call.answered(1, 200, Time::from_millis(2)));
@@ -162,6 +178,7 @@ fn the_record_says_what_happened() {
         node: b"tl1",
         trunk: b"alpha",
         carrier: b"Alpha",
+        caller: &flow("192.0.2.1:5060"),
     };
     let slot = SlotId::new(base::ShardId(0), 0, 1);
     let mut out = vec![0; 4_096];
@@ -190,4 +207,27 @@ fn the_record_says_what_happened() {
         (&b"v1"[..], 1)
     );
     assert_eq!(record.attempts[0].cause, Cause::Answered);
+}
+
+#[test]
+fn a_second_attempt_uses_a_list_of_a_call_that_is_over() {
+    let mut spares = Spares::new();
+    let now = Time::from_millis(1_001);
+    for _ in 0..2 {
+        let mut call = call();
+        for number in 0..4_u8 {
+            let gateway = Some(GatewayId(number.into()));
+            let at = call.attempt(gateway, vendor(), now, &mut spares);
+            assert_eq!(at, usize::from(number));
+        }
+        let gateways = call.attempts.iter().map(|attempt| attempt.gateway);
+        assert!(gateways.eq((0..4).map(|number| Some(GatewayId(number)))));
+        assert_eq!(call.attempts[3].sent_to(), vendor());
+        assert!(spares.is_empty());
+        call.give_back(&mut spares);
+        assert_eq!(spares.len(), 1);
+    }
+    let mut single = answered();
+    single.give_back(&mut spares);
+    assert_eq!(spares.len(), 1, "one attempt has its place in the call");
 }

@@ -342,6 +342,8 @@ impl Bench {
         for shard in (0..self.world.shards()).map(ShardId) {
             let held = self.world.handler(shard).held();
             assert_eq!(held, [0; 4], "held on {shard:?}; {}", self.counters());
+            let kept = self.world.handler(shard).kept();
+            assert_eq!(kept, [0; 2], "flows and names of {shard:?}");
             assert_eq!(self.world.live_packets(shard), 0, "packets of {shard:?}");
             assert_eq!(self.world.armed_timers(shard), 0, "timers of {shard:?}");
         }

@@ -140,6 +140,26 @@ impl Script {
         setup.limits.packets[4] = 16;
         setup.limits.packets[5] = 16;
         setup.limits.records = 2 * calls.max(20);
+        Script::made_of(setup, calls)
+    }
+
+    /// One call after the other, and room for so many that stay up, of which so many have living
+    /// transactions.
+    pub(crate) fn with_room(calls: usize, at_a_time: usize) -> Script {
+        let mut setup = Setup::new().nobody_goes_down();
+        let (calls, living) = (calls + 10_000, at_a_time + 10_000);
+        setup.max_call_ms = 365 * 24 * 3_600_000;
+        setup.calls_max = calls;
+        setup.transactions_max = 4 * living;
+        setup.limits.timers = calls + 8 * living;
+        setup.limits.packets = [calls as u32 + 4 * living as u32; 6];
+        setup.limits.packets[4] = 16;
+        setup.limits.packets[5] = 16;
+        setup.limits.records = 1_024;
+        Script::made_of(setup, 1)
+    }
+
+    fn made_of(setup: Setup, calls: usize) -> Script {
         let talk = || Talk {
             number: 0,
             invite: Vec::with_capacity(ROOM),
@@ -216,6 +236,18 @@ impl Script {
         self.records += self.solo.records() as u64;
     }
 
+    /// So long passes that no transaction is left, only calls that are up.
+    pub(crate) fn forget(&mut self) {
+        for _ in 0..40 {
+            self.pause();
+        }
+    }
+
+    /// Takes the records out; no time passes.
+    pub(crate) fn drain_records(&mut self) {
+        self.records += self.solo.records() as u64;
+    }
+
     /// Every call gave its record and was answered or not, and nothing is left of it.
     pub(crate) fn finish(mut self, calls: u64, answered: u64) {
         for _ in 0..300 {
@@ -233,6 +265,7 @@ impl Script {
         assert_eq!(count("calls_answered"), answered);
         assert_eq!(count("calls_failed"), calls - answered);
         assert_eq!(self.solo.handler().held(), [0; 4], "nothing is held");
+        assert_eq!(self.solo.handler().kept(), [0; 2], "nor flows and names");
         assert_eq!(self.solo.out().packets_live(), 0);
         assert_eq!(self.solo.out().timers_armed(), 0);
     }

@@ -9,17 +9,19 @@ mod tables;
 
 use std::net::SocketAddr;
 
-use base::{Flow, ListenerId, ShardId, SlotId, Transport};
+use base::{Flow, FlowId, Flows, ListenerId, ShardId, SlotId, Transport};
 
 /// A path over which tests send.
-pub(crate) fn flow(transport: Transport) -> Flow {
-    Flow {
+pub(crate) fn flow(transport: Transport) -> (FlowId, Transport) {
+    let flow = Flow {
         transport,
         listener: ListenerId(0),
         local: SocketAddr::from(([192, 0, 2, 1], 5060)),
         peer: SocketAddr::from(([198, 51, 100, 7], 5060)),
         conn: None,
-    }
+    };
+    let id = Flows::new(1, 0).keep(&flow).expect("room for one");
+    (id, transport)
 }
 
 /// Someone's slot of the proxy core.
