@@ -42,4 +42,4 @@ pub use report::{
     SinkReport, Sizes, SourceReport, Window,
 };
 pub use run::run;
-pub use spread::{NoSpread, Spread};
+pub use spread::{NoSpread, Spread, milliseconds};

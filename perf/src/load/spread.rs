@@ -113,6 +113,16 @@ pub(crate) fn duration_us(text: &str) -> Option<u64> {
     (us <= LONGEST_US).then_some(us.round() as u64)
 }
 
+/// Reads a duration as people write it, in whole milliseconds.
+///
+/// # Errors
+/// It is no duration, or not one of whole milliseconds.
+pub fn milliseconds(text: &str) -> Result<u64, NoSpread> {
+    let us = duration_us(text).filter(|us| us.is_multiple_of(1000));
+    us.map(|us| us / 1000)
+        .ok_or_else(|| NoSpread(text.to_owned()))
+}
+
 /// A month: nothing here lasts longer, and sums of a few cannot overflow.
 const LONGEST_US: f64 = 31.0 * 24.0 * 3600e6;
 
@@ -206,6 +216,13 @@ mod tests {
                 assert_eq!(shown.parse(), Ok(got), "{shown:?} reads back");
             }
         }
+    }
+
+    #[test]
+    fn options_take_whole_milliseconds() {
+        assert_eq!(milliseconds("1.5s"), Ok(1500));
+        assert_eq!(milliseconds("0"), Ok(0));
+        assert!(milliseconds("250us").is_err() && milliseconds("exp:1s").is_err());
     }
 
     #[test]
