@@ -201,11 +201,31 @@ pub struct Io {
     pub receive_coalesced: bool,
 }
 
-/// When new calls are refused because the node is late.
+/// When new calls are refused because the node has too much to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Overload {
-    /// From this delay between receiving and processing on.
+    /// How long messages may wait between receiving and processing before new ones are refused in
+    /// proportion.
     pub delay_target_ms: u32,
+    /// A new request that waited longer is refused, whatever the limit says.
+    pub delay_max_ms: u32,
+    /// Whether neighbours that ask are told how loaded the node is (RFC 7339).
+    pub feedback: bool,
+    /// By which algorithm, if they know it.
+    pub feedback_algorithm: FeedbackAlgorithm,
+    /// How long that holds.
+    pub feedback_validity_ms: u32,
+    /// How many requests of unknown sources each shard answers in a second.
+    pub stranger_answers_max: u32,
+}
+
+/// How neighbours are asked to send less.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FeedbackAlgorithm {
+    /// By a share of what they would send (RFC 7339).
+    Loss,
+    /// To a rate (RFC 7415).
+    Rate,
 }
 
 /// Where CDRs go.
@@ -320,6 +340,8 @@ pub struct Trunk {
     pub max_call_seconds: u32,
     /// Whether 3xx responses of vendors are followed.
     pub follow_redirects: bool,
+    /// How much its calls count against those of others when not all can be taken.
+    pub overload_weight: u32,
     /// The methods it may begin with; empty: all.
     pub allow: Vec<String>,
     /// How it writes numbers.
@@ -390,6 +412,8 @@ pub struct Gateway {
     pub maintenance: bool,
     /// How long an attempt may be without any response.
     pub no_response_ms: u32,
+    /// Whether it is asked how much it can take (RFC 7339).
+    pub overload_control: bool,
     /// How it is probed, if it is.
     pub probe: Option<Probe>,
     /// When it goes down and how it comes back.

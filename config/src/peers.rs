@@ -186,6 +186,7 @@ fn trunk(section: &Section<'_>, names: &mut Names, taken: &mut HashMap<Source, u
         max_calls: section.number("max_calls", 1..=i128::from(u32::MAX)),
         max_call_seconds: section.number_or("max_call_seconds", 0, 0..=31 * 86_400),
         follow_redirects: section.flag("follow_redirects", false),
+        overload_weight: section.number_or("overload_weight", 1, 1..=1_000),
         allow: allow(section),
         numbers: numbers(section),
     }
@@ -390,6 +391,7 @@ fn gateway(section: &Section<'_>, listeners: &[At<Listener>], names: &mut Names)
         prefix: prefix(section),
         maintenance: section.flag("maintenance", false),
         no_response_ms: section.number_or("no_response_ms", 2_000, 0..=600_000),
+        overload_control: section.flag("overload_control", false),
         probe: probe(section),
         health: health(&section.table("health")),
         coalesce: section.word_of("coalesce", COALESCE),

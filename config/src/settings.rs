@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 
 use crate::section::{At, Section, cut};
 use crate::{
-    Cdr, Control, Drain, Io, Limits, Log, LogFormat, LogLevel, Metrics, Node, Overload, Proxy,
-    Shards, Sources, Timers, UnknownSource,
+    Cdr, Control, Drain, FeedbackAlgorithm, Io, Limits, Log, LogFormat, LogLevel, Metrics, Node,
+    Overload, Proxy, Shards, Sources, Timers, UnknownSource,
 };
 
 /// The most shards: what a slot id can name.
@@ -20,6 +20,11 @@ const SLOTS: RangeInclusive<i128> = 1..=(1 << 24);
 /// Entries of a queue.
 const QUEUE: RangeInclusive<i128> = 1..=(1 << 22);
 const BYTES: RangeInclusive<i128> = 4_096..=(1 << 30);
+
+const FEEDBACK_ALGORITHMS: &[(&str, FeedbackAlgorithm)] = &[
+    ("loss", FeedbackAlgorithm::Loss),
+    ("rate", FeedbackAlgorithm::Rate),
+];
 
 pub(crate) fn node(section: &Section<'_>) -> Node {
     let name = section.text("name");
@@ -215,7 +220,16 @@ pub(crate) fn proxy(section: &Section<'_>) -> Proxy {
 
 pub(crate) fn overload(section: &Section<'_>) -> Overload {
     Overload {
-        delay_target_ms: section.number_or("delay_target_ms", 200, 1..=60_000),
+        delay_target_ms: section.number_or("delay_target_ms", 8, 1..=60_000),
+        delay_max_ms: section.number_or("delay_max_ms", 200, 1..=60_000),
+        feedback: section.flag("feedback", true),
+        feedback_algorithm: section.word(
+            "feedback_algorithm",
+            FEEDBACK_ALGORITHMS,
+            FeedbackAlgorithm::Loss,
+        ),
+        feedback_validity_ms: section.number_or("feedback_validity_ms", 500, 100..=60_000),
+        stranger_answers_max: section.number_or("stranger_answers_max", 200, 0..=1_000_000),
     }
 }
 

@@ -91,6 +91,7 @@ fn trunk(trunk: &config::Trunk) -> TrunkSpec {
         max_call_seconds: trunk.max_call_seconds,
         max_calls: trunk.max_calls,
         follow_redirects: trunk.follow_redirects,
+        overload_weight: trunk.overload_weight,
     }
 }
 
@@ -135,6 +136,7 @@ fn gateway(gateway: &config::Gateway) -> GatewaySpec {
         },
         no_response_ms: gateway.no_response_ms,
         coalesce: gateway.coalesce.map(coalesce),
+        overload_control: gateway.overload_control,
     }
 }
 

@@ -267,6 +267,7 @@ fn build_trunks(
             max_call_seconds: spec.max_call_seconds,
             max_calls: spec.max_calls,
             follow_redirects: spec.follow_redirects,
+            overload_weight: spec.overload_weight,
             allow: spec.allow.iter().map(|word| word.as_str().into()).collect(),
         });
     }
@@ -361,6 +362,7 @@ fn build_gateways(spec: &Spec, ids: &Ids, errors: &mut Vec<BuildError>) -> Box<[
             health: gateway.health,
             no_response_ms: gateway.no_response_ms,
             coalesce: gateway.coalesce,
+            overload_control: gateway.overload_control,
         });
     }
     gateways.into()

@@ -36,6 +36,8 @@ pub struct Gateway {
     pub no_response_ms: u32,
     /// How datagrams for it travel together; without, as its listener says.
     pub coalesce: Option<Coalesce>,
+    /// Whether it is asked how much it can take (RFC 7339).
+    pub overload_control: bool,
     /// `host[:port][;transport=tcp]` as the Request-URI ends.
     pub(crate) host: Box<str>,
     /// The prefix that is put before a number, escaped as a user part must be.

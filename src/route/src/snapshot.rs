@@ -38,6 +38,8 @@ pub struct Trunk {
     pub max_calls: Option<u32>,
     /// Whether a 3xx of a vendor is followed for its calls.
     pub follow_redirects: bool,
+    /// How much its calls count against those of others when not all can be taken.
+    pub overload_weight: u32,
     pub(crate) allow: Box<[Box<str>]>,
 }
 

@@ -103,6 +103,8 @@ pub struct TrunkSpec {
     pub max_calls: Option<u32>,
     /// Whether a 3xx of a vendor is followed for its calls (RFC 3261 §16.5 recursion).
     pub follow_redirects: bool,
+    /// How much its calls count against those of others when not all can be taken.
+    pub overload_weight: u32,
 }
 
 impl TrunkSpec {
@@ -118,6 +120,7 @@ impl TrunkSpec {
             max_call_seconds: 0,
             max_calls: None,
             follow_redirects: false,
+            overload_weight: 1,
         }
     }
 }
@@ -149,6 +152,8 @@ pub struct GatewaySpec {
     pub no_response_ms: u32,
     /// How datagrams for it travel together; without, as its listener says.
     pub coalesce: Option<Coalesce>,
+    /// Whether it is asked how much it can take (RFC 7339).
+    pub overload_control: bool,
 }
 
 impl GatewaySpec {
@@ -168,6 +173,7 @@ impl GatewaySpec {
             health: HealthRules::default(),
             no_response_ms: 2_000,
             coalesce: None,
+            overload_control: false,
         }
     }
 }

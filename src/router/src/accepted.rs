@@ -115,7 +115,7 @@ impl Router {
             return;
         };
         let caller = self.flows[caller];
-        let Some(packet) = self.compose_upstream(caller.transport, response, out) else {
+        let Some(packet) = self.compose_upstream(&caller, response, out) else {
             return;
         };
         self.call_progress(call, response, out);
@@ -135,11 +135,11 @@ impl Router {
         response: &Message<'_>,
         out: &mut Out,
     ) {
-        let transport = self.server_flow(server).map(|flow| flow.transport);
-        let Some(transport) = transport.filter(|_| self.is_accepted(server)) else {
+        let caller = self.server_flow(server).copied();
+        let Some(caller) = caller.filter(|_| self.is_accepted(server)) else {
             return self.count(Count::StrayResponses, out);
         };
-        if let Some(packet) = self.compose_upstream(transport, response, out) {
+        if let Some(packet) = self.compose_upstream(&caller, response, out) {
             self.pass_2xx(server, packet, response, out);
         }
     }

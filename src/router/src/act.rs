@@ -29,6 +29,19 @@ impl Router {
         }
     }
 
+    pub(crate) fn set_gateway(
+        &self,
+        gateway: base::GatewayId,
+        cell: GatewayCell,
+        value: u64,
+        out: &Out,
+    ) {
+        let at = gateway.0 as usize * crate::GATEWAY_CELLS.len() + cell as usize;
+        if (gateway.0 as usize) < self.settings.gateways_max {
+            out.stats().dynamic_set(at, value);
+        }
+    }
+
     pub(crate) fn count_trunk(&self, trunk: base::TrunkId, cell: TrunkCell, out: &Out) {
         let at = self.settings.gateways_max * crate::GATEWAY_CELLS.len()
             + trunk.0 as usize * crate::TRUNK_CELLS.len()

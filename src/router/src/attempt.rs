@@ -10,7 +10,7 @@ use transaction::{ClientEvent, Kind};
 use crate::counters::{Count, GatewayCell};
 use crate::held::Try;
 use crate::local::copy;
-use crate::paths::{Onward, uri_of};
+use crate::paths::{Onward, Text, uri_of};
 use crate::wake::Wake;
 use crate::{Out, Router};
 
@@ -196,6 +196,13 @@ impl Router {
             return false;
         };
         let patience_ms = gateway.no_response_ms;
+        if self.is_throttled(id, &address, message, out) {
+            if let Some(held) = self.forks.get_mut(fork) {
+                // It was not asked: that is no attempt.
+                held.plan.attempts_left += 1;
+            }
+            return false;
+        }
         let Some(held) = self.forks.get(fork) else {
             return false;
         };
@@ -267,7 +274,9 @@ impl Router {
             return false;
         };
         let branch = self.settings.keys.branch(client, routed);
-        let Some(packet) = self.compose_onward(message, onward, &branch, out) else {
+        let offered = self.offer_feedback(&branch, &onward.flow.peer);
+        let text = offered.as_ref().map_or(&branch[..], Text::as_bytes);
+        let Some(packet) = self.compose_onward(message, onward, text, out) else {
             // Never started: the slot holds nothing but its path.
             if let Some(retired) = self.table.retire_client(client) {
                 self.give_back(&retired, out);
@@ -285,6 +294,9 @@ impl Router {
         held.fork.branches.push(entry);
         held.fork.users += 1;
         self.note_attempt(fork, gateway, &onward.flow, out);
+        if gateway.is_none() {
+            self.count_in_dialog(&onward.flow.peer, out);
+        }
         self.step_client(client, ClientEvent::Start { packet }, None, out);
         true
     }

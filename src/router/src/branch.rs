@@ -1,6 +1,6 @@
 //! What a branch's fork wants done: forward, keep, cancel, go on, finish.
 
-use base::{PacketId, SlotId, Transport};
+use base::{Flow, PacketId, SlotId};
 use call::{Best, Branch, BranchState, Effect, Event, Next, Purpose, Step, next_hop, proxy};
 use cdr::{Cause, Party};
 use route::HealthEvent;
@@ -185,10 +185,10 @@ impl Router {
         response: Option<&Message<'_>>,
         out: &mut Out,
     ) {
-        let transport = self.forks.get(fork).map(|held| held.fork.source.transport);
+        let source = self.forks.get(fork).map(|held| held.fork.source);
         let packet = response
-            .zip(transport)
-            .and_then(|(response, transport)| self.compose_upstream(transport, response, out));
+            .zip(source)
+            .and_then(|(response, source)| self.compose_upstream(&source, response, out));
         let Some(held) = self.forks.get_mut(fork) else {
             return;
         };
@@ -244,16 +244,16 @@ impl Router {
         self.put_index(second);
     }
 
-    /// A response as it goes upstream by this transport: without our Via.
+    /// A response as it goes upstream by this path: without our Via.
     pub(crate) fn compose_upstream(
         &mut self,
-        transport: Transport,
+        to: &Flow,
         response: &Message<'_>,
         out: &mut Out,
     ) -> Option<PacketId> {
         self.edits.clear();
         sip::forward::pop_via(response, &mut self.edits);
-        crate::paths::frame_body(response, transport, &mut self.edits);
+        crate::paths::frame_body(response, to.transport, &mut self.edits);
         let len = self.edits.composed_len(response.bytes());
         let Some(packet) = out.packet(len) else {
             self.count(Count::PacketsFull, out);
@@ -262,7 +262,7 @@ impl Router {
         match self.edits.compose(response.bytes(), out.buffer(packet)) {
             Some(len) => {
                 out.set_len(packet, len);
-                Some(packet)
+                Some(self.with_advice(packet, to, out))
             }
             None => {
                 out.release(packet);
@@ -277,7 +277,7 @@ impl Router {
             return;
         };
         let (kind, source, server) = (held.fork.kind, held.fork.source, held.fork.server);
-        let Some(packet) = self.compose_upstream(source.transport, response, out) else {
+        let Some(packet) = self.compose_upstream(&source, response, out) else {
             return;
         };
         let status = response.status();

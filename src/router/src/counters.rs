@@ -19,7 +19,7 @@ macro_rules! counters {
 
 counters! {
     // What came: each message is one of these four.
-    Requests "requests" "requests that were parsed",
+    Requests "requests" "requests that came, but for malformed ones",
     Responses "responses" "responses that were parsed",
     Malformed "malformed" "requests and responses that could not be parsed",
     NotSip "not_sip" "what is no SIP at all: keep-alives, STUN, noise",
@@ -27,7 +27,7 @@ counters! {
     RequestsTaken "requests_taken" "requests that got a transaction and were routed, or refused by it",
     Retransmissions "request_retransmissions" "requests that were absorbed as retransmissions",
     Refused "requests_refused" "requests refused without a transaction",
-    Unanswered "requests_unanswered" "requests of unknown sources that got no answer",
+    Unanswered "requests_unanswered" "requests that got no answer: of unknown sources, or dropped under load",
     AnsweredHere "requests_answered_here" "OPTIONS and REGISTER to this node itself",
     Cancels "cancels" "CANCELs that match an INVITE",
     AcksPassed "acks_passed" "ACKs that were passed on",
@@ -54,7 +54,18 @@ counters! {
     #[gauge] ClientsHeld "client_transactions_held" "client transactions in use",
     MalformedAnswered "malformed_answered" "of these, requests that were answered with an error",
     UnknownSource "unknown_source" "requests from addresses that belong to no trunk or gateway",
-    Overload "overload_refused" "INVITEs refused with 503 because this shard was late",
+    StrangersUnread "strangers_unread" "of these, requests that were dropped without being read",
+    Overload "overload_refused" "INVITEs refused with 503 because this shard has too much to do",
+    OverloadOther "overload_refused_other" "OPTIONS, REGISTER and others refused with 503 for the same reason",
+    OverloadPriority "overload_refused_priority" "emergency and priority calls refused with 503 for the same reason",
+    OverloadDropped "overload_dropped" "new requests dropped because even refusing was too much",
+    OverloadAcks "overload_acks" "ACKs for such refusals, which are known by their tag",
+    FeedbackSent "overload_feedback_sent" "responses that told a neighbour our load (RFC 7339)",
+    FeedbackHeard "overload_feedback_heard" "responses in which a gateway told its load anew",
+    Throttled "overload_throttled" "calls that were not sent to a gateway because it had asked for fewer",
+    #[gauge] AdmittedShare "admitted_share_permille" "of 1,000 new requests, how many were admitted in the last period",
+    #[gauge] QueueDelay "queue_delay_us" "the least time that a message waited in the last period",
+    #[gauge] CallLimit "call_limit" "calls a second that this shard admits; 0: no limit is in force",
     TransactionsFull "transactions_full" "requests refused with 503 because a transaction table was full",
     CallsFull "calls_full" "INVITEs refused with 503 because the table of calls was full",
     PacketsFull "packets_full" "messages dropped or refused because the packet pool was full",
@@ -105,11 +116,31 @@ pub const GATEWAY_CELLS: &[(&str, &str, bool)] = &[
     ("refused", "of these, refused with a final response", false),
     ("timed_out", "of these, without any response in time", false),
     ("state", "0 down, 1 returning, 2 up, 3 in maintenance", true),
+    (
+        "throttled",
+        "calls not sent because the gateway had asked for fewer",
+        false,
+    ),
+    (
+        "overload_cut_percent",
+        "how many of 100 requests the gateway asks not to be sent",
+        true,
+    ),
+    (
+        "overload_rate",
+        "how many requests a second the gateway asks for at most; 0: it does not say",
+        true,
+    ),
 ];
 /// What is counted for each trunk.
 pub const TRUNK_CELLS: &[(&str, &str, bool)] = &[
     ("calls", "INVITEs that came in by the trunk", false),
     ("answered", "of these, answered with a 2xx", false),
+    (
+        "overload_refused",
+        "new requests of the trunk refused because this shard has too much to do",
+        false,
+    ),
 ];
 
 /// How many dynamic cells a page needs: first those of all gateways, then those of all trunks.
@@ -126,6 +157,9 @@ pub(crate) enum GatewayCell {
     Refused,
     TimedOut,
     State,
+    Throttled,
+    Cut,
+    Rate,
 }
 
 /// A trunk's cell.
@@ -133,4 +167,5 @@ pub(crate) enum GatewayCell {
 pub(crate) enum TrunkCell {
     Calls,
     Answered,
+    Refused,
 }

@@ -8,9 +8,9 @@ use base::{ListenerId, ShardId};
 use call::Event;
 use shards::{Fellow, Frame, Handler, Inbound, Undelivered};
 use sip::frame::{FrameError, Framing};
-use sip::{ErrorKind, Message, Method, parse, response_route, sniff};
+use sip::{ErrorKind, Method, parse, response_route, sniff};
 use siphasher::sip::SipHasher13;
-use transaction::{ClientEvent, Match, ServerEvent};
+use transaction::{ClientEvent, ServerEvent};
 
 use crate::counters::Count;
 use crate::mail::{Letter, Notice};
@@ -24,26 +24,6 @@ impl Router {
         let mut hasher = SipHasher13::new_with_keys(k0, k1);
         hasher.write(call_id);
         ShardId((hasher.finish() % u64::from(self.settings.shards)) as u16)
-    }
-
-    /// A new INVITE that waited too long for its turn: 503, without Retry-After (RFC 7339 §5.10).
-    /// A copy of one that was taken is none: its caller waits for the answer of that.
-    #[cold]
-    fn shed(&mut self, message: &Message<'_>, inbound: &Inbound<'_>, out: &mut Out) {
-        let is_new = matches!(self.table.match_request(message), Match::New(_));
-        if !is_new || !self.source(inbound).is_known() {
-            return self.request(message, inbound, out);
-        }
-        self.count(Count::Requests, out);
-        self.count(Count::Overload, out);
-        self.refuse(message, 503, &inbound.flow, out);
-    }
-
-    fn is_late_invite(&self, message: &Message<'_>, inbound: &Inbound<'_>, out: &Out) -> bool {
-        out.now().micros_since(inbound.received) > self.settings.delay_target_us
-            && message.is_request()
-            && message.method() == Method::Invite
-            && message.to_tag().is_empty()
     }
 
     fn server_undelivered(&mut self, id: base::SlotId, why: Undelivered, out: &mut Out) {
@@ -217,13 +197,16 @@ impl Handler for Router {
     }
 
     fn message(&mut self, inbound: &Inbound<'_>, out: &mut Out) {
+        if self.is_shut_out(inbound, out) {
+            return;
+        }
         let mut index = self.take_index();
         let parsed = parse(inbound.bytes, &mut index);
         match parsed {
-            Ok(message) if self.is_late_invite(&message, inbound, out) => {
-                self.shed(&message, inbound, out);
+            Ok(message) if message.is_request() => {
+                self.note_neighbour(&message, inbound, out);
+                self.request(&message, inbound, out);
             }
-            Ok(message) if message.is_request() => self.request(&message, inbound, out),
             Ok(message) => self.response(&message, inbound, out),
             Err(error) => self.malformed(inbound, &mut index, error, out),
         }
@@ -321,6 +304,8 @@ impl Handler for Router {
         out: &mut Out,
     ) -> Option<Arc<route::Snapshot>> {
         self.health.follow(&self.world, &snapshot);
+        self.gate.follow(&snapshot);
+        self.neighbours.follow(&snapshot);
         let old = std::mem::replace(&mut self.world, snapshot);
         self.list_probes(out);
         Some(old)
@@ -338,6 +323,8 @@ impl Handler for Router {
         self.tick_health(out);
         self.audit(out);
         self.show(out);
+        self.show_overload(out);
+        self.show_throttles(out);
     }
 
     fn drain(&mut self, _out: &mut Out) {

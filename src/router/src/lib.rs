@@ -12,6 +12,8 @@
 //! | file | one path |
 //! |---|---|
 //! | `request.rs` | a request arrives: retransmission, ACK, CANCEL, ours, in a dialog, or new |
+//! | `admission.rs` | who is let in at all, before the parse |
+//! | `overload.rs` | what neighbours are told of our load, and what gateways tell us of theirs |
 //! | `initial.rs` | a new request of a trunk: whose, where to, a call is born |
 //! | `attempt.rs` | the next candidate is tried |
 //! | `dialog.rs` | a request inside a call |
@@ -31,6 +33,7 @@
 
 mod accepted;
 mod act;
+mod admission;
 mod attempt;
 mod branch;
 mod counters;
@@ -43,6 +46,7 @@ mod held;
 mod initial;
 mod local;
 mod mail;
+mod overload;
 mod paths;
 mod probe;
 mod request;
@@ -53,7 +57,7 @@ mod wake;
 pub use counters::{COUNTERS, GATEWAY_CELLS, HISTOGRAMS, TRUNK_CELLS, dynamic_cells};
 pub use gauges::Gauges;
 pub use mail::{Letter, Notice};
-pub use settings::{Listener, Settings};
+pub use settings::{Listener, Overload, Settings};
 
 use std::sync::Arc;
 
@@ -100,6 +104,10 @@ pub struct Router {
     /// Calls whose record found the ring full. While there is one, no new call is taken.
     unrecorded: Vec<SlotId>,
     probes: Vec<probe::Probing>,
+    gate: admission::Gate,
+    neighbours: overload::Neighbours,
+    /// Where a response lies while it is told our load.
+    advice_text: Vec<u8>,
     is_draining: bool,
     is_stopped: bool,
     /// Where the audit of the calls goes on.
@@ -124,6 +132,10 @@ impl Router {
             clients: settings.transactions_max,
         };
         let table = Table::new(shard, settings.table_key, limits, settings.timing);
+        let mut gate = admission::Gate::new(&settings);
+        let mut neighbours = overload::Neighbours::new(settings.gateways_max);
+        gate.follow(&world);
+        neighbours.follow(&world);
         Router {
             shard,
             world,
@@ -148,6 +160,9 @@ impl Router {
             uri_text: Vec::with_capacity(sip::limits::URI_BYTES_MAX),
             unrecorded: Vec::with_capacity(settings.calls_max),
             probes: Vec::with_capacity(settings.gateways_max),
+            gate,
+            neighbours,
+            advice_text: Vec::with_capacity(sip::limits::MESSAGE_BYTES_MAX),
             is_draining: false,
             is_stopped: false,
             audit_at: 0,

@@ -2,7 +2,7 @@
 
 use base::{Flow, PacketId, SlotId};
 use sip::respond::{Response, compose, len_max};
-use sip::{Error, HeaderId, Index, Message, Method, parse, reason_phrase, response_route};
+use sip::{Error, HeaderId, Index, Message, Method, parse, reason_phrase};
 use transaction::ServerEvent;
 
 use crate::counters::Count;
@@ -16,20 +16,9 @@ pub(crate) const ALLOW: &[u8] =
 type Header<'a> = (&'a [u8], &'a [u8]);
 
 impl Router {
-    /// Where responses to a request go: over its own connection, or by its Via. A Via may name
-    /// another port than the datagram's, but never another host: an answer goes to who asked.
+    /// Where responses to a request go.
     pub(crate) fn reply_flow(&self, message: &Message<'_>, source: &Flow) -> Flow {
-        let mut flow = *source;
-        if !flow.transport.is_reliable() {
-            let target = response_route::target(&message.via(), source.peer);
-            let port = if target.port() == 0 {
-                source.peer.port()
-            } else {
-                target.port()
-            };
-            flow.peer.set_port(port);
-        }
-        flow
+        crate::admission::reply_to(&message.via(), source)
     }
 
     /// Composes a response of ours to `message`.
@@ -57,7 +46,7 @@ impl Router {
         match compose(message, &response, out.buffer(packet)) {
             Some(len) => {
                 out.set_len(packet, len);
-                Some(packet)
+                Some(self.with_advice(packet, source, out))
             }
             None => {
                 out.release(packet);

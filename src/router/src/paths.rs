@@ -120,6 +120,7 @@ impl Router {
             edits,
         );
         forward::stamp_via(message, onward.source.peer, edits);
+        Router::strip_feedback(&self.neighbours, message, edits);
         let hops = message
             .max_forwards()
             .map_or(call::proxy::HOPS_DEFAULT, |hops| hops.saturating_sub(1));

@@ -19,8 +19,8 @@ impl Router {
             return self.count(Count::StrayResponses, out);
         };
         // Only who was asked may answer, from whatever port it likes.
-        if self.flows[slot.flow()].peer.ip().to_canonical() != inbound.flow.peer.ip().to_canonical()
-        {
+        let asked = self.flows[slot.flow()].peer;
+        if asked.ip().to_canonical() != inbound.flow.peer.ip().to_canonical() {
             return self.count(Count::ForeignResponses, out);
         }
         let (kind, user) = (slot.kind(), slot.user());
@@ -41,6 +41,7 @@ impl Router {
             _ => return self.count(Count::StrayResponses, out),
         };
         self.count(Count::ResponsesMatched, out);
+        self.hear_load(message, &asked, out);
         let status = message.status();
         self.step_client(client, ClientEvent::Response { status }, Some(message), out);
     }

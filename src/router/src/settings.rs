@@ -18,6 +18,30 @@ pub struct Listener {
     pub advertise: SocketAddr,
 }
 
+/// When new requests are refused, and what neighbours are told of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Overload {
+    /// The rules of admission.
+    pub rules: overload::Rules,
+    /// Whether neighbours that ask are told our load (RFC 7339).
+    pub feedback: bool,
+    /// How many requests of unknown sources each shard answers in a second; the rest is dropped.
+    pub stranger_answers_max: u32,
+    /// Trunks over the life of the process, removed ones included.
+    pub trunks_max: usize,
+}
+
+impl Default for Overload {
+    fn default() -> Overload {
+        Overload {
+            rules: overload::Rules::default(),
+            feedback: true,
+            stranger_answers_max: 200,
+            trunks_max: 1_024,
+        }
+    }
+}
+
 /// The settings of all routers of a process.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -43,8 +67,8 @@ pub struct Settings {
     pub gateways_max: usize,
     /// The timers of RFC 3261.
     pub timing: Timing,
-    /// Receive-to-process delay above which new INVITEs are refused.
-    pub delay_target_us: u64,
+    /// When new requests are refused, and what neighbours are told.
+    pub overload: Overload,
     /// Requests larger than this leave by TCP if UDP was not asked for by name (RFC 3261 §18.1.1).
     pub udp_bytes_max: usize,
     /// The longest that an answered call lasts if its trunk says nothing; 0: for ever.

@@ -297,7 +297,7 @@ fn settings(plan: &Plan, number: usize, address: SocketAddr) -> Settings {
             c_ms: plan.c_ms,
             ..Timing::default()
         },
-        delay_target_us: 100_000,
+        overload: router::Overload::default(),
         udp_bytes_max: 65_000,
         max_call_ms: u64::from(plan.max_call_seconds) * 1_000,
     }
@@ -358,6 +358,7 @@ fn spec(plan: &Plan, number: usize) -> Spec {
             true => UnknownSource::Refuse,
             false => UnknownSource::Drop,
         },
+        ..Spec::default()
     };
     if plan.has_canary {
         add_canary(&mut spec);

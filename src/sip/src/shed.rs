@@ -23,6 +23,8 @@ const VIAS_MAX: usize = 24;
 pub struct Sketch<'a> {
     /// The method of its start line.
     pub method: Method,
+    /// The method as it is written.
+    pub method_name: &'a [u8],
     /// The Request-URI.
     pub uri: &'a [u8],
     /// The topmost Via.
@@ -64,7 +66,7 @@ pub fn sketch(bytes: &[u8]) -> Option<Sketch<'_>> {
     for _ in 0..HEADERS_MAX {
         // Without the empty line it may be cut off anywhere.
         if matches!(bytes.get(at)?, b'\r' | b'\n') {
-            return seen.finish(bytes, Method::of(method), uri);
+            return seen.finish(bytes, method, uri);
         }
         let end = line_end(bytes, at);
         if at > SECTION_BYTES_MAX {
@@ -117,18 +119,19 @@ impl Seen {
             _ => return Some(()),
         };
         // A header that must be there once, twice: the parser has an answer to that.
-        slot.is_empty().then(|| *slot = from..to)
+        (slot.end == 0).then(|| *slot = from..to)
     }
 
-    fn finish<'a>(self, bytes: &'a [u8], method: Method, uri: &'a [u8]) -> Option<Sketch<'a>> {
+    fn finish<'a>(self, bytes: &'a [u8], method: &'a [u8], uri: &'a [u8]) -> Option<Sketch<'a>> {
         let needed = [&self.from, &self.to, &self.call_id, &self.cseq];
-        if self.vias_count == 0 || needed.iter().any(|range| range.is_empty()) {
+        if self.vias_count == 0 || needed.iter().any(|range| range.start >= range.end) {
             return None;
         }
         let value = span(bytes, self.vias[0]);
         let via = Via::parse(&value[..value_end(value, 0, value.len())]).ok()?;
         Some(Sketch {
-            method,
+            method: Method::of(method),
+            method_name: method,
             uri,
             via,
             call_id: &bytes[self.call_id],

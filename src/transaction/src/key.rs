@@ -76,13 +76,14 @@ impl Keyring {
         NonZeroU32::new(low).unwrap_or(NonZeroU32::MIN)
     }
 
-    /// The key of the INVITE with this topmost Via, if that alone says it: by RFC 3261 rules.
-    pub(crate) fn invite_key(&self, via: &Via<'_>) -> Option<Key> {
+    /// The key of the request with this topmost Via and method, if they alone say it: by RFC 3261
+    /// rules.
+    pub(crate) fn sent_by(&self, via: &Via<'_>, method: &[u8]) -> Option<Key> {
         let identity = || Identity {
             hasher: self.sender(via),
             to_tag: None,
         };
-        via.has_cookie().then(|| identity().with_method(INVITE))
+        via.has_cookie().then(|| identity().with_method(method))
     }
 
     fn sender(&self, via: &Via<'_>) -> SipHasher13 {

@@ -99,11 +99,11 @@ impl Table {
         }
     }
 
-    /// Whether the INVITE with this topmost Via has a transaction here, so that a copy of it must not
-    /// be refused. `None`: the Via alone does not say it (a client older than RFC 3261).
+    /// Whether the request with this topmost Via and method has a transaction here, so that a copy of
+    /// it must not be refused. `None`: they alone do not say it (a client older than RFC 3261).
     #[must_use]
-    pub fn holds_invite(&self, via: &Via<'_>) -> Option<bool> {
-        let key = self.keyring.invite_key(via)?;
+    pub fn holds(&self, via: &Via<'_>, method: &[u8]) -> Option<bool> {
+        let key = self.keyring.sent_by(via, method)?;
         Some(self.find(&key, |slot| slot.key == key).is_some())
     }
 

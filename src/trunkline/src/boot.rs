@@ -92,10 +92,28 @@ fn settings(config: &Config, shards: usize) -> Result<Settings, Failure> {
             t4_ms: config.timers.t4_ms,
             c_ms: config.timers.c_ms,
         },
-        delay_target_us: u64::from(config.overload.delay_target_ms) * 1_000,
+        overload: overload(config),
         udp_bytes_max: config.proxy.udp_bytes_max,
         max_call_ms: u64::from(config.proxy.max_call_seconds) * 1_000,
     })
+}
+
+fn overload(config: &Config) -> router::Overload {
+    let said = &config.overload;
+    router::Overload {
+        rules: overload::Rules {
+            target_us: u64::from(said.delay_target_ms) * 1_000,
+            late_us: u64::from(said.delay_max_ms) * 1_000,
+            validity_ms: said.feedback_validity_ms,
+            algorithm: match said.feedback_algorithm {
+                config::FeedbackAlgorithm::Loss => overload::Algorithm::Loss,
+                config::FeedbackAlgorithm::Rate => overload::Algorithm::Rate,
+            },
+        },
+        feedback: said.feedback,
+        stranger_answers_max: said.stranger_answers_max,
+        trunks_max: config.limits.trunks_max,
+    }
 }
 
 fn runtime(config: &Config, cpus: Vec<Option<usize>>) -> Result<RuntimeConfig, Failure> {

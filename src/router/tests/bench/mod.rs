@@ -49,6 +49,7 @@ pub(crate) struct Setup {
     pub(crate) calls_max: usize,
     pub(crate) udp_bytes_max: usize,
     pub(crate) max_call_ms: u64,
+    pub(crate) overload: router::Overload,
     pub(crate) keys: Keys,
     pub(crate) seed: u64,
 }
@@ -102,6 +103,7 @@ impl Setup {
             udp_bytes_max: 65_535,
             max_call_ms: 600_000,
             keys: Keys::new([1; 32], [2; 32]),
+            overload: router::Overload::default(),
             seed: 7,
         }
     }
@@ -174,7 +176,7 @@ impl Setup {
             calls_max: self.calls_max,
             gateways_max: 16,
             timing: Timing::default(),
-            delay_target_us: 1_000_000,
+            overload: self.overload,
             udp_bytes_max: self.udp_bytes_max,
             max_call_ms: self.max_call_ms,
         });

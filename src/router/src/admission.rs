@@ -1,0 +1,341 @@
+//! Who is let in, before the parse.
+//!
+//! ```text
+//!   delay ──▶ Admission                    calm: count the demand, go on to the parser
+//!   request ─▶ known source? ──▶ its class ─▶ admitted: go on
+//!                 │ no                        refused:  503 from a sketch, nothing kept
+//!                 ▼ dropped unread            dropped:  nothing
+//! ```
+//!
+//! What belongs to a call, and every copy of a request that was taken, goes on whatever the load. The
+//! 503 has no Retry-After (RFC 7339 §5.10): a caller that obeyed it would send nobody at all.
+//!
+//! Cost: in calm one table lookup for the source, which the path needs anyway, and a few comparisons;
+//! a refusal is a pass over the header lines, two keyed hashes and a copy of six lines (bench:
+//! `overload`).
+
+use base::{Flow, Time, TrunkId};
+use memchr::memmem::Finder;
+use overload::{Admission, Class, Decision, SourceId};
+use shards::Inbound;
+use sip::shed::{Refusal, Sketch, sketch};
+use sip::{HeaderId, Message, Method, Via, parse, response_route};
+use transaction::Match;
+
+use crate::counters::{Count, TrunkCell};
+use crate::request::Source;
+use crate::{Out, Router};
+
+/// The ACK of a refusal comes within the time that its INVITE may live (64*T1).
+const ACK_MS: u64 = 32_000;
+/// What our Record-Route leaves in each request of a call, wherever that is.
+const TOKEN_MARK: &[u8] = b";tl=";
+/// Sets the hashes of refusals apart from all others.
+const SHED: &[u8] = b"shed";
+
+/// What a router keeps to let requests in.
+pub(crate) struct Gate {
+    pub(crate) admission: Admission,
+    token_mark: Finder<'static>,
+    /// Until when ACKs of refusals may come.
+    acks_until: Time,
+    /// The second that is counted, and how many strangers were answered in it.
+    strangers: (u64, u32),
+}
+
+/// How a datagram looks by its first octets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Look {
+    /// A response, or nothing that is known.
+    Other,
+    Ack,
+    /// CANCEL, BYE, PRACK and all that only ever belongs to something.
+    Attached,
+    Invite,
+    /// A request that may begin something.
+    Request,
+}
+
+fn look(bytes: &[u8]) -> Look {
+    match bytes {
+        [b'I', b'N', b'V', b'I', ..] => Look::Invite,
+        [b'S', b'I', b'P', b'/', ..] => Look::Other,
+        [b'A', b'C', b'K', b' ', ..] => Look::Ack,
+        [b'B', b'Y', b'E', b' ', ..]
+        | [b'C', b'A', b'N', b'C', ..]
+        | [b'P', b'R', b'A', b'C', ..]
+        | [b'U', b'P', b'D', b'A', ..] => Look::Attached,
+        [b'A'..=b'Z', b'A'..=b'Z', ..] => Look::Request,
+        _ => Look::Other,
+    }
+}
+
+impl Gate {
+    pub(crate) fn new(settings: &crate::Settings) -> Gate {
+        let overload = &settings.overload;
+        Gate {
+            admission: Admission::new(overload.rules, overload.trunks_max),
+            token_mark: Finder::new(TOKEN_MARK),
+            acks_until: Time::ZERO,
+            strangers: (0, 0),
+        }
+    }
+
+    /// Takes the weights of a new world.
+    pub(crate) fn follow(&mut self, world: &route::Snapshot) {
+        for trunk in world.trunks() {
+            let source = source_id(Some(trunk.id));
+            self.admission.set_weight(source, trunk.overload_weight);
+        }
+    }
+
+    /// Whether one more stranger may be answered in this second.
+    fn answers_stranger(&mut self, now: Time, max: u32) -> bool {
+        let second = now.0 / 1_000_000;
+        if self.strangers.0 != second {
+            self.strangers = (second, 0);
+        }
+        self.strangers.1 += 1;
+        self.strangers.1 <= max
+    }
+}
+
+/// All sources without a trunk share one number.
+pub(crate) fn source_id(trunk: Option<TrunkId>) -> SourceId {
+    SourceId(trunk.map_or(u32::MAX, |trunk| trunk.0))
+}
+
+/// An emergency call by its Request-URI (RFC 5031): `urn:service:sos` or a service under it.
+fn is_emergency(uri: &[u8]) -> bool {
+    const SOS: &[u8] = b"urn:service:sos";
+    let head = uri.get(..SOS.len());
+    head.is_some_and(|head| head.eq_ignore_ascii_case(SOS))
+        && matches!(uri.get(SOS.len()), None | Some(b'.'))
+}
+
+/// Whether a request is one of those that are refused last.
+pub(crate) fn is_urgent(message: &Message<'_>) -> bool {
+    is_emergency(message.uri())
+        || message
+            .lines_of(HeaderId::ResourcePriority)
+            .next()
+            .is_some()
+}
+
+impl Router {
+    /// Looks at a message before it is parsed. True: it is done with.
+    #[inline]
+    pub(crate) fn is_shut_out(&mut self, inbound: &Inbound<'_>, out: &mut Out) -> bool {
+        let delay_us = out.now().micros_since(inbound.received);
+        self.gate.admission.observe(out.now(), delay_us);
+        let look = look(inbound.bytes);
+        if look == Look::Other {
+            return false;
+        }
+        let source = self.source(inbound);
+        if !source.is_known() {
+            return self.is_unread(look, inbound, out);
+        }
+        match look {
+            Look::Invite | Look::Request => {
+                let (id, is_late) = (
+                    source_id(source.trunk),
+                    self.gate.admission.is_late(delay_us),
+                );
+                if self.gate.admission.is_limiting() || is_late {
+                    return self.is_refused(source, look, inbound, delay_us, out);
+                }
+                let class = match look {
+                    Look::Invite => Class::Call,
+                    _ => Class::Other,
+                };
+                // Nothing is refused in calm: this counts the demand.
+                let _admitted = self.gate.admission.decide(id, class, delay_us, 0);
+                false
+            }
+            Look::Ack => out.now() < self.gate.acks_until && self.is_ack_of_refusal(inbound, out),
+            Look::Attached | Look::Other => false,
+        }
+    }
+
+    /// A stranger: what does not belong to a call of ours is dropped unread, unless it is to be told.
+    fn is_unread(&mut self, look: Look, inbound: &Inbound<'_>, out: &mut Out) -> bool {
+        // A side of a call may send from where it likes, but then our Route is in it. ACK and CANCEL
+        // are matched to their INVITE: its trunk may have gone from the configuration meanwhile.
+        if self.gate.token_mark.find(inbound.bytes).is_some() {
+            return false;
+        }
+        if matches!(look, Look::Ack | Look::Attached) && !self.gate.admission.is_limiting() {
+            return false;
+        }
+        let is_told = self.world.unknown_source() == route::UnknownSource::Refuse
+            && !self.gate.admission.is_limiting();
+        let max = self.settings.overload.stranger_answers_max;
+        if is_told && self.gate.answers_stranger(out.now(), max) {
+            return false;
+        }
+        self.count(Count::Requests, out);
+        self.count(Count::UnknownSource, out);
+        self.count(Count::StrangersUnread, out);
+        match look {
+            Look::Ack => self.count(Count::AcksDropped, out),
+            _ => self.count(Count::Unanswered, out),
+        }
+        true
+    }
+
+    /// A request of a known source while not all can be taken.
+    #[cold]
+    fn is_refused(
+        &mut self,
+        source: Source,
+        look: Look,
+        inbound: &Inbound<'_>,
+        delay_us: u64,
+        out: &mut Out,
+    ) -> bool {
+        let Some(seen) = sketch(inbound.bytes) else {
+            // The parser knows what is wrong with it.
+            return false;
+        };
+        if !seen.to_tag().is_empty() {
+            return false;
+        }
+        let class = if is_emergency(seen.uri) || seen.has_priority {
+            Class::Priority
+        } else if look == Look::Invite {
+            Class::Call
+        } else {
+            Class::Other
+        };
+        let keys = &self.settings.keys;
+        let coin = keys.routed([SHED, seen.call_id, seen.via.branch].into_iter());
+        let id = source_id(source.trunk);
+        let decision = self.gate.admission.decide(id, class, delay_us, coin);
+        if decision == Decision::Admit {
+            return false;
+        }
+        match self.table.holds(&seen.via, seen.method_name) {
+            Some(true) => return false,
+            Some(false) => {}
+            None => return self.is_refused_parsed(source, inbound, out),
+        }
+        self.count(Count::Requests, out);
+        match decision {
+            Decision::Drop => {
+                self.count(Count::OverloadDropped, out);
+                self.count(Count::Unanswered, out);
+            }
+            _ => {
+                self.count_refused(source.trunk, class, out);
+                self.refuse_sketched(&seen, inbound, out);
+            }
+        }
+        true
+    }
+
+    fn count_refused(&self, trunk: Option<TrunkId>, class: Class, out: &Out) {
+        self.count(Count::Refused, out);
+        let reason = match class {
+            Class::Priority => Count::OverloadPriority,
+            Class::Call => Count::Overload,
+            Class::Other => Count::OverloadOther,
+        };
+        self.count(reason, out);
+        if let Some(trunk) = trunk {
+            self.count_trunk(trunk, TrunkCell::Refused, out);
+        }
+    }
+
+    /// A client older than RFC 3261: only its whole request says which transaction it is of.
+    #[cold]
+    fn is_refused_parsed(&mut self, source: Source, inbound: &Inbound<'_>, out: &mut Out) -> bool {
+        let mut index = self.take_index();
+        let mut is_done = false;
+        if let Ok(message) = parse(inbound.bytes, &mut index)
+            && matches!(self.table.match_request(&message), Match::New(_))
+        {
+            self.count(Count::Requests, out);
+            self.count_refused(source.trunk, Class::Call, out);
+            self.answer_once(&message, 503, &[], &inbound.flow, out);
+            is_done = true;
+        }
+        self.put_index(index);
+        is_done
+    }
+
+    /// 503, without Retry-After, and nothing is kept of it.
+    fn refuse_sketched(&mut self, seen: &Sketch<'_>, inbound: &Inbound<'_>, out: &mut Out) {
+        let tag = self.shed_tag(seen);
+        let refusal = Refusal {
+            status: b"503 Service Unavailable",
+            to_tag: &tag,
+            source: inbound.flow.peer,
+        };
+        let Some(packet) = out.packet(seen.len_max(&refusal)) else {
+            return self.count(Count::PacketsFull, out);
+        };
+        if let Some(len) = seen.refuse(&refusal, out.buffer(packet)) {
+            out.set_len(packet, len);
+            let flow = reply_to(&seen.via, &inbound.flow);
+            let packet = self.with_advice(packet, &inbound.flow, out);
+            out.send(&flow, packet, 0);
+            self.gate.acks_until = out.now().plus_millis(ACK_MS);
+            out.release(packet);
+        } else {
+            out.release(packet);
+        }
+    }
+
+    fn shed_tag(&self, seen: &Sketch<'_>) -> [u8; 13] {
+        let branch = seen.via.branch;
+        self.settings.keys.tag(SHED, seen.call_id, branch)
+    }
+
+    /// Whether an ACK is for a refusal of which nothing was kept: its tag says so.
+    #[cold]
+    fn is_ack_of_refusal(&mut self, inbound: &Inbound<'_>, out: &mut Out) -> bool {
+        let Some(seen) = sketch(inbound.bytes) else {
+            return false;
+        };
+        if seen.method != Method::Ack || seen.to_tag() != self.shed_tag(&seen) {
+            return false;
+        }
+        self.count(Count::Requests, out);
+        self.count(Count::AcksDropped, out);
+        self.count(Count::OverloadAcks, out);
+        true
+    }
+
+    /// What the operator sees of all this.
+    pub(crate) fn show_overload(&self, out: &Out) {
+        let admission = &self.gate.admission;
+        let page = out.stats();
+        let per_mille = (admission.share() * 1_000.0).round().clamp(0.0, 1_000.0);
+        page.set(Count::AdmittedShare as usize, per_mille as u64);
+        page.set(Count::QueueDelay as usize, admission.delay_us());
+        let limit = admission.limit().map_or(0, |limit| limit.ceil() as u64);
+        page.set(Count::CallLimit as usize, limit);
+    }
+}
+
+/// Where responses to a request go: over its own connection, or by its Via. A Via may name another
+/// port than the datagram's, but never another host: an answer goes to who asked.
+pub(crate) fn reply_to(via: &Via<'_>, source: &Flow) -> Flow {
+    let mut flow = *source;
+    if !flow.transport.is_reliable() {
+        let target = response_route::target(via, source.peer);
+        let port = if target.port() == 0 {
+            source.peer.port()
+        } else {
+            target.port()
+        };
+        flow.peer.set_port(port);
+    }
+    flow
+}
+
+/// The Via of a message as text.
+pub(crate) fn via_text<'a>(message: &Message<'a>) -> &'a [u8] {
+    &message.bytes()[message.via().range.clone()]
+}
