@@ -4,7 +4,7 @@
 PROFILE := ci
 RUNNER := $(if $(shell command -v cargo-nextest),nextest run --cargo-profile,test --profile)
 
-.PHONY: run test setup lint bench budgets load soak fuzz
+.PHONY: run test setup lint bench budgets load soak soak-memory fuzz
 
 # The router with caller and vendors on loopback, until Ctrl-C: make run ARGS="--seconds 10"
 run:
@@ -59,6 +59,11 @@ SECONDS := 600
 FROM := 1000000
 soak:
 	cargo run --release --locked -p sim -- --from $(FROM) --seconds $(SECONDS)
+
+# A million calls of every kind through one router in virtual time; memory must stay flat: fault B31.
+ROUNDS := 62500
+soak-memory:
+	TRUNKLINE_SOAK_ROUNDS=$(ROUNDS) cargo test --release --locked -p router --test soak
 
 # libFuzzer on one target of fuzz/targets (needs nightly and cargo-fuzz): make fuzz TARGET=parse
 TARGET := parse
