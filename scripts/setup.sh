@@ -3,9 +3,9 @@
 # Does nothing, and needs no network, where all of it is there already.
 set -euo pipefail
 
-# sip-tester: sipp · kamailio: a second proxy · nftables, iproute2: loss in a namespace of its own
+# sip-tester: sipp · kamailio: a second proxy · tshark: reads what we send · nftables, iproute2: loss in a namespace of its own
 # ethtool, shellcheck, systemd: what deploy/ is tried with · valgrind: counts instructions · xz-utils: packed test data · build-essential: the C compiler of the allocator's crate · ca-certificates, curl: for cargo
-packages=(sip-tester kamailio nftables iproute2 ethtool shellcheck systemd valgrind xz-utils build-essential ca-certificates curl)
+packages=(sip-tester kamailio tshark nftables iproute2 ethtool shellcheck systemd valgrind xz-utils build-essential ca-certificates curl)
 CARGO_DENY=0.20.2
 
 as_root() {
@@ -41,7 +41,7 @@ if [ "$(cargo deny --version 2>/dev/null)" != "cargo-deny $CARGO_DENY" ]; then
     cargo install cargo-deny --locked --version "$CARGO_DENY" --debug
 fi
 
-for tool in sipp kamailio nft ip unshare; do
+for tool in sipp kamailio tshark nft ip unshare; do
     PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" >/dev/null || {
         echo "setup: $tool is still missing" >&2
         exit 1

@@ -195,8 +195,6 @@ pub struct Io {
     pub batch: usize,
     /// How long an idle shard looks for work before it sleeps; 0 for not at all.
     pub busy_poll_us: u32,
-    /// Whether to ask for huge pages behind the packets.
-    pub huge_pages: bool,
     /// Whether to take datagrams of one peer and size off a socket in one piece.
     pub receive_coalesced: bool,
 }

@@ -167,7 +167,6 @@ pub(crate) fn io(section: &Section<'_>) -> Io {
     Io {
         batch: section.number_or("batch", 64, 1..=256),
         busy_poll_us: section.number_or("busy_poll_us", 0, 0..=1_000),
-        huge_pages: section.flag("huge_pages", false),
         receive_coalesced: section.flag("receive_coalesced", false),
     }
 }

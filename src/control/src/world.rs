@@ -55,7 +55,7 @@ pub fn shard_limits(config: &Config) -> shards::Limits {
         linger_ms: limits.linger_ms,
         batch: config.io.batch,
         busy_poll_us: config.io.busy_poll_us,
-        huge_pages: config.io.huge_pages,
+        huge_pages: config.node.huge_pages,
         receive_trains: config.io.receive_coalesced,
         ..shards::Limits::default()
     }

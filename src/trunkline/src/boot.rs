@@ -134,6 +134,7 @@ fn runtime(config: &Config, cpus: Vec<Option<usize>>) -> Result<RuntimeConfig, F
         handler_counters: router::COUNTERS,
         handler_histograms: router::HISTOGRAMS,
         handler_dynamic: router::dynamic_cells(gateways_max, trunks_max),
+        ..RuntimeConfig::default()
     })
 }
 
