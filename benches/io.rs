@@ -211,7 +211,10 @@ fn main() {
             let bench = Bench::start(1, Limits::default());
             let count = count.parse().expect("a number of datagrams");
             let lost = bench.rounds(count, b'x');
-            println!("{count} datagrams, {lost} lost, {} turns", bench.total(Metric::Turns));
+            println!(
+                "{count} datagrams, {lost} lost, {} turns",
+                bench.total(Metric::Turns)
+            );
             bench.stop();
         }
         ["hand-over", count, ..] => hand_over(count.parse().expect("a number of datagrams"), 5),

@@ -26,7 +26,14 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ),
     (
         "node",
-        &["name", "state_dir", "shards", "names", "huge_pages"],
+        &[
+            "name",
+            "state_dir",
+            "shards",
+            "steering",
+            "names",
+            "huge_pages",
+        ],
     ),
     (
         "listener",

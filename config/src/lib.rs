@@ -32,8 +32,8 @@ pub use keys::SECTIONS;
 pub use model::{
     CalledStyle, Cdr, Coalesce, Config, Control, DIGITS_MAX, Drain, FeedbackAlgorithm, Gateway,
     Health, Io, LISTENERS_MAX, Limits, Listener, Log, LogFormat, LogLevel, Metrics, Mode, Node,
-    Numbers, Overload, PlainRule, Plan, Probe, Proxy, Route, Shards, Source, Sources, TARGETS_MAX,
-    TECH_PREFIX_BYTES_MAX, Target, Timers, Trunk, UnknownSource, WEIGHT_MAX,
+    Numbers, Overload, PlainRule, Plan, Probe, Proxy, Route, Shards, Source, Sources, Steering,
+    TARGETS_MAX, TECH_PREFIX_BYTES_MAX, Target, Timers, Trunk, UnknownSource, WEIGHT_MAX,
 };
 pub use network::Network;
 

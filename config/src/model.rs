@@ -67,10 +67,23 @@ pub struct Node {
     pub state_dir: PathBuf,
     /// How many shards there are, and where they run.
     pub shards: Shards,
+    /// Who brings datagrams to the shards that own them.
+    pub steering: Steering,
     /// Host names that mean this node in a Request-URI or a Route, in small letters.
     pub names: Vec<String>,
     /// Whether memory may come in huge pages.
     pub huge_pages: bool,
+}
+
+/// Who brings datagrams to the shards that own them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Steering {
+    /// The kernel where it pays and is permitted.
+    Auto,
+    /// The kernel, or the node does not start.
+    Kernel,
+    /// The shards among themselves.
+    Software,
 }
 
 /// How many shards there are, and where they run.

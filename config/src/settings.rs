@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use crate::section::{At, Section, cut};
 use crate::{
     Cdr, Control, Drain, FeedbackAlgorithm, Io, Limits, Log, LogFormat, LogLevel, Metrics, Node,
-    Overload, Proxy, Shards, Sources, Timers, UnknownSource,
+    Overload, Proxy, Shards, Sources, Steering, Timers, UnknownSource,
 };
 
 /// The most shards: what a slot id can name.
@@ -19,6 +19,12 @@ const HOUR_MS: i128 = 3_600_000;
 const SLOTS: RangeInclusive<i128> = 1..=(1 << 24);
 /// Entries of a queue.
 const QUEUE: RangeInclusive<i128> = 1..=(1 << 22);
+/// Who steers.
+const STEERING: [(&str, Steering); 3] = [
+    ("auto", Steering::Auto),
+    ("kernel", Steering::Kernel),
+    ("software", Steering::Software),
+];
 const BYTES: RangeInclusive<i128> = 4_096..=(1 << 30);
 
 const FEEDBACK_ALGORITHMS: &[(&str, FeedbackAlgorithm)] = &[
@@ -35,6 +41,7 @@ pub(crate) fn node(section: &Section<'_>) -> Node {
         name: name.map_or("trunkline", |name| name.value).to_owned(),
         state_dir: section.text_or("state_dir", "state").into(),
         shards: shards(section),
+        steering: section.word("steering", &STEERING, Steering::Auto),
         names: section
             .texts("names")
             .unwrap_or_default()

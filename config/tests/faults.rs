@@ -196,6 +196,11 @@ fn shards() {
         &["the processor 1 twice"],
     );
     check("[node]\nshards = []\n", (2, 10), &["no processor"]);
+    check(
+        "[node]\nsteering = \"nic\"\n",
+        (2, 12),
+        &["\"auto\", \"kernel\", \"software\""],
+    );
 }
 
 #[test]

@@ -132,6 +132,15 @@ pub struct SteerCounts {
     pub unclear: u64,
 }
 
+/// The shards steer, as they do where nothing else was asked for.
+impl Default for Steering {
+    fn default() -> Steering {
+        Steering {
+            state: Err(Unsteered::Configured),
+        }
+    }
+}
+
 impl Steering {
     /// Whether the kernel steers; if not, why.
     ///

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use base::ShardId;
 use route::Snapshot;
-use shards::{Handler, RuntimeConfig};
+use shards::{Handler, RuntimeConfig, StartError};
 
 use crate::cdr_file::{CdrError, CdrFiles, CdrOptions};
 use crate::cdr_writer::CdrWriter;
@@ -57,7 +57,7 @@ pub enum BootError {
     /// The metrics endpoint.
     Metrics(SocketAddr, io::Error),
     /// The shards.
-    Shards(shards::StartError),
+    Shards(StartError),
     /// The control plane's own runtime.
     Control(io::Error),
 }
@@ -80,6 +80,9 @@ impl fmt::Display for BootError {
                     f,
                     "cannot serve metrics at {address}: {error}; see [metrics] listen"
                 )
+            }
+            BootError::Shards(error @ StartError::Steering(_)) => {
+                write!(f, "{error}; see [node] steering in the configuration")
             }
             BootError::Shards(error) => write!(f, "{error}"),
             BootError::Control(error) => write!(f, "cannot start the control plane: {error}"),
@@ -148,6 +151,7 @@ where
             running.stats(),
             setup.layout,
             writer.status(),
+            running.steering(),
             setup.loaded.snapshot.clone(),
         );
         let plane = Plane::new(

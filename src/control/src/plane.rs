@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use route::Snapshot;
+use shards::steer::Unsteered;
 use shards::{Handler, Running};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -218,6 +219,7 @@ where
 
     fn say_ready(&self) {
         self.report_buffers();
+        self.report_steering();
         let listeners: Vec<String> = (self.tables.running.config.listeners.iter())
             .zip(self.running.local_addresses())
             .map(|(listener, address)| format!("{} {address}", listener.transport))
@@ -249,6 +251,20 @@ where
                  To lift it: sysctl -w net.core.rmem_max={}",
                 report.asked
             );
+        }
+    }
+
+    /// Says, once, who steers, and what to do if it is not the kernel.
+    fn report_steering(&self) {
+        match self.view.steering().by_kernel() {
+            Ok(()) => tracing::info!("steering: the kernel brings datagrams to their shards"),
+            Err(why @ (Unsteered::Configured | Unsteered::Needless)) => {
+                tracing::info!("steering: by the shards; {why}");
+            }
+            Err(why) => tracing::warn!(
+                "steering: by the shards, which costs more; {why}. \
+                 To have no such line: [node] steering = \"software\""
+            ),
         }
     }
 

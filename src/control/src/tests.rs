@@ -88,6 +88,7 @@ fn view() -> Arc<View> {
         shards.into(),
         LAYOUT,
         cdr,
+        Arc::default(),
         Arc::new(snapshot),
     );
     view.set_phase(Phase::Serving);

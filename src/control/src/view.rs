@@ -8,6 +8,7 @@ use std::time::Instant;
 use base::{GatewayId, TrunkId};
 use parking_lot::RwLock;
 use route::Snapshot;
+use shards::steer::Steering;
 use shards::{CounterDef, CounterKind, Metric, ShardStats};
 
 use crate::CdrStatus;
@@ -80,6 +81,7 @@ pub struct View {
     stats: Arc<[Arc<ShardStats>]>,
     layout: Layout,
     cdr: Arc<CdrStatus>,
+    steering: Arc<Steering>,
     snapshot: RwLock<Arc<Snapshot>>,
     confirmed: AtomicU64,
     phase: AtomicU8,
@@ -94,6 +96,7 @@ impl View {
         stats: Arc<[Arc<ShardStats>]>,
         layout: Layout,
         cdr: Arc<CdrStatus>,
+        steering: Arc<Steering>,
         snapshot: Arc<Snapshot>,
     ) -> View {
         View {
@@ -103,6 +106,7 @@ impl View {
             stats,
             layout,
             cdr,
+            steering,
             confirmed: AtomicU64::new(snapshot.generation()),
             snapshot: RwLock::new(snapshot),
             phase: AtomicU8::new(Phase::Starting as u8),
@@ -133,6 +137,12 @@ impl View {
     #[must_use]
     pub fn stats(&self) -> &[Arc<ShardStats>] {
         &self.stats
+    }
+
+    /// Who brings datagrams to their shards.
+    #[must_use]
+    pub fn steering(&self) -> &Steering {
+        &self.steering
     }
 
     /// What the writer of call records counts.
@@ -273,16 +283,8 @@ impl View {
 
 /// The numbers of the control plane itself, read like those of the shards.
 pub(crate) fn control_numbers(view: &View) -> Vec<(CounterDef, u64)> {
-    let counter = |name, help, value| {
-        let kind = CounterKind::Counter;
-        (CounterDef { name, help, kind }, value)
-    };
-    let gauge = |name, help, value| {
-        let kind = CounterKind::Gauge;
-        (CounterDef { name, help, kind }, value)
-    };
     let (cdr, (reloads, refused)) = (view.cdr(), view.reloads());
-    vec![
+    let mut numbers = vec![
         gauge(
             "uptime_seconds",
             "How long the node runs.",
@@ -340,5 +342,44 @@ pub(crate) fn control_numbers(view: &View) -> Vec<(CounterDef, u64)> {
             "1 if call records cannot be written at the moment.",
             u64::from(cdr.is_failing()),
         ),
+    ];
+    numbers.extend(steering_numbers(view.steering()));
+    numbers
+}
+
+/// Who steers, and how the kernel found the owners.
+fn steering_numbers(steering: &Steering) -> [(CounterDef, u64); 4] {
+    let steered = steering.counts();
+    [
+        gauge(
+            "steering",
+            "1 if the kernel brings datagrams to their shards.",
+            u64::from(steering.by_kernel().is_ok()),
+        ),
+        counter(
+            "steered_by_cookie",
+            "Datagrams that the kernel brought to the shard that our cookie in them names.",
+            steered.cookie,
+        ),
+        counter(
+            "steered_by_call_id",
+            "Datagrams that the kernel brought to the shard of their Call-ID.",
+            steered.hash,
+        ),
+        counter(
+            "steered_by_chance",
+            "Datagrams in which the kernel saw neither clearly; the shards hand them over.",
+            steered.unclear,
+        ),
     ]
+}
+
+fn counter(name: &'static str, help: &'static str, value: u64) -> (CounterDef, u64) {
+    let kind = CounterKind::Counter;
+    (CounterDef { name, help, kind }, value)
+}
+
+fn gauge(name: &'static str, help: &'static str, value: u64) -> (CounterDef, u64) {
+    let kind = CounterKind::Gauge;
+    (CounterDef { name, help, kind }, value)
 }

@@ -1,6 +1,5 @@
 //! The router as the runtime sees it: four entries, one exit.
 
-use std::hash::Hasher;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -9,7 +8,6 @@ use call::Event;
 use shards::{Fellow, Frame, Handler, Inbound, Undelivered};
 use sip::frame::{FrameError, Framing};
 use sip::{ErrorKind, Method, parse, response_route, sniff};
-use siphasher::sip::SipHasher13;
 use transaction::{ClientEvent, ServerEvent};
 
 use crate::counters::Count;
@@ -20,10 +18,7 @@ use crate::{Out, Router};
 impl Router {
     /// The shard that owns a Call-ID.
     pub(crate) fn owner_of(&self, call_id: &[u8]) -> ShardId {
-        let (k0, k1) = self.settings.owner_key;
-        let mut hasher = SipHasher13::new_with_keys(k0, k1);
-        hasher.write(call_id);
-        ShardId((hasher.finish() % u64::from(self.settings.shards)) as u16)
+        self.spread.shard(call_id)
     }
 
     fn server_undelivered(&mut self, id: base::SlotId, why: Undelivered, out: &mut Out) {

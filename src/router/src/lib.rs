@@ -66,6 +66,7 @@ use call::{Call, Spares};
 use held::Held;
 use route::{Health, Snapshot};
 use shards::Outbox;
+use shards::steer::Spread;
 use sip::{Edits, Index};
 use transaction::Table;
 
@@ -75,6 +76,8 @@ pub(crate) type Out = Outbox<Router>;
 /// What one shard knows of SIP.
 pub struct Router {
     settings: Arc<Settings>,
+    /// Who owns a Call-ID.
+    spread: Spread,
     shard: ShardId,
     world: Arc<Snapshot>,
     health: Health,
@@ -137,6 +140,7 @@ impl Router {
         gate.follow(&world);
         neighbours.follow(&world);
         Router {
+            spread: settings.spread(),
             shard,
             world,
             health: Health::new(settings.gateways_max),

@@ -1,10 +1,13 @@
 //! What a router is told at boot and keeps for life; what may change is in the snapshot.
 
+use std::hash::Hasher;
 use std::net::{IpAddr, SocketAddr};
 
 use base::{Flow, ListenerId, Transport};
-use call::Keys;
+use call::{Keys, token};
+use shards::steer::{Cookie, Recipe, Spread};
 use sip::Uri;
+use siphasher::sip::SipHasher13;
 use transaction::Timing;
 
 /// A listener as SIP sees it.
@@ -76,6 +79,39 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The hash that finds a Call-ID's owner. Its many words of key are drawn from
+    /// [`Settings::owner_key`].
+    #[must_use]
+    pub fn spread(&self) -> Spread {
+        let (k0, k1) = self.owner_key;
+        let word = |at: usize| {
+            let mut hasher = SipHasher13::new_with_keys(k0, k1);
+            hasher.write_usize(at);
+            hasher.finish()
+        };
+        Spread::new(word, self.shards)
+    }
+
+    /// How the kernel finds the owner of a datagram: a response to us has our Via on top, and in
+    /// its branch the slot that waits for it; anything else has a Call-ID.
+    #[must_use]
+    pub fn recipe(&self) -> Recipe {
+        let cookie = |listener: &Listener| {
+            // As `sip::forward` writes it.
+            let via = format!("Via: SIP/2.0/UDP {};branch=", listener.advertise);
+            (listener.transport == Transport::Udp).then_some(Cookie {
+                at: via.len(),
+                mark: token::BRANCH_PREFIX,
+            })
+        };
+        Recipe {
+            spread: self.spread(),
+            names: &["call-id", "i"],
+            reply: *b"SIP/2.0 ",
+            cookies: self.listeners.iter().map(cookie).collect(),
+        }
+    }
+
     /// A listener by its id.
     #[must_use]
     pub(crate) fn listener(&self, id: ListenerId) -> Option<&Listener> {

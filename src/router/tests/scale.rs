@@ -105,7 +105,10 @@ fn one_source_address_loads_all_shards_and_a_call_costs_the_same() {
         // Few calls on each: chance alone makes the hottest of 64 with 25 each 1.5 of the mean.
         let bound = 1.0 + 4.0 * (f64::from(shards) / CALLS as f64).sqrt();
         let hottest = hottest(&loads);
-        assert!(hottest <= bound, "{shards} shards: {hottest:.3}, {bound:.3}");
+        assert!(
+            hottest <= bound,
+            "{shards} shards: {hottest:.3}, {bound:.3}"
+        );
     }
 }
 

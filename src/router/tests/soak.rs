@@ -117,7 +117,11 @@ fn b31_a_day_of_calls_leaves_nothing_behind() {
         }
     }
     IS_COUNTING.store(false, Relaxed);
-    assert_eq!(ALLOCATIONS.load(Relaxed), 0, "allocations after the warm-up");
+    assert_eq!(
+        ALLOCATIONS.load(Relaxed),
+        0,
+        "allocations after the warm-up"
+    );
     let grown = resident_bytes().saturating_sub(resident);
     assert!(
         grown < RESIDENT_SLACK_BYTES,

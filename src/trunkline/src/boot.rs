@@ -8,6 +8,7 @@ use call::Keys;
 use config::{Config, Shards};
 use control::{CdrOptions, Layout, Loaded, LogTarget, Node, Rate, RateLimit, Setup};
 use router::{Gauges, Listener, Router, Settings};
+use shards::steer::{SteerConfig, SteerMode};
 use shards::{ListenerSpec, RuntimeConfig};
 use transaction::Timing;
 
@@ -41,7 +42,7 @@ pub(crate) fn start(
         node: config.node.name.clone(),
         version: VERSION,
         file,
-        runtime: runtime(&config, cpus)?,
+        runtime: runtime(&config, &settings, cpus)?,
         layout: Layout {
             gateway_cells: router::GATEWAY_CELLS,
             gateways_max: config.limits.gateways_max,
@@ -116,7 +117,11 @@ fn overload(config: &Config) -> router::Overload {
     }
 }
 
-fn runtime(config: &Config, cpus: Vec<Option<usize>>) -> Result<RuntimeConfig, Failure> {
+fn runtime(
+    config: &Config,
+    settings: &Settings,
+    cpus: Vec<Option<usize>>,
+) -> Result<RuntimeConfig, Failure> {
     let listener = |listener: &config::Listener| ListenerSpec {
         transport: listener.transport,
         address: listener.address,
@@ -130,6 +135,14 @@ fn runtime(config: &Config, cpus: Vec<Option<usize>>) -> Result<RuntimeConfig, F
         limits,
         receive_buffer_bytes: config.limits.receive_buffer_bytes,
         send_buffer_bytes: config.limits.send_buffer_bytes,
+        steering: SteerConfig {
+            mode: match config.node.steering {
+                config::Steering::Auto => SteerMode::Auto,
+                config::Steering::Kernel => SteerMode::Kernel,
+                config::Steering::Software => SteerMode::Software,
+            },
+            recipe: Some(settings.recipe()),
+        },
         seed: word(&secret::random()?, 0),
         handler_counters: router::COUNTERS,
         handler_histograms: router::HISTOGRAMS,

@@ -143,6 +143,11 @@ impl Setup {
         Solo::new(self.config(), router)
     }
 
+    /// The router of the first shard, without anything around it.
+    pub(crate) fn router(&self) -> Router {
+        self.maker(&Arc::new(Gauges::new(16)))(ShardId(0))
+    }
+
     fn config(&self) -> WorldConfig {
         let listeners = self.listeners.iter();
         WorldConfig {
@@ -162,9 +167,9 @@ impl Setup {
         }
     }
 
-    fn maker(&self, gauges: &Arc<Gauges>) -> impl FnMut(ShardId) -> Router + use<> {
-        let snapshot = Arc::new(route::build(&self.spec, 1, None).expect("a world"));
-        let settings = Arc::new(Settings {
+    /// What its routers are told.
+    pub(crate) fn settings(&self) -> Settings {
+        Settings {
             node: b"test".to_vec(),
             shards: self.shards,
             listeners: self.listeners.clone(),
@@ -179,7 +184,12 @@ impl Setup {
             overload: self.overload,
             udp_bytes_max: self.udp_bytes_max,
             max_call_ms: self.max_call_ms,
-        });
+        }
+    }
+
+    fn maker(&self, gauges: &Arc<Gauges>) -> impl FnMut(ShardId) -> Router + use<> {
+        let snapshot = Arc::new(route::build(&self.spec, 1, None).expect("a world"));
+        let settings = Arc::new(self.settings());
         let gauges = Arc::clone(gauges);
         move |shard| {
             Router::new(

@@ -1,0 +1,191 @@
+//! The kernel's program against the router, which it must never contradict where it matters:
+//! whatever the datagram, it names the shard that the router names, or none.
+//!
+//! The program runs in [`shards::steer::Machine`], so millions of datagrams need no kernel.
+#![allow(clippy::unwrap_used)] // a test's own helpers may
+
+mod bench;
+
+use base::ShardId;
+use bench::corpus::{call_flows, hostile};
+use bench::{CALLER, Packet, Setup, VENDOR, crlf, respond};
+use router::Router;
+use shards::steer::{Machine, SteerCounts};
+use shards::{Handler, Random};
+
+const SHARDS: u16 = 16;
+const MUTATIONS: u64 = 50_000;
+
+/// The program and the router of one listener.
+struct Pair {
+    router: Router,
+    machine: Machine,
+}
+
+impl Pair {
+    fn new(listener: usize) -> Pair {
+        let setup = Setup {
+            shards: SHARDS,
+            ..Setup::new()
+        };
+        let recipe = setup.settings().recipe();
+        Pair {
+            router: setup.router(),
+            machine: Machine::new(&recipe, recipe.cookies[listener]),
+        }
+    }
+
+    /// The shard that the program finds. It is the router's.
+    fn run(&mut self, name: &str, bytes: &[u8]) -> Option<ShardId> {
+        let found = self.machine.run(bytes).shard;
+        let owner = self.router.owner(bytes);
+        assert!(
+            found.is_none() || found == owner,
+            "{name}: {found:?}, not {owner:?}: {}",
+            bytes.escape_ascii()
+        );
+        found
+    }
+}
+
+#[test]
+fn every_message_of_the_call_flows_comes_to_its_shard() {
+    let mut pair = Pair::new(0);
+    for (name, bytes) in call_flows() {
+        assert!(pair.run(&name, &bytes).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn hostile_messages_come_to_their_shard_or_are_left_alone() {
+    let mut pair = Pair::new(0);
+    let messages = hostile();
+    for (name, bytes) in &messages {
+        pair.run(name, bytes);
+        for end in (0..bytes.len().min(3_000)).step_by(7) {
+            pair.run(name, &bytes[..end]);
+        }
+        for end in ["\n", "\r\n ", "\t\n"] {
+            let other = String::from_utf8_lossy(bytes).replace("\r\n", end);
+            pair.run(name, other.as_bytes());
+        }
+    }
+    let (mut clear, mut unclear) = (0, Vec::new());
+    for (name, bytes) in &messages {
+        match pair.run(name, bytes) {
+            Some(_) => clear += 1,
+            None if pair.router.owner(bytes).is_some() => unclear.push(name),
+            None => {}
+        }
+    }
+    assert!(
+        clear > unclear.len() * 10,
+        "{clear} are clear, not {unclear:#?}"
+    );
+}
+
+#[test]
+fn mutated_messages_come_to_their_shard_or_are_left_alone() {
+    const OCTETS: &[u8] = b"\r\n\0\t :iIcC-dD;,\x7f\x80\x8b\xff";
+    let mut pair = Pair::new(0);
+    let mut random = Random::new(0x57ee_4e4d, 0);
+    let messages: Vec<_> = call_flows().into_iter().chain(hostile()).collect();
+    for _ in 0..MUTATIONS {
+        let (name, bytes) = &messages[random.below(messages.len() as u64) as usize];
+        let mut bytes = bytes.clone();
+        // Most changes are near the Call-ID, where they matter.
+        let near = bytes
+            .windows(3)
+            .position(|at| at.eq_ignore_ascii_case(b"-ID"));
+        for _ in 0..=random.below(3) {
+            if bytes.is_empty() {
+                break;
+            }
+            let at = match near {
+                Some(near) if random.below(4) != 0 => {
+                    near.saturating_sub(8) + random.below(48) as usize
+                }
+                _ => random.below(bytes.len() as u64) as usize,
+            };
+            let at = at.min(bytes.len() - 1);
+            let octet = OCTETS[random.below(OCTETS.len() as u64) as usize];
+            match random.below(3) {
+                0 => bytes[at] = octet,
+                1 => bytes.insert(at, octet),
+                _ => drop(bytes.remove(at)),
+            }
+        }
+        pair.run(name, &bytes);
+    }
+    let counts = pair.machine.counts();
+    assert!(counts.hash > MUTATIONS / 3, "{counts:?}");
+    assert!(counts.unclear > MUTATIONS / 100, "{counts:?}");
+}
+
+/// What the router hears in a call: the caller's requests have a Call-ID, and the vendor's
+/// responses our cookie where the program looks for it.
+#[test]
+fn the_vendors_answers_come_by_our_cookie() {
+    let setup = Setup {
+        shards: SHARDS,
+        ..Setup::new()
+    };
+    let mut bench = setup.build();
+    let mut pair = Pair::new(0);
+    for (from, bytes) in bench.call() {
+        let before = pair.machine.counts();
+        assert!(pair.run(from, &bytes).is_some());
+        let after = pair.machine.counts();
+        let is_reply = bytes.starts_with(b"SIP/2.0");
+        let want = SteerCounts {
+            cookie: before.cookie + u64::from(is_reply),
+            hash: before.hash + u64::from(!is_reply),
+            ..before
+        };
+        assert_eq!(after, want, "{}", bytes.escape_ascii());
+        assert!(!is_reply || from == VENDOR);
+    }
+    assert!(pair.machine.counts().cookie >= 3);
+}
+
+/// The same over each listener of datagrams, whose addresses have different lengths, and for
+/// calls of every shard.
+#[test]
+fn each_listener_knows_where_its_cookie_is() {
+    let mut of_shard = [0; SHARDS as usize];
+    for at in 0..120 {
+        let mut setup = Setup {
+            shards: SHARDS,
+            ..Setup::new()
+        };
+        let (listener, vendor) = [
+            (0, VENDOR),
+            (2, "127.0.0.9:5060"),
+            (3, "[2001:db8::9]:5060"),
+        ][at % 3];
+        setup.spec.gateways[0].address = bench::at(vendor);
+        let name = format!("listener{listener}");
+        setup.spec.gateways[0].listener = Some(name);
+        let mut bench = setup.build();
+        let dialog = bench::Dialog::new(&format!("call-{at}"));
+        bench.hear(CALLER, &dialog.invite());
+        bench.run_ms(100);
+        let sent = bench.take();
+        let is_to_vendor =
+            |packet: &&Packet| packet.is_request() && packet.peer == bench::at(vendor);
+        let invite = sent.iter().find(is_to_vendor).unwrap();
+        let mut pair = Pair::new(listener);
+        for status in ["100 Trying", "183 Session Progress", "200 OK"] {
+            let reply = crlf(&respond(&invite.text(), status, "callee"));
+            let found = pair.run(status, &reply).unwrap();
+            of_shard[usize::from(found.0)] += 1;
+        }
+        let cookie = 3;
+        let want = SteerCounts {
+            cookie,
+            ..SteerCounts::default()
+        };
+        assert_eq!(pair.machine.counts(), want, "{}", invite.text());
+    }
+    assert!(of_shard.iter().all(|&count| count > 0), "{of_shard:?}");
+}
