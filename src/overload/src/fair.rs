@@ -247,7 +247,14 @@ impl Source {
         let mut left = self.level;
         for class in [Class::Priority, Class::Call, Class::Other] {
             let wanted = self.demand[class as usize] * class.cost();
-            let share = if wanted <= left { 1.0 } else { left / wanted };
+            let share = if left <= 0.0 {
+                // Whoever comes first in this class would come before those above it.
+                0.0
+            } else {
+                (left / wanted.max(f32::MIN_POSITIVE)).min(1.0)
+            };
+            // Priority has its room and no coin: one call in a period is not to lose a toss.
+            let share = if class == Class::Priority { 1.0 } else { share };
             self.pass[class as usize] = coin_below(share);
             left = (left - wanted).max(0.0);
         }

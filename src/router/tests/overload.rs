@@ -4,7 +4,7 @@
 mod bench;
 
 use base::{Flow, Time, Transport};
-use bench::{CALLER, Dialog, ROUTER, STRANGER, Setup, UDP, at, crlf};
+use bench::{CALLER, Dialog, OTHER, ROUTER, STRANGER, Setup, UDP, VENDOR, at, crlf, respond};
 use router::Router;
 use shards::Solo;
 
@@ -19,6 +19,14 @@ struct Late {
 impl Late {
     /// Takes a message that has waited for `waited_ms`; returns `address: first line` of what left.
     fn hear(&mut self, from: &str, text: &str, waited_ms: u64) -> Vec<String> {
+        let sent = self.tell(from, text, waited_ms);
+        let line =
+            |(peer, text): &(String, String)| format!("{peer}: {}", text.lines().next().unwrap());
+        sent.iter().map(line).collect()
+    }
+
+    /// As [`Late::hear`], with all that left, whole.
+    fn tell(&mut self, from: &str, text: &str, waited_ms: u64) -> Vec<(String, String)> {
         let flow = Flow {
             transport: Transport::Udp,
             listener: UDP,
@@ -36,10 +44,55 @@ impl Late {
             &crlf(text),
             &mut |flow, bytes| {
                 let text = String::from_utf8_lossy(bytes);
-                lines.push(format!("{}: {}", flow.peer, text.lines().next().unwrap()));
+                lines.push((flow.peer.to_string(), text.replace("\r\n", "\n")));
             },
         );
         lines
+    }
+
+    /// What has waited `waited_ms` at this moment, without time going on.
+    fn tell_now(&mut self, from: &str, text: &str, waited_ms: u64) -> Vec<(String, String)> {
+        let now = self.now;
+        self.now = Time(now.0.saturating_sub(waited_ms * 1_000));
+        let sent = self.tell(from, text, waited_ms);
+        self.now = now;
+        sent
+    }
+
+    /// A queue stands for so long: strays, each of which waited `waited_ms`.
+    fn stand(&mut self, ms: u64, waited_ms: u64) {
+        let stray = "SIP/2.0 200 OK\nVia: SIP/2.0/UDP 192.0.2.100;branch=z9hG4bKstray\n\n";
+        for _ in 0..ms {
+            self.now = self.now.plus_millis(1);
+            self.tell_now(VENDOR, stray, waited_ms);
+        }
+    }
+
+    /// A queue stands until new calls are limited, and then stays at its target.
+    fn stand_limited(&mut self) {
+        self.stand(50, 50);
+        self.stand(70, 8);
+    }
+
+    /// New calls that come at once; how many of them were refused with 503.
+    fn flood(&mut self, from: &str, name: &str, count: usize) -> usize {
+        self.flood_late(from, name, count, 0)
+    }
+
+    fn flood_late(&mut self, from: &str, name: &str, count: usize, waited_ms: u64) -> usize {
+        let refused = |at: usize| {
+            let invite = Dialog::new(&format!("{name}{at}")).invite();
+            let sent = self.tell_now(from, &invite, waited_ms);
+            sent.len() == 1 && sent[0].1.starts_with("SIP/2.0 503 ")
+        };
+        (0..count).map(refused).filter(|&refused| refused).count()
+    }
+
+    /// A cell of a trunk's counters.
+    fn trunk(&self, trunk: usize, name: &str) -> u64 {
+        let cell = router::TRUNK_CELLS.iter().position(|def| def.0 == name);
+        let first = 16 * router::GATEWAY_CELLS.len() + trunk * router::TRUNK_CELLS.len();
+        self.solo.out().stats().dynamic(first + cell.unwrap())
     }
 
     fn counter(&self, name: &str) -> u64 {
@@ -106,4 +159,369 @@ fn a_late_stranger_is_told_what_strangers_are_told() {
     let lines = late.hear(STRANGER, &Dialog::new("strange").invite(), LATE_MS);
     assert_eq!(lines, ["203.0.113.66:5060: SIP/2.0 403 Forbidden"]);
     assert_eq!(late.counter("unknown_source"), 1);
+}
+
+/// A router whose queue has stood for a while.
+fn loaded(setup: Setup) -> Late {
+    let mut late = Late {
+        solo: setup.solo(),
+        now: Time::from_millis(10_000),
+    };
+    late.stand_limited();
+    late
+}
+
+#[test]
+fn under_load_new_calls_are_refused_and_those_that_are_up_go_on() {
+    let mut late = Late {
+        solo: Setup::new().solo(),
+        now: Time::from_millis(10_000),
+    };
+    // One call is up, one rings.
+    let mut up = Dialog::new("up");
+    let sent = late.tell(CALLER, &up.invite(), 0);
+    let answered = late.tell(VENDOR, &respond(&sent[1].1, "200 OK", "callee"), 0);
+    up.learn(&answered[0].1);
+    late.hear(CALLER, &up.request("ACK", 1, "ack"), 0);
+    let rings = Dialog::new("rings");
+    let sent = late.tell(CALLER, &rings.invite(), 0);
+    late.tell(VENDOR, &respond(&sent[1].1, "180 Ringing", "callee"), 0);
+
+    late.stand_limited();
+    let refused = late.flood(CALLER, "new", 200);
+    assert!(refused >= 195, "{refused}");
+    // A copy of what was taken, a re-INVITE, a BYE, a CANCEL: all served, however late.
+    let lines = late.hear(CALLER, &rings.invite(), 50);
+    assert_eq!(lines, ["192.0.2.1:5060: SIP/2.0 180 Ringing"]);
+    let lines = late.hear(CALLER, &up.request("INVITE", 2, "again"), 50);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[1].contains("INVITE sip:b@192.0.2.2"), "{lines:?}");
+    let lines = late.hear(CALLER, &up.request("BYE", 3, "bye"), LATE_MS);
+    assert!(lines[0].contains("BYE sip:b@192.0.2.2"), "{lines:?}");
+    let lines = late.hear(CALLER, &rings.cancel(), LATE_MS);
+    assert_eq!(lines[0], "192.0.2.1:5060: SIP/2.0 200 OK");
+    assert_eq!(late.counter("overload_refused"), refused as u64);
+    assert!(late.counter("admitted_share_permille") <= 1_000);
+}
+
+#[test]
+fn emergency_and_priority_are_the_last_to_be_refused() {
+    let mut late = loaded(Setup::new());
+    late.flood(CALLER, "first", 100);
+    let refusals = late.counter("overload_refused");
+    let sos = Dialog::new("sos").invite();
+    let sos = sos.replace(
+        "INVITE sip:+4412345@192.0.2.100",
+        "INVITE urn:service:sos.fire",
+    );
+    let lines = late.hear(CALLER, &sos, 0);
+    assert!(lines.iter().all(|line| !line.contains("503")), "{lines:?}");
+    // Another period, for which the first has left nothing over.
+    late.stand(60, 8);
+    late.flood(CALLER, "second", 100);
+    let ets = Dialog::new("ets").invite();
+    let ets = ets.replace("Max-Forwards", "Resource-Priority: ets.0\nMax-Forwards");
+    let lines = late.hear(CALLER, &ets, 0);
+    assert_eq!(lines[0], "192.0.2.1:5060: SIP/2.0 100 Trying");
+    assert!(late.counter("overload_refused") > refusals + 90);
+    assert_eq!(late.counter("overload_refused_priority"), 0);
+    // A word that only begins like it is none.
+    late.flood(CALLER, "third", 100);
+    let other = sos
+        .replace("urn:service:sos.fire", "urn:service:sosumi")
+        .replace("sos@", "no@");
+    let lines = late.hear(CALLER, &other.replace("sosinvite", "noinvite"), 0);
+    assert_eq!(lines, ["192.0.2.1:5060: SIP/2.0 503 Service Unavailable"]);
+}
+
+#[test]
+fn other_requests_are_refused_before_calls() {
+    let mut late = Late {
+        solo: Setup::new().solo(),
+        now: Time::from_millis(10_000),
+    };
+    let (mut options_refused, mut calls_refused) = (0, 0);
+    for ms in 0..400_u64 {
+        late.now = late.now.plus_millis(1);
+        let waited = if ms < 60 { 16 } else { 8 };
+        calls_refused += late.flood_late(CALLER, &format!("call{ms}x"), 2, waited);
+        let options = Dialog::new(&format!("ping{ms}")).invite();
+        let options = options.replace("INVITE", "OPTIONS");
+        let sent = late.tell_now(CALLER, &options, waited);
+        options_refused += usize::from(ms >= 120 && sent[0].1.starts_with("SIP/2.0 503 "));
+    }
+    assert_eq!(options_refused, 280, "all of them");
+    assert!((20..400).contains(&calls_refused), "{calls_refused} of 800");
+    assert!(late.counter("overload_refused_other") >= 280);
+}
+
+#[test]
+fn rfc7339_5_10_a_refusal_has_no_retry_after_and_leaves_no_state() {
+    let mut late = loaded(Setup::new());
+    late.flood(CALLER, "fill", 20);
+    let held = (late.solo.handler().held(), late.solo.out().packets_live());
+    let dialog = Dialog::new("shed");
+    let mut answers = Vec::new();
+    for _ in 0..3 {
+        let sent = late.tell_now(CALLER, &dialog.invite(), 0);
+        assert_eq!(sent.len(), 1);
+        answers.push(sent[0].1.clone());
+    }
+    let to = answers[0]
+        .lines()
+        .find(|line| line.starts_with("To:"))
+        .unwrap();
+    let tag = to.split("tag=").nth(1).unwrap().to_owned();
+    assert_eq!(
+        answers[0],
+        format!(
+            "SIP/2.0 503 Service Unavailable\n\
+             Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKshedinvite\n\
+             From: <sip:+331@192.0.2.1>;tag=caller\n\
+             To: <sip:+4412345@192.0.2.100>;tag={tag}\n\
+             Call-ID: shed@192.0.2.1\nCSeq: 1 INVITE\nContent-Length: 0\n\n"
+        )
+    );
+    // Each copy gets the same answer, another call another tag.
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    let other = late.tell_now(CALLER, &Dialog::new("shed2").invite(), 0);
+    assert!(other[0].1.contains(" 503 ") && !other[0].1.contains(&tag));
+    // Its ACK is for nothing that is kept, and is not taken for one of a call.
+    let ack = dialog.invite().replace("INVITE", "ACK");
+    let acked = ack.replace(
+        "192.0.2.100>\nCall",
+        &format!("192.0.2.100>;tag={tag}\nCall"),
+    );
+    assert!(late.tell_now(CALLER, &acked, 0).is_empty());
+    assert_eq!(late.counter("overload_acks"), 1);
+    let forged = acked.replace(&tag, "0000000000000");
+    assert!(late.tell_now(CALLER, &forged, 0).is_empty());
+    assert_eq!(late.counter("overload_acks"), 1);
+    let now = (late.solo.handler().held(), late.solo.out().packets_live());
+    assert_eq!(now, held);
+}
+
+#[test]
+fn a_client_older_than_rfc3261_is_refused_too_but_not_its_copies() {
+    let mut late = Late {
+        solo: Setup::new().solo(),
+        now: Time::from_millis(10_000),
+    };
+    let old = |name: &str| Dialog::new(name).invite().replace("z9hG4bK", "");
+    late.hear(CALLER, &old("taken"), 0);
+    late.stand_limited();
+    late.flood(CALLER, "fill", 20);
+    assert_eq!(
+        late.tell_now(CALLER, &old("taken"), 0)[0].1.lines().next(),
+        Some("SIP/2.0 100 Trying")
+    );
+    let refused = late.tell_now(CALLER, &old("new"), 0);
+    assert!(refused[0].1.starts_with("SIP/2.0 503 "), "{refused:?}");
+    assert!(!refused[0].1.contains("Retry-After"));
+}
+
+/// One trunk at twenty times its share and more; the other is served as if it were alone.
+#[test]
+fn a_flooding_trunk_takes_nothing_from_another() {
+    const QUIET: &str = "192.0.2.7:5060";
+    let mut setup = Setup::new();
+    setup.transactions_max = 20_000;
+    setup.calls_max = 20_000;
+    let source = route::Source::parse("192.0.2.7").unwrap();
+    setup
+        .spec
+        .trunks
+        .push(route::TrunkSpec::new("quiet", source));
+    let mut late = Late {
+        solo: setup.solo(),
+        now: Time::from_millis(10_000),
+    };
+    let (mut number, mut quiet) = (0, 0);
+    for ms in 0..500_u64 {
+        late.now = late.now.plus_millis(1);
+        // At first the queue is at twice its target, then at it: the limit stands.
+        let waited = if ms < 60 { 16 } else { 8 };
+        let calls = if ms < 60 { 1 } else { 5 };
+        for _ in 0..calls {
+            number += 1;
+            let flood = Dialog::new(&format!("flood{number}")).invite();
+            late.tell_now(CALLER, &flood, waited);
+        }
+        if ms % 25 == 0 {
+            quiet += 1;
+            let call = Dialog::new(&format!("quiet{quiet}")).invite();
+            let sent = late.tell_now(QUIET, &call, waited);
+            assert!(
+                sent[0].1.starts_with("SIP/2.0 100 "),
+                "at {ms} ms: {sent:?}"
+            );
+        }
+    }
+    assert_eq!(late.trunk(1, "overload_refused"), 0);
+    assert_eq!(late.trunk(1, "calls"), 20);
+    let refused = late.trunk(0, "overload_refused");
+    assert!(refused > 1_400 && refused < 2_200, "{refused} of {number}");
+    assert_eq!(late.counter("overload_refused"), refused);
+}
+
+#[test]
+fn strangers_are_dropped_unread_under_load_and_beyond_their_allowance() {
+    let mut late = loaded(Setup::new());
+    assert!(
+        late.hear(STRANGER, &Dialog::new("strange").invite(), 0)
+            .is_empty()
+    );
+    assert_eq!(late.counter("strangers_unread"), 1);
+    // In calm so many a second are told that they are not known, and no more.
+    let mut setup = Setup::new();
+    setup.overload.stranger_answers_max = 10;
+    let mut late = Late {
+        solo: setup.solo(),
+        now: Time::from_millis(10_000),
+    };
+    let mut told = 0;
+    for at in 0..50 {
+        told += late
+            .tell_now(STRANGER, &Dialog::new(&format!("x{at}")).invite(), 0)
+            .len();
+    }
+    assert_eq!((told, late.counter("strangers_unread")), (10, 40));
+    assert_eq!(late.counter("unknown_source"), 50);
+}
+
+/// What the topmost Via of a message says.
+fn top_via(text: &str) -> String {
+    let line = text.lines().find(|line| line.starts_with("Via:"));
+    line.unwrap().to_owned()
+}
+
+#[test]
+fn rfc7339_server_tells_those_that_ask_and_forwards_nothing_of_it() {
+    let mut late = Late {
+        solo: Setup::new().solo(),
+        now: Time::from_millis(10_000),
+    };
+    let asks = |name: &str| {
+        let invite = Dialog::new(name).invite();
+        invite.replace("invite\n", "invite;oc;oc-algo=\"loss,A\"\n")
+    };
+    let sent = late.tell(CALLER, &asks("asks"), 0);
+    let idle = ";branch=z9hG4bKasksinvite;oc=0;oc-algo=\"loss\";oc-validity=0;oc-seq=";
+    assert!(top_via(&sent[0].1).contains(idle), "{}", sent[0].1);
+    assert!(!sent[1].1.contains(";oc"), "{}", sent[1].1);
+    // It asks again through what a vendor put there: that goes, ours comes.
+    let ringing = respond(&sent[1].1, "180 Ringing", "callee");
+    let ringing = ringing.replace("asksinvite", "asksinvite;oc=99;oc-validity=9999");
+    let up = late.tell(VENDOR, &ringing, 0);
+    assert!(top_via(&up[0].1).contains(idle), "{}", up[0].1);
+    assert!(!up[0].1.contains("9999"), "{}", up[0].1);
+    // Under load it is told to send less.
+    late.stand_limited();
+    for at in 0..6 {
+        late.flood(CALLER, &format!("more{at}"), 60);
+        late.stand(60, 8);
+    }
+    let sent = late.tell(CALLER, &asks("loaded"), 0);
+    let via = top_via(&sent[0].1);
+    assert!(sent[0].1.starts_with("SIP/2.0 503 "), "{}", sent[0].1);
+    assert!(
+        via.contains(";oc-algo=\"loss\";oc-validity=500;oc-seq="),
+        "{via}"
+    );
+    let cut = via.split(";oc=").nth(1).unwrap().split(';').next().unwrap();
+    assert!(cut.parse::<u32>().unwrap() > 20, "{via}");
+    assert!(late.counter("overload_feedback_sent") >= 3);
+}
+
+#[test]
+fn rfc7339_server_says_nothing_to_those_that_do_not_ask() {
+    let mut late = Late {
+        solo: Setup::new().solo(),
+        now: Time::from_millis(10_000),
+    };
+    let sent = late.tell(CALLER, &Dialog::new("plain").invite(), 0);
+    assert!(!sent[0].1.contains(";oc"));
+    let strange = Dialog::new("strange").invite();
+    let strange = strange.replace("invite\n", "invite;oc;oc-algo=\"loss\"\n");
+    let sent = late.tell(STRANGER, &strange, 0);
+    assert!(sent[0].1.starts_with("SIP/2.0 403 ") && !sent[0].1.contains(";oc="));
+    assert_eq!(late.counter("overload_feedback_sent"), 0);
+}
+
+/// A vendor's response that says how much it can take.
+fn saying(request: &str, status: &str, feedback: &str) -> String {
+    let response = respond(request, status, "callee");
+    let offer = ";oc;oc-algo=\"loss,rate\"";
+    assert!(top_via(&response).contains(offer), "{response}");
+    response.replacen(offer, feedback, 1)
+}
+
+#[test]
+fn rfc7339_client_asks_obeys_and_goes_on_to_the_next() {
+    let mut setup = Setup::new();
+    setup.spec.gateways[0].overload_control = true;
+    let mut late = Late {
+        solo: setup.solo(),
+        now: Time::from_millis(10_000),
+    };
+    let mut up = Dialog::new("up");
+    let sent = late.tell(CALLER, &up.invite(), 0);
+    assert_eq!(sent[1].0, VENDOR);
+    let all = ";oc=100;oc-algo=\"loss\";oc-validity=2000;oc-seq=1282321615.782";
+    let answered = late.tell(VENDOR, &saying(&sent[1].1, "200 OK", all), 0);
+    assert!(
+        !answered[0].1.contains(";oc"),
+        "it was for us: {}",
+        answered[0].1
+    );
+    up.learn(&answered[0].1);
+    // The next call goes to the other gateway, whose Via offers nothing.
+    let sent = late.tell(CALLER, &Dialog::new("next").invite(), 0);
+    assert_eq!(sent[1].0, OTHER);
+    assert!(!sent[1].1.contains(";oc"));
+    assert_eq!(late.counter("overload_throttled"), 1);
+    // What belongs to the call that is up goes where it belongs, and asks too.
+    let sent = late.tell(CALLER, &up.request("BYE", 2, "bye"), 0);
+    assert_eq!(sent[0].0, VENDOR);
+    assert!(
+        top_via(&sent[0].1).contains(";oc;oc-algo=\"loss,rate\""),
+        "{}",
+        sent[0].1
+    );
+    // It is over when it says so, or when the time is up.
+    late.now = late.now.plus_millis(2_001);
+    let sent = late.tell(CALLER, &Dialog::new("later").invite(), 0);
+    assert_eq!(sent[1].0, VENDOR);
+}
+
+#[test]
+fn rfc7339_client_answers_503_without_retry_after_if_nobody_takes_more() {
+    let mut setup = Setup::new();
+    for gateway in &mut setup.spec.gateways {
+        gateway.overload_control = true;
+    }
+    let mut late = Late {
+        solo: setup.solo(),
+        now: Time::from_millis(10_000),
+    };
+    let stop = ";oc=0;oc-algo=\"rate\";oc-validity=60000;oc-seq=5.5";
+    let sent = late.tell(CALLER, &Dialog::new("one").invite(), 0);
+    let on = late.tell(
+        VENDOR,
+        &saying(&sent[1].1, "503 Service Unavailable", stop),
+        0,
+    );
+    let next = on
+        .iter()
+        .find(|(_, text)| text.starts_with("INVITE"))
+        .unwrap();
+    assert_eq!(next.0, OTHER);
+    late.tell(OTHER, &saying(&next.1, "486 Busy Here", stop), 0);
+    let sent = late.tell(CALLER, &Dialog::new("two").invite(), 0);
+    let last = &sent.last().unwrap().1;
+    assert!(last.starts_with("SIP/2.0 503 "), "{last}");
+    assert!(!last.contains("Retry-After"));
+    assert_eq!(late.counter("overload_throttled"), 2);
+    // An older number than what is in force changes nothing.
+    assert_eq!(late.counter("overload_feedback_heard"), 2);
 }
