@@ -152,7 +152,7 @@ fn sinks_refuse_and_ignore_their_shares() {
         timers: Timers {
             t1_ms: 100,
             t2_ms: 400,
-            give_up_ms: 1_000,
+            give_up_ms: 2_500,
             retransmits: true,
         },
         ..direct(ANY, 1, 1)

@@ -30,7 +30,8 @@ pub struct Plan {
     pub warm_up_ms: u64,
     /// How long attempts count.
     pub duration_ms: u64,
-    /// Ends the counting time as soon as so many attempts were made.
+    /// Ends the counting time as soon as so many attempts were made, or, if this run only answers,
+    /// so many calls were offered.
     pub attempts_max: Option<u64>,
     /// How long calls may take to end after the last attempt. What is up then is abandoned.
     pub drain_ms: u64,

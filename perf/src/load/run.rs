@@ -235,7 +235,10 @@ impl Watch<'_> {
         let busy: Vec<_> = cores.iter().map(times).collect();
         progress(self.progress(Moment::WindowOpens));
         let all_made = |watch: &Watch<'_>| match watch.plan.sources.is_empty() {
-            true => false,
+            true => {
+                let offered = watch.total().attempts;
+                watch.plan.attempts_max.is_some_and(|max| offered >= max)
+            }
             false => watch.tallies.iter().all(|tally| tally.has_ended_attempts()),
         };
         self.until(
