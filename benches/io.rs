@@ -1,12 +1,13 @@
 //! The loop of a shard without SIP: what a datagram costs between the kernel and the handler.
 //!
-//! A shard runs on its own thread and answers each datagram with the same octets; a client on this
-//! thread keeps a window of them on their way over loopback. What is printed is the processor time
-//! of the shards' threads alone, by the scheduler's own account.
+//! Shards run on their own threads, their peers on this one, over loopback. What is printed is the
+//! processor time of the shards' threads alone, by the scheduler's own account, and the median of
+//! some rounds that take turns with those they are compared with.
 //!
 //! ```text
 //! cargo bench -p benches --bench io                  the tables of docs/performance.md
 //! cargo bench -p benches --bench io -- echo 20000    one run, for callgrind
+//! cargo bench -p benches --bench io -- batch | hand-over | send | receive    one table
 //! ```
 
 #![allow(
@@ -14,36 +15,100 @@
     reason = "a bench of threads and sockets has a clock and waits"
 )]
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use base::{ShardId, Transport};
+use base::{Flow, ListenerId, ShardId, Transport};
 use shards::{
-    Frame, Handler, Inbound, Limits, ListenerSpec, Metric, Outbox, Running, RuntimeConfig,
-    Undelivered, start,
+    Fellow, Frame, Handler, Inbound, Limits, ListenerSpec, Metric, Outbox, PAD_BYTES_MAX, Place,
+    Running, RuntimeConfig, Undelivered, start,
 };
 
 /// A usual request between two proxies.
 const MESSAGE_BYTES: usize = 700;
 /// How many datagrams are on their way at a time.
 const WINDOW: usize = 128;
+/// How many datagrams a burst has.
+const BURST: usize = 64;
 /// After so long without an answer the window counts as lost.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Answers with what it got; the first octet says which shard owns it.
-struct Echo {
+/// What a handler does with what it gets.
+#[derive(Clone, Copy, PartialEq)]
+enum Role {
+    /// Answers with the same octets; the first one says which shard owns it.
+    Echo,
+    /// Nothing.
+    Sink,
+    /// Sends a burst: so many datagrams to each of as many peers as that takes, at this port.
+    Burst {
+        each: usize,
+        to: SocketAddr,
+        form: Form,
+    },
+}
+
+/// How the datagrams of a burst travel.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    /// Each is a message of its own.
+    Plain,
+    /// Together, all of one length by nature.
+    Equal,
+    /// Together, lengthened in the middle.
+    Inside,
+    /// Together, lengthened at the end.
+    Behind,
+}
+
+struct Node {
+    role: Role,
     is_over: bool,
 }
 
-impl Handler for Echo {
+fn spaces(len: usize) -> &'static [u8] {
+    &[b' '; PAD_BYTES_MAX][..len]
+}
+
+impl Node {
+    /// The lengths of messages differ by up to a fifth, unless they are to be equal.
+    fn burst(&self, each: usize, to: SocketAddr, form: Form, flow: &Flow, out: &mut Outbox<Node>) {
+        for at in 0..BURST {
+            let less = if form == Form::Equal {
+                0
+            } else {
+                at * 37 % (MESSAGE_BYTES / 6)
+            };
+            let len = MESSAGE_BYTES - less;
+            let peer = match to.ip() {
+                // The sink has all of 127.0.0.0/8.
+                IpAddr::V4(_) if each < BURST => {
+                    SocketAddr::from(([127, 0, 1, (at / each) as u8 + 1], to.port()))
+                }
+                _ => to,
+            };
+            let Some(packet) = out.packet(len) else {
+                return;
+            };
+            out.buffer(packet)[..len].fill(at as u8);
+            out.set_len(packet, len);
+            out.send(&Flow { peer, ..*flow }, packet, 0);
+            out.release(packet);
+        }
+    }
+}
+
+impl Handler for Node {
     type Letter = ();
     type Notice = ();
     type Snapshot = ();
 
     fn owner(&self, bytes: &[u8]) -> Option<ShardId> {
         match bytes.first() {
-            Some(&digit @ b'0'..=b'9') => Some(ShardId(u16::from(digit - b'0'))),
+            Some(&digit @ b'0'..=b'9') if self.role == Role::Echo => {
+                Some(ShardId(u16::from(digit - b'0')))
+            }
             _ => None,
         }
     }
@@ -52,51 +117,85 @@ impl Handler for Echo {
         Frame::More
     }
 
-    fn message(&mut self, inbound: &Inbound<'_>, out: &mut Outbox<Echo>) {
-        let len = inbound.bytes.len();
-        let Some(packet) = out.packet(len) else {
-            return;
-        };
-        out.buffer(packet)[..len].copy_from_slice(inbound.bytes);
-        out.set_len(packet, len);
-        out.send(&inbound.flow, packet, 0);
-        out.release(packet);
+    fn coalesces(&self) -> bool {
+        matches!(self.role, Role::Burst { form, .. } if form != Form::Plain)
     }
 
-    fn unframed(&mut self, _: &Inbound<'_>, _: u8, _: &mut Outbox<Echo>) {}
-    fn letter(&mut self, _: ShardId, (): (), _: &mut Outbox<Echo>) {}
-    fn deadline(&mut self, _: u64, _: &mut Outbox<Echo>) {}
-    fn undelivered(&mut self, _: u64, _: Undelivered, _: &mut Outbox<Echo>) {}
-    fn snapshot(&mut self, _: Arc<()>, _: &mut Outbox<Echo>) -> Option<Arc<()>> {
+    fn fellow(&self, _: ListenerId, _: SocketAddr, bytes: &[u8]) -> Option<Fellow> {
+        let Role::Burst { form, .. } = self.role else {
+            return None;
+        };
+        let at = if form == Form::Inside {
+            100
+        } else {
+            bytes.len()
+        };
+        Some(Fellow {
+            lane: u32::from(bytes[0]),
+            place: Some(Place {
+                at: at as u16,
+                filling: spaces,
+            }),
+        })
+    }
+
+    fn message(&mut self, inbound: &Inbound<'_>, out: &mut Outbox<Node>) {
+        match self.role {
+            Role::Sink => {}
+            Role::Burst { each, to, form } => self.burst(each, to, form, &inbound.flow, out),
+            Role::Echo => {
+                let len = inbound.bytes.len();
+                let Some(packet) = out.packet(len) else {
+                    return;
+                };
+                out.buffer(packet)[..len].copy_from_slice(inbound.bytes);
+                out.set_len(packet, len);
+                out.send(&inbound.flow, packet, 0);
+                out.release(packet);
+            }
+        }
+    }
+
+    fn unframed(&mut self, _: &Inbound<'_>, _: u8, _: &mut Outbox<Node>) {}
+    fn letter(&mut self, _: ShardId, (): (), _: &mut Outbox<Node>) {}
+    fn deadline(&mut self, _: u64, _: &mut Outbox<Node>) {}
+    fn undelivered(&mut self, _: u64, _: Undelivered, _: &mut Outbox<Node>) {}
+    fn snapshot(&mut self, _: Arc<()>, _: &mut Outbox<Node>) -> Option<Arc<()>> {
         None
     }
-    fn housekeeping(&mut self, _: &mut Outbox<Echo>) {}
-    fn drain(&mut self, _: &mut Outbox<Echo>) {
+    fn housekeeping(&mut self, _: &mut Outbox<Node>) {}
+    fn drain(&mut self, _: &mut Outbox<Node>) {
         self.is_over = true;
     }
     fn is_idle(&self) -> bool {
         self.is_over
     }
-    fn stop(&mut self, _: &mut Outbox<Echo>) {
+    fn stop(&mut self, _: &mut Outbox<Node>) {
         self.is_over = true;
     }
 }
 
 /// Shards that run, and a client of theirs.
 struct Bench {
-    running: Running<Echo>,
+    running: Running<Node>,
     client: UdpSocket,
+    /// The ids of their threads.
+    threads: Vec<u32>,
 }
 
-/// What one run came to, for each datagram that came and went.
-struct Figures {
-    cpu_ns: u64,
-    a_turn: u64,
-    lost: u64,
+/// The threads of this process that are shards.
+fn shard_threads() -> Vec<u32> {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("a process has tasks");
+    let shards = tasks.flatten().filter(|task| {
+        let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+        name.starts_with("shard-")
+    });
+    let ids = shards.filter_map(|task| task.file_name().to_str()?.parse().ok());
+    ids.collect()
 }
 
 impl Bench {
-    fn start(shards: usize, limits: Limits) -> Bench {
+    fn start(shards: usize, limits: Limits, role: Role) -> Bench {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = RuntimeConfig {
             listeners: vec![ListenerSpec {
@@ -107,13 +206,38 @@ impl Bench {
             limits,
             ..RuntimeConfig::default()
         };
-        let running = start(config, |_| Echo { is_over: false }).expect("the shards start");
-        let client = UdpSocket::bind(any).expect("a socket");
-        client
-            .connect(running.local_addresses()[0])
-            .expect("an address");
+        let others = shard_threads();
+        let node = |_| Node {
+            role,
+            is_over: false,
+        };
+        let running = start(config, node).expect("the shards start");
+        let client = UdpSocket::bind((IpAddr::from([0; 4]), 0)).expect("a socket");
         client.set_read_timeout(Some(PATIENCE)).expect("a time");
-        Bench { running, client }
+        let mut bench = Bench {
+            running,
+            client,
+            threads: Vec::new(),
+        };
+        while bench.threads.len() < shards {
+            // A thread gives itself its name as it begins.
+            bench.threads = shard_threads();
+            bench.threads.retain(|id| !others.contains(id));
+        }
+        bench
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.running.local_addresses()[0]
+    }
+
+    /// What its threads have run so far, by the scheduler's account.
+    fn cpu_ns(&self) -> u64 {
+        let ran = self.threads.iter().filter_map(|id| {
+            let stat = std::fs::read_to_string(format!("/proc/self/task/{id}/schedstat")).ok()?;
+            stat.split(' ').next()?.parse::<u64>().ok()
+        });
+        ran.sum()
     }
 
     fn total(&self, metric: Metric) -> u64 {
@@ -128,10 +252,11 @@ impl Bench {
     fn rounds(&self, count: usize, first: u8) -> u64 {
         let message = [first; MESSAGE_BYTES];
         let mut buffer = [0; 2_048];
+        let to = self.address();
         let (mut sent, mut seen, mut lost) = (0, 0, 0);
         while seen + lost < count {
             while sent < count && sent - seen - lost < WINDOW {
-                let _ = self.client.send(&message);
+                let _ = self.client.send_to(&message, to);
                 sent += 1;
             }
             match self.client.recv(&mut buffer) {
@@ -142,17 +267,30 @@ impl Bench {
         lost as u64
     }
 
-    fn measure(&self, count: usize, first: u8) -> Figures {
+    /// Processor time for each datagram that came and went, and how many a turn had.
+    fn echo(&self, count: usize, first: u8) -> (u64, u64) {
         self.rounds(count / 10, first);
-        let (cpu, turns) = (cpu_ns(), self.total(Metric::Turns));
+        let (cpu, turns) = (self.cpu_ns(), self.total(Metric::Turns));
         let handled = self.total(Metric::DatagramsOut);
-        let lost = self.rounds(count, first);
+        self.rounds(count, first);
         let handled = (self.total(Metric::DatagramsOut) - handled).max(1);
-        Figures {
-            cpu_ns: (cpu_ns() - cpu) / handled,
-            a_turn: handled / (self.total(Metric::Turns) - turns).max(1),
-            lost,
+        let turns = (self.total(Metric::Turns) - turns).max(1);
+        ((self.cpu_ns() - cpu) / handled, handled / turns)
+    }
+
+    /// Processor time for each datagram of bursts that this node sends when it is asked.
+    fn bursts(&self, count: usize) -> u64 {
+        let mut buffer = [0; 2_048];
+        let cpu = self.cpu_ns();
+        for _ in 0..count {
+            let _ = self.client.send_to(b"go", self.address());
+            for _ in 0..BURST {
+                if self.client.recv(&mut buffer).is_err() {
+                    break;
+                }
+            }
         }
+        (self.cpu_ns() - cpu) / (count * BURST) as u64
     }
 
     fn stop(self) {
@@ -161,79 +299,166 @@ impl Bench {
     }
 }
 
-/// What the threads of all shards have run so far, by the scheduler's account.
-fn cpu_ns() -> u64 {
-    let tasks = std::fs::read_dir("/proc/self/task").expect("a process has tasks");
-    tasks
-        .flatten()
-        .filter(|task| {
-            let name = std::fs::read_to_string(task.path().join("comm")).unwrap_or_default();
-            name.starts_with("shard-")
-        })
-        .filter_map(|task| {
-            let stat = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-            stat.split(' ').next()?.parse::<u64>().ok()
-        })
-        .sum()
-}
-
 fn median(mut values: Vec<u64>) -> u64 {
     values.sort_unstable();
     values[values.len() / 2]
 }
 
+/// How many datagrams one system call moves at most.
+fn batches(count: usize, rounds: usize) {
+    println!("\nbatch: received and answered, ns of processor time a datagram (datagrams a turn)");
+    let sizes = [1, 8, 16, 32, 64, 128, 256];
+    let benches = sizes.map(|batch| {
+        let limits = Limits {
+            batch,
+            ..Limits::default()
+        };
+        Bench::start(1, limits, Role::Echo)
+    });
+    let mut figures = sizes.map(|_| (Vec::new(), Vec::new()));
+    for _ in 0..rounds {
+        for (bench, figures) in benches.iter().zip(&mut figures) {
+            let (cpu, a_turn) = bench.echo(count, b'x');
+            figures.0.push(cpu);
+            figures.1.push(a_turn);
+        }
+    }
+    for ((size, bench), (cpu, a_turn)) in sizes.into_iter().zip(benches).zip(figures) {
+        println!("{size:>4}: {:>5} ({})", median(cpu), median(a_turn));
+        bench.stop();
+    }
+}
+
 /// What a datagram costs the shard that owns it, and what it costs more if another one received it.
 fn hand_over(count: usize, rounds: usize) {
-    let bench = Bench::start(2, Limits::default());
-    let (mut own, mut handed) = ([Vec::new(), Vec::new()], Vec::new());
+    let bench = Bench::start(2, Limits::default(), Role::Echo);
+    let (mut own, mut handed) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        for owner in 0..2 {
+        for owner in [b'0', b'1'] {
             let before = bench.total(Metric::HandedOver);
-            let figures = bench.measure(count, b'0' + owner);
-            let all_handed = bench.total(Metric::HandedOver) - before > count as u64 / 2;
-            match all_handed {
-                true => handed.push(figures.cpu_ns),
-                false => own[usize::from(owner)].push(figures.cpu_ns),
+            let (cpu, _) = bench.echo(count, owner);
+            match bench.total(Metric::HandedOver) - before > count as u64 / 2 {
+                true => handed.push(cpu),
+                false => own.push(cpu),
             }
         }
     }
-    let kept = own.into_iter().flatten().collect::<Vec<_>>();
-    let (kept, handed) = (median(kept), median(handed));
-    println!("received and answered by its owner: {kept} ns; handed over: {handed} ns");
+    let (own, handed) = (median(own), median(handed));
+    println!("\nhand-over: answered by who received it {own} ns, by another shard {handed} ns");
     bench.stop();
+}
+
+/// How many datagrams there are for each peer in a turn, and how they leave.
+fn sends(count: usize, rounds: usize) {
+    println!("\nsend: ns of processor time a datagram of a burst of {BURST}, by datagrams a peer");
+    println!(
+        "{:>5} {:>7} {:>7} {:>7} {:>7}",
+        "each", "plain", "equal", "inside", "behind"
+    );
+    for each in [1, 2, 4, 8, 16, 32] {
+        let benches = [Form::Plain, Form::Equal, Form::Inside, Form::Behind].map(|form| {
+            let sink = UdpSocket::bind((IpAddr::from([0; 4]), 0)).expect("a socket");
+            sink.set_read_timeout(Some(PATIENCE)).expect("a time");
+            let to = SocketAddr::from(([127, 0, 0, 1], sink.local_addr().expect("bound").port()));
+            let mut bench = Bench::start(1, Limits::default(), Role::Burst { each, to, form });
+            bench.client = sink;
+            bench
+        });
+        let mut figures = [(); 4].map(|()| Vec::new());
+        for _ in 0..rounds {
+            for (bench, figures) in benches.iter().zip(&mut figures) {
+                figures.push(bench.bursts(count / BURST));
+            }
+        }
+        print!("{each:>5}");
+        for figures in figures {
+            print!(" {:>7}", median(figures));
+        }
+        let padded = &benches[3];
+        let share = padded.total(Metric::PadBytes) as f64 * 100.0
+            / padded.total(Metric::DatagramBytesOut).max(1) as f64;
+        println!("   padding {share:.1} %");
+        benches.into_iter().for_each(Bench::stop);
+    }
+}
+
+/// What it costs to take datagrams off a socket, with and without `UDP_GRO`, if they come one by
+/// one and if they come together.
+fn receives(count: usize, rounds: usize) {
+    println!("\nreceive: ns of processor time a datagram");
+    for form in [Form::Plain, Form::Equal] {
+        let sinks = [false, true].map(|receive_trains| {
+            let limits = Limits {
+                receive_trains,
+                ..Limits::default()
+            };
+            let sink = Bench::start(1, limits, Role::Sink);
+            let role = Role::Burst {
+                each: BURST,
+                to: sink.address(),
+                form,
+            };
+            (Bench::start(1, Limits::default(), role), sink)
+        });
+        let mut figures = [(); 2].map(|()| Vec::new());
+        for _ in 0..rounds {
+            for ((source, sink), figures) in sinks.iter().zip(&mut figures) {
+                let (cpu, before) = (sink.cpu_ns(), sink.total(Metric::DatagramsIn));
+                for burst in 1..=(count / BURST) as u64 {
+                    let _ = source.client.send_to(b"go", source.address());
+                    let asked = std::time::Instant::now();
+                    while sink.total(Metric::DatagramsIn) - before < burst * BURST as u64
+                        && asked.elapsed() < PATIENCE
+                    {
+                        std::thread::yield_now();
+                    }
+                }
+                let got = (sink.total(Metric::DatagramsIn) - before).max(1);
+                figures.push((sink.cpu_ns() - cpu) / got);
+            }
+        }
+        let [off, on] = figures.map(median);
+        let how = if form == Form::Plain {
+            "one by one"
+        } else {
+            "together"
+        };
+        println!("{how:>11}: {off} without UDP_GRO, {on} with it");
+        for (source, sink) in sinks {
+            source.stop();
+            sink.stop();
+        }
+    }
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words[..] {
-        ["echo", count, ..] => {
-            let bench = Bench::start(1, Limits::default());
-            let count = count.parse().expect("a number of datagrams");
+    let table = words.iter().find(|word| !word.starts_with('-'));
+    // `cargo bench` says so; anything else only looks whether it works.
+    let is_bench = words.contains(&"--bench") || table.is_some();
+    let (count, rounds) = if is_bench { (64_000, 7) } else { (640, 1) };
+    match table {
+        Some(&"echo") => {
+            let bench = Bench::start(1, Limits::default(), Role::Echo);
+            let count = words
+                .iter()
+                .find_map(|word| word.parse().ok())
+                .unwrap_or(2_000);
             let lost = bench.rounds(count, b'x');
-            println!(
-                "{count} datagrams, {lost} lost, {} turns",
-                bench.total(Metric::Turns)
-            );
+            let turns = bench.total(Metric::Turns);
+            println!("{count} datagrams, {lost} lost, {turns} turns");
             bench.stop();
         }
-        ["hand-over", count, ..] => hand_over(count.parse().expect("a number of datagrams"), 5),
+        Some(&"batch") => batches(count, rounds),
+        Some(&"hand-over") => hand_over(count, rounds),
+        Some(&"send") => sends(count, rounds),
+        Some(&"receive") => receives(count, rounds),
         _ => {
-            // `cargo bench` says so; anything else only looks whether it works.
-            let is_bench = words.contains(&"--bench");
-            let (count, rounds) = if is_bench { (200_000, 5) } else { (500, 1) };
-            let begun = Instant::now();
-            let bench = Bench::start(1, Limits::default());
-            for _ in 0..rounds {
-                let figures = bench.measure(count, b'x');
-                println!(
-                    "{} ns a datagram, {} a turn, {} lost",
-                    figures.cpu_ns, figures.a_turn, figures.lost
-                );
-            }
-            bench.stop();
+            batches(count, rounds);
             hand_over(count, rounds);
-            println!("took {:?}", begun.elapsed());
+            sends(count, rounds);
+            receives(count, rounds);
         }
     }
 }
