@@ -86,7 +86,11 @@ fn every_server_is_measured_and_every_figure_is_there() {
     let json = serde_json::to_string(&sitting).unwrap();
     let again: Sitting = serde_json::from_str(&json).unwrap();
     let table = report::text(&sitting);
-    assert_eq!(report::text(&again), table, "results read back are the same");
+    assert_eq!(
+        report::text(&again),
+        table,
+        "results read back are the same"
+    );
     let page = report::html(&[again]);
     for subject in &sitting.subjects {
         assert!(page.contains(&subject.title) && table.contains(&subject.key));
