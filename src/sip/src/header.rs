@@ -140,6 +140,9 @@ const fn next_candidates() -> [HeaderId; HeaderId::COUNT] {
 #[derive(Clone, Copy)]
 struct Usual {
     octets: [u8; WIDTH],
+    /// A bit for each octet that is not of the name, the colon or the space; none in an empty slot,
+    /// so that no line is like it.
+    beyond: u16,
     /// Without colon and space; 0 in an empty slot.
     length: u8,
     id: HeaderId,
@@ -166,6 +169,7 @@ const fn usual_slot(octets: &[u8; WIDTH], multiplier: u32) -> usize {
 const fn usual_names(multiplier: u32) -> [Usual; USUAL_SLOTS + SAME_START_MAX] {
     let mut table = [Usual {
         octets: [0; WIDTH],
+        beyond: 0,
         length: 0,
         id: HeaderId::Other,
     }; USUAL_SLOTS + SAME_START_MAX];
@@ -225,8 +229,12 @@ impl Usual {
         }
         octets[i] = b':';
         octets[i + 1] = b' ';
-        let length = name.len() as u8;
-        Some(Usual { octets, length, id })
+        Some(Usual {
+            octets,
+            beyond: (u32::MAX << (name.len() + 2)) as u16,
+            length: name.len() as u8,
+            id,
+        })
     }
 }
 
@@ -237,9 +245,8 @@ impl HeaderId {
     pub(crate) fn usual(line: &[u8; WIDTH]) -> Option<(HeaderId, usize)> {
         let slot = usual_slot(line, MULTIPLIER);
         for usual in &USUAL[slot..slot + SAME_START_MAX] {
-            let length = usize::from(usual.length);
-            if lanes::begin_alike(line, &usual.octets, length + 2) {
-                return (usual.id != HeaderId::Other).then_some((usual.id, length));
+            if lanes::same(line, &usual.octets) | usual.beyond == u16::MAX {
+                return Some((usual.id, usize::from(usual.length)));
             }
         }
         None

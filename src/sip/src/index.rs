@@ -163,6 +163,22 @@ impl Index {
         end: usize,
         id: HeaderId,
     ) -> bool {
+        if self.has(id) {
+            return self.push_again(start, name_end, value, end, id);
+        }
+        self.push_first(start, name_end, value, end, id)
+    }
+
+    /// Adds the first line of its id.
+    #[inline(always)]
+    pub(crate) fn push_first(
+        &mut self,
+        start: usize,
+        name_end: usize,
+        value: Span,
+        end: usize,
+        id: HeaderId,
+    ) -> bool {
         let number = self.count;
         if usize::from(number) >= HEADERS_MAX {
             return false;
@@ -176,15 +192,29 @@ impl Index {
             next: NONE,
         };
         self.count = number + 1;
-        if self.has(id) {
-            let last = self.last[id as usize];
-            self.lines[usize::from(last)].next = number;
-        } else {
-            self.first[id as usize] = number;
-            self.present |= 1 << id as u64;
-        }
+        self.first[id as usize] = number;
         self.last[id as usize] = number;
+        self.present |= 1 << id as u64;
         true
+    }
+
+    /// Adds a line to others of its id.
+    #[inline(never)]
+    pub(crate) fn push_again(
+        &mut self,
+        start: usize,
+        name_end: usize,
+        value: Span,
+        end: usize,
+        id: HeaderId,
+    ) -> bool {
+        let (first, last) = (self.first[id as usize], self.last[id as usize]);
+        let is_added = self.push_first(start, name_end, value, end, id);
+        self.first[id as usize] = first;
+        if is_added {
+            self.lines[usize::from(last)].next = self.last[id as usize];
+        }
+        is_added
     }
 
     #[inline]

@@ -25,8 +25,9 @@ fn is(octets: u8x16, octet: u8) -> u8x16 {
 }
 
 #[inline(always)]
-fn at_most(octets: u8x16, max: u8) -> u8x16 {
-    octets.min(u8x16::splat(max)).simd_eq(octets)
+fn is_within(octets: u8x16, first: u8, last: u8) -> u8x16 {
+    let beyond = (octets - u8x16::splat(first)).saturating_sub(u8x16::splat(last - first));
+    beyond.simd_eq(u8x16::splat(0))
 }
 
 /// CR, LF, NUL; others below them too, which whoever looks tells apart.
@@ -36,21 +37,19 @@ pub(crate) struct LineEnd;
 impl Class for LineEnd {
     #[inline(always)]
     fn of(octets: u8x16) -> u8x16 {
-        at_most(octets, b'\r')
+        octets.min(u8x16::splat(b'\r')).simd_eq(octets)
     }
 }
 
-/// All that ends or forbids a URI in angle brackets, and the backslash.
+/// All that ends or forbids a URI in angle brackets, the backslash, and what is not ASCII.
 #[derive(Clone, Copy)]
 pub(crate) struct Bracket;
 
 impl Class for Bracket {
     #[inline(always)]
     fn of(octets: u8x16) -> u8x16 {
-        at_most(octets, b'"')
-            | is(octets | u8x16::splat(2), b'>')
-            | is(octets, b'\\')
-            | is(octets, 0x7f)
+        let brackets = is(octets | u8x16::splat(2), b'>') | is(octets, b'\\');
+        !is_within(octets, b'#', b'~') | brackets
     }
 }
 
@@ -62,34 +61,38 @@ pub(crate) struct Mark;
 impl Class for Mark {
     #[inline(always)]
     fn of(octets: u8x16) -> u8x16 {
-        let low = at_most(octets - u8x16::splat(b'-'), b'9' - b'-') & !is(octets, b'/');
-        let letters = (octets | u8x16::splat(0x20)) - u8x16::splat(b'a');
-        !(low | at_most(letters, 25) | is(octets, b'_'))
+        // Zero in all that is in the range, or is the octet.
+        let beyond = |octets: u8x16, first, last| {
+            (octets - u8x16::splat(first)).saturating_sub(u8x16::splat(last - first))
+        };
+        let letters = beyond(octets | u8x16::splat(0x20), b'a', b'z');
+        let low = beyond(octets, b'-', b'9');
+        let underscore = octets ^ u8x16::splat(b'_');
+        let plain = letters.min(low).min(underscore).simd_eq(u8x16::splat(0));
+        !plain | is(octets, b'/')
     }
 }
 
-/// All that ends or forbids the unquoted value of a header parameter.
+/// All that ends or forbids the unquoted value of a header parameter, and what is not ASCII.
 #[derive(Clone, Copy)]
 pub(crate) struct ValueEnd;
 
 impl Class for ValueEnd {
     #[inline(always)]
     fn of(octets: u8x16) -> u8x16 {
-        at_most(octets, b'"')
-            | is(octets, b',')
-            | at_most(octets - u8x16::splat(b';'), 1)
-            | is(octets, 0x7f)
+        let separators = is(octets, b',') | is(octets, b';') | is(octets, b'<');
+        !is_within(octets, b'#', b'~') | separators
     }
 }
 
-/// White space, controls and DEL.
+/// White space, controls, and what is not ASCII.
 #[derive(Clone, Copy)]
 pub(crate) struct Blank;
 
 impl Class for Blank {
     #[inline(always)]
     fn of(octets: u8x16) -> u8x16 {
-        at_most(octets, b' ') | is(octets, 0x7f)
+        !is_within(octets, b'!', b'~')
     }
 }
 
@@ -99,11 +102,10 @@ pub(crate) fn bits<C: Class>(block: &[u8; WIDTH], _class: C) -> u64 {
     u64::from(C::of(u8x16::new(*block)).to_bitmask())
 }
 
-/// Whether the first `length` octets are the same.
+/// A bit for each octet that is the same in both.
 #[inline(always)]
-pub(crate) fn begin_alike(one: &[u8; WIDTH], other: &[u8; WIDTH], length: usize) -> bool {
-    let same = u8x16::new(*one).simd_eq(u8x16::new(*other)).to_bitmask();
-    (same | !0 << length) == !0
+pub(crate) fn same(one: &[u8; WIDTH], other: &[u8; WIDTH]) -> u16 {
+    u8x16::new(*one).simd_eq(u8x16::new(*other)).to_bitmask() as u16
 }
 
 /// The marked octets of a piece, from its start to its end, and then the end.
@@ -116,13 +118,15 @@ pub(crate) struct Marks<'a, C> {
 }
 
 impl<'a, C: Class> Marks<'a, C> {
-    /// The piece is `bytes[start..end]`; that `bytes` goes on behind it makes it quicker. `None`:
-    /// there are too few octets to be looked at in this way.
+    /// The piece is `bytes[start..end]`. If `bytes` goes on behind it, which makes it quicker, the
+    /// next octet must be a marked one, as the white space behind a value is. `None`: there are too
+    /// few octets to be looked at in this way.
     #[inline(always)]
     pub(crate) fn new(bytes: &'a [u8], start: usize, end: usize, class: C) -> Option<Marks<'a, C>> {
         if bytes.len() < WIDTH || start > end || end > bytes.len() {
             return None;
         }
+        debug_assert!(end == bytes.len() || is_marked(bytes[end], class));
         let word = word(bytes, start, end, class);
         Some(Marks {
             bytes,
@@ -136,17 +140,47 @@ impl<'a, C: Class> Marks<'a, C> {
     /// Where the next marked octet is, or the end of the piece if there is none.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> usize {
-        while self.word == 0 {
-            if self.end - self.base <= WORD {
-                return self.end;
-            }
-            self.base += WORD;
-            self.word = word(self.bytes, self.base, self.end, self.class);
+        if self.word == 0 {
+            // A value seldom has more than a word; this keeps the registers of those that have not.
+            (self.base, self.word) = more_of_value(self.bytes, self.base, self.end, self.class);
         }
+        self.take()
+    }
+
+    /// The same for a piece of many words.
+    #[inline(always)]
+    pub(crate) fn next_of_many(&mut self) -> usize {
+        if self.word == 0 {
+            (self.base, self.word) = more(self.bytes, self.base, self.end, self.class);
+        }
+        self.take()
+    }
+
+    #[inline(always)]
+    fn take(&mut self) -> usize {
         let at = self.base + self.word.trailing_zeros() as usize;
         self.word &= self.word - 1;
         at
     }
+}
+
+#[cold]
+#[inline(never)]
+fn more_of_value<C: Class>(bytes: &[u8], base: usize, end: usize, class: C) -> (usize, u64) {
+    more(bytes, base, end, class)
+}
+
+/// The next word with a mark, and where it begins; the end is marked.
+#[inline(always)]
+fn more<C: Class>(bytes: &[u8], mut base: usize, end: usize, class: C) -> (usize, u64) {
+    while base + WORD < end {
+        base += WORD;
+        let word = word(bytes, base, end, class);
+        if word != 0 {
+            return (base, word);
+        }
+    }
+    (end, 1)
 }
 
 /// The bits of up to 64 octets from `base` on; the end is marked too. There are at least sixteen
@@ -165,14 +199,19 @@ fn word<C: Class>(bytes: &[u8], base: usize, end: usize, class: C) -> u64 {
         }
         None => last_word(bytes, rest, class),
     };
-    if end - base >= WORD {
+    if end < bytes.len() || end - base >= WORD {
         return word;
     }
-    let stop = 1 << (end - base);
-    word & (stop - 1) | stop
+    // No octet is there to be the mark.
+    word | 1 << (end - base)
 }
 
-#[inline]
+/// Whether the class has the octet.
+fn is_marked<C: Class>(octet: u8, class: C) -> bool {
+    bits(&[octet; WIDTH], class) != 0
+}
+
+#[inline(never)]
 fn last_word<C: Class>(bytes: &[u8], rest: &[u8], class: C) -> u64 {
     let (blocks, tail) = rest.as_chunks::<WIDTH>();
     let mut word = 0;
@@ -221,17 +260,28 @@ mod tests {
                 let mut bytes = [b'a'; 150];
                 bytes[at] = octet;
                 for (start, end) in [(0, at + 1), (at, at + 1), (0, 150), (at / 2, 150)] {
-                    for slack in [end, (end + 20).min(150), 150] {
-                        let Some(mut marks) = Marks::new(&bytes[..slack], start, end, class) else {
+                    let mut bytes = bytes.to_vec();
+                    let want = if is_marked(octet) { at } else { end };
+                    let name = format!("{octet:#x} at {at} of {start}..{end}");
+                    for slack in [0, 1, 20, 80] {
+                        bytes.truncate(end);
+                        // A space is of each class but one.
+                        bytes.resize(end + slack, if is_marked(b' ') { b' ' } else { 0 });
+                        let Some(mut marks) = Marks::new(&bytes, start, end, class) else {
                             continue;
                         };
-                        let want = if is_marked(octet) { at } else { end };
-                        let name = format!("{octet:#x} at {at} of {start}..{end}, {slack}");
-                        assert_eq!(marks.next(), want, "{name}");
-                        assert_eq!(marks.next(), end, "{name}");
-                        assert_eq!(marks.next(), end, "{name}");
-                        let clear = is_clear(&bytes[..slack], start, end, class).unwrap();
-                        assert_eq!(clear, !is_marked(octet), "{name}");
+                        assert_eq!(marks.next(), want, "{name}, {slack}");
+                        if want < end {
+                            assert_eq!(marks.next(), end, "{name}, {slack}");
+                        }
+                        let clear = is_clear(&bytes, start, end, class).unwrap();
+                        assert_eq!(clear, !is_marked(octet), "{name}, {slack}");
+                    }
+                    bytes.truncate(end);
+                    if let Some(mut marks) = Marks::new(&bytes, start, end, class) {
+                        let found: Vec<usize> = (0..4).map(|_| marks.next_of_many()).collect();
+                        let first = if want < end { want } else { end };
+                        assert_eq!(found, [first, end, end, end], "{name}");
                     }
                 }
             }
@@ -242,12 +292,12 @@ mod tests {
     fn every_octet_is_marked_as_its_class_says() {
         check(LineEnd, |octet| octet <= 13);
         check(Mark, |octet| !octets::is(octet, octets::HOST));
-        check(Blank, |octet| octet <= b' ' || octet == 0x7f);
+        check(Blank, |octet| !(b'!'..=b'~').contains(&octet));
         check(Bracket, |octet| {
-            !octets::is(octet, octets::URI) || matches!(octet, b'!' | b'\\')
+            !octets::is(octet, octets::URI) || matches!(octet, b'!' | b'\\' | 0x80..)
         });
         check(ValueEnd, |octet| {
-            !octets::is(octet, octets::VALUE) || octet == b'!'
+            !octets::is(octet, octets::VALUE) || matches!(octet, b'!' | 0x80..)
         });
     }
 
@@ -264,15 +314,6 @@ mod tests {
             ] {
                 assert!(octets::is(octet, class), "{octet:#x}");
             }
-        }
-    }
-
-    #[test]
-    fn beginnings_are_compared_up_to_their_length() {
-        let (one, other) = (*b"0123456789abcdef", *b"01234567-9abcdef");
-        for length in 0..=WIDTH {
-            assert_eq!(begin_alike(&one, &other, length), length <= 8);
-            assert!(begin_alike(&one, &one, length));
         }
     }
 }

@@ -89,7 +89,7 @@ pub(crate) struct Bracketed {
 impl Bracketed {
     /// The value is `bytes[start..end]`, without white space around it. `None`: it is something
     /// else, which may be good or not.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find(bytes: &[u8], start: usize, end: usize) -> Option<Bracketed> {
         let mut marks = Marks::new(bytes, start, end, Bracket)?;
         let bytes = &bytes[..end];
@@ -112,20 +112,22 @@ impl Bracketed {
 
     /// The value of the tag behind it, or an empty range if there is none. `None`: there is
     /// something else.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn tag(&self, bytes: &[u8], end: usize) -> Option<Range<usize>> {
         let start = self.uri.end + 1;
         if start == end {
             return Some(0..0);
         }
-        let [b';', t, a, g, b'=', _, ..] = *bytes.get(start..end)? else {
-            return None;
-        };
+        let name = bytes.get(start..end)?.first_chunk::<5>()?;
+        let (&[semicolon @ .., _], equals) = (name, name[4]);
+        let is_tag = u32::from_le_bytes(semicolon) | 0x2020_2000 == u32::from_le_bytes(*b";tag")
+            && equals == b'=';
         let tag = start + 5..end;
-        let is_tag = [t | 0x20, a | 0x20, g | 0x20] == *b"tag"
+        let is_value = is_tag
+            && !tag.is_empty()
             && end - tag.start <= TAG_BYTES_MAX
             && lanes::is_clear(bytes, tag.start, end, ValueEnd)?;
-        is_tag.then_some(tag)
+        is_value.then_some(tag)
     }
 
     /// Whether the URI begins with a scheme.

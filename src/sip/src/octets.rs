@@ -199,10 +199,25 @@ pub(crate) fn port(bytes: &[u8], at: usize) -> Result<u16, Error> {
 /// A port of one to five digits, without anything else.
 #[inline]
 pub(crate) fn usual_port(bytes: &[u8]) -> Option<u16> {
+    if let Some(&digits) = bytes.as_array() {
+        return four_digits(digits).filter(|&port| port > 0);
+    }
     match small_number(bytes) {
         Some(port @ 1..=65_535) => Some(port as u16),
         _ => None,
     }
+}
+
+/// The number that four digits are, all of them at once.
+#[inline]
+fn four_digits(digits: [u8; 4]) -> Option<u16> {
+    let values = u32::from_le_bytes(digits) ^ 0x3030_3030;
+    if (values | values.wrapping_add(0x0606_0606)) & 0xf0f0_f0f0 != 0 {
+        return None;
+    }
+    // Tens and ones become two numbers below a hundred, and these one.
+    let pairs = (values * 10 + (values >> 8)) & 0x00ff_00ff;
+    Some((pairs.wrapping_mul(100 << 16 | 1) >> 16) as u16)
 }
 
 /// A v4 address as nearly everybody writes it.
@@ -286,5 +301,46 @@ pub(crate) mod work {
     #[cfg(test)]
     pub(crate) fn take() -> u64 {
         STEPS.with(|steps| steps.replace(0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_read_as_numbers() {
+        for port in 0..100_000_u32 {
+            let text = port.to_string();
+            let want = u16::try_from(port).ok().filter(|&port| port > 0);
+            assert_eq!(usual_port(text.as_bytes()), want, "{text}");
+            let text = format!("{port:04}");
+            assert_eq!(usual_port(text.as_bytes()), want, "{text}");
+        }
+        for at in 0..4 {
+            for octet in (0..=255_u8).filter(|octet| !octet.is_ascii_digit()) {
+                let mut digits = *b"5060";
+                digits[at] = octet;
+                assert_eq!(usual_port(&digits), None, "{digits:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn addresses_are_read_as_the_library_reads_them() {
+        let parts = [
+            "", "0", "7", "00", "01", "10", "99", "255", "256", "300", "1000", "x", "1.1",
+        ];
+        for a in parts {
+            for b in parts {
+                for rest in ["1.2", "255.255", "0.0", "1", "1.2.3", "1.", "1.256", "1.02"] {
+                    let text = format!("{a}.{b}.{rest}");
+                    let want = text.parse::<Ipv4Addr>().ok();
+                    let got = usual_v4(text.as_bytes());
+                    assert_eq!(got, want, "{text}");
+                    assert_eq!(address(text.as_bytes()), want.map(IpAddr::V4), "{text}");
+                }
+            }
+        }
     }
 }

@@ -299,8 +299,10 @@ impl UriSpans {
 /// Whether the bytes begin with `sip:` in any case, and go on.
 #[inline]
 pub(crate) fn has_sip_scheme(bytes: &[u8]) -> bool {
-    matches!(bytes, [s, i, p, b':', _, ..]
-        if [s | 0x20, i | 0x20, p | 0x20] == *b"sip")
+    bytes.len() > 4
+        && bytes.first_chunk().is_some_and(|&start| {
+            u32::from_le_bytes(start) | 0x0020_2020 == u32::from_le_bytes(*b"sip:")
+        })
 }
 
 /// Where the scheme ends, if the bytes begin with one and something follows its colon.

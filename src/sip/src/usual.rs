@@ -10,14 +10,13 @@
 //! is looked into. `benches/instructions` holds `parse/*`.
 
 use crate::index::{Index, Span};
-use crate::lanes::{Blank, LineEnd, Marks, WIDTH, is_clear};
+use crate::lanes::{Blank, LineEnd, Marks, WIDTH};
 use crate::limits::*;
 use crate::name_addr::Bracketed;
 use crate::octets::{self, TOKEN};
 use crate::parse;
 use crate::start_line;
 use crate::uri::UriSpans;
-use crate::via::is_bare_cookie;
 use crate::{HeaderId, Method};
 
 /// Reads a message into a cleared index. `None`: it is not in the usual form.
@@ -65,14 +64,14 @@ const MANDATORY: u64 = 1 << HeaderId::Via as u64
 #[inline(always)]
 fn line_end(bytes: &[u8], ends: &mut Marks<'_, LineEnd>) -> Option<usize> {
     loop {
-        let at = ends.next();
-        match *bytes.get(at..at + 2)? {
-            [b'\r', b'\n'] => {
-                ends.next();
-                return Some(at);
-            }
-            [b'\r' | b'\n' | 0, _] => return None,
-            _ => {}
+        let at = ends.next_of_many();
+        let two = bytes.get(at..)?.first_chunk::<2>()?;
+        if two == b"\r\n" {
+            ends.next_of_many();
+            return Some(at);
+        }
+        if matches!(two[0], b'\r' | b'\n' | 0) {
+            return None;
         }
     }
 }
@@ -123,26 +122,25 @@ fn header_lines(
     ends: &mut Marks<'_, LineEnd>,
     index: &mut Index,
 ) -> Option<usize> {
-    let (mut longest, mut again) = (0, 1);
+    let mut lengths = 0_u16;
+    let mut lists = 1;
     loop {
         let end = line_end(bytes, ends)?;
         if end == at {
             break;
         }
-        let (name_end, id) = name(bytes, at)?;
-        let line = &bytes[..end];
-        let (from, to) = match line.get(name_end + 1..)? {
-            [b' ', first, .., last] if *first > b' ' && *last > b' ' => (name_end + 2, end),
-            _ => octets::trim(line, name_end + 1, end),
-        };
-        longest = longest.max(to - from);
-        if index.has(id) {
+        let (id, name_end, value) = header_line(bytes, at, end)?;
+        lengths |= value.end - value.start;
+        let is_added = if index.has(id) {
             if parse::duplicate(id).is_some() {
                 return None;
             }
-            again += usize::from(id.is_list());
-        }
-        if !index.push(at, name_end, Span::new(from, to), end + 2, id) {
+            lists += usize::from(id.is_list());
+            index.push_again(at, name_end, value, end + 2, id)
+        } else {
+            index.push_first(at, name_end, value, end + 2, id)
+        };
+        if !is_added {
             return None;
         }
         at = end + 2;
@@ -152,34 +150,39 @@ fn header_lines(
         return None;
     }
     // Values take two octets with their comma: is there room for too many of one header?
-    if again * (longest / 2 + 1) > VALUES_MAX.min(VIAS_MAX) {
+    if lists * (usize::from(lengths) / 2 + 1) > VALUES_MAX.min(VIAS_MAX) {
         parse::check_counts(bytes, index).ok()?;
     }
     Some(at)
 }
 
-/// Where the name at `at` ends, which a colon follows, and which header it is.
+/// Which header the line at `at` is, where its name ends, and its value.
 #[inline(always)]
-fn name(bytes: &[u8], at: usize) -> Option<(usize, HeaderId)> {
-    let line = &bytes[at..];
-    let Some(head) = line.first_chunk::<WIDTH>() else {
-        return other_name(bytes, at);
-    };
-    match HeaderId::usual(head) {
-        Some((id, length)) => Some((at + length, id)),
-        None => other_name(bytes, at),
+fn header_line(bytes: &[u8], at: usize, end: usize) -> Option<(HeaderId, usize, Span)> {
+    let line = bytes.get(at..end)?;
+    if let Some(head) = bytes[at..].first_chunk::<WIDTH>()
+        && let Some((id, length)) = HeaderId::usual(head)
+        && let Some([first, ..]) = line.get(length + 2..)
+        && let Some(last) = line.last()
+        && *first > b' '
+        && *last > b' '
+    {
+        return Some((id, at + length, Span::new(at + length + 2, end)));
     }
+    other_header_line(bytes, at, end)
 }
 
-/// A name that is long, compact or only carried.
+/// A line with a name that is long, compact or only carried, or with other white space.
 #[inline(never)]
-fn other_name(bytes: &[u8], at: usize) -> Option<(usize, HeaderId)> {
-    let end = octets::run(bytes, at, TOKEN);
-    let name = &bytes[at..end];
-    if name.is_empty() || name.len() > HEADER_NAME_BYTES_MAX || bytes.get(end) != Some(&b':') {
+fn other_header_line(bytes: &[u8], at: usize, end: usize) -> Option<(HeaderId, usize, Span)> {
+    let line = &bytes[..end];
+    let name_end = octets::run(line, at, TOKEN);
+    let name = &line[at..name_end];
+    if name.is_empty() || name.len() > HEADER_NAME_BYTES_MAX || line.get(name_end) != Some(&b':') {
         return None;
     }
-    Some((end, HeaderId::of(name)))
+    let (from, to) = octets::trim(line, name_end + 1, end);
+    Some((HeaderId::of(name), name_end, Span::new(from, to)))
 }
 
 #[inline(always)]
@@ -229,8 +232,7 @@ fn cseq(bytes: &[u8], index: &mut Index) -> Option<()> {
 #[inline(always)]
 fn top_via(bytes: &[u8], index: &mut Index) -> Option<()> {
     let (start, end) = index.line(HeaderId::Via).value.bounds();
-    let is_usual = index.via.read_usual(bytes, start, end).is_some();
-    if !is_usual || is_bare_cookie(index.via.branch.of(bytes)) {
+    if index.via.read_usual(bytes, start, end).is_none() {
         index.via = parse::top_via(bytes, index).ok()?;
     }
     Some(())
@@ -239,10 +241,11 @@ fn top_via(bytes: &[u8], index: &mut Index) -> Option<()> {
 #[inline(always)]
 fn call_id(bytes: &[u8], index: &Index) -> Option<()> {
     let (start, end) = index.line(HeaderId::CallId).value.bounds();
-    match is_clear(bytes, start, end, Blank) {
-        Some(true) if start < end && end - start <= CALL_ID_BYTES_MAX => Some(()),
-        _ => parse::call_id(bytes, index).ok(),
+    let blank = Marks::new(bytes, start, end, Blank)?.next();
+    if blank == end && start < end && end - start <= CALL_ID_BYTES_MAX {
+        return Some(());
     }
+    parse::call_id(bytes, index).ok()
 }
 
 /// Where URI and tag of From or To are.
@@ -256,7 +259,7 @@ fn party(bytes: &[u8], index: &Index, id: HeaderId) -> Option<(Span, Span)> {
     }
 }
 
-#[inline]
+#[inline(never)]
 fn usual_party(bytes: &[u8], start: usize, end: usize) -> Option<(Span, Span)> {
     let found = Bracketed::find(bytes, start, end)?;
     if !found.has_scheme(bytes) {

@@ -161,10 +161,9 @@ impl ViaSpans {
     #[inline]
     pub(crate) fn read_usual(&mut self, bytes: &[u8], start: usize, end: usize) -> Option<usize> {
         let host = start + PROTOCOL;
-        if !matches!(
-            bytes.get(start..host)?,
-            b"SIP/2.0/UDP " | b"SIP/2.0/TCP " | b"SIP/2.0/TLS "
-        ) {
+        let protocol = bytes.get(start..)?.first_chunk::<PROTOCOL>()?;
+        if protocol != b"SIP/2.0/UDP " && protocol != b"SIP/2.0/TCP " && protocol != b"SIP/2.0/TLS "
+        {
             return None;
         }
         let mut marks = Marks::new(bytes, host, end, Mark)?;
@@ -217,22 +216,20 @@ impl ViaSpans {
             end = marks.next();
         }
         let value = &bytes[name_end + 1..end];
-        match name {
-            b"branch" if self.branch.is_empty() => {
-                if value.is_empty() || value.len() > BRANCH_BYTES_MAX {
-                    return None;
-                }
-                self.branch = Span::new(name_end + 1, end);
+        if name == b"branch" && self.branch.is_empty() {
+            // No longer than the cookie: who reads it whole decides whether that is good.
+            if value.len() <= COOKIE.len() || value.len() > BRANCH_BYTES_MAX {
+                return None;
             }
-            b"rport" if self.rport_span.is_none() => {
-                self.rport = Some(Some(octets::usual_port(value)?));
-                self.rport_span = Some(Span::new(start, end));
-            }
-            b"received" if self.received_span.is_none() => {
-                self.received = Some(octets::address(value)?);
-                self.received_span = Some(Span::new(start, end));
-            }
-            _ => return None,
+            self.branch = Span::new(name_end + 1, end);
+        } else if name == b"rport" && self.rport_span.is_none() {
+            self.rport = Some(Some(octets::usual_port(value)?));
+            self.rport_span = Some(Span::new(start, end));
+        } else if name == b"received" && self.received_span.is_none() {
+            self.received = Some(octets::address(value)?);
+            self.received_span = Some(Span::new(start, end));
+        } else {
+            return None;
         }
         Some(end)
     }
