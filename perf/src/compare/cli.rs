@@ -89,6 +89,10 @@ pub struct Common {
     /// How long calls are held.
     #[arg(long, value_name = "MS", default_value_t = 500)]
     hold_ms: u64,
+    /// Let the servers have so much of their core, 0.01 to 1, so that the generator can offer many
+    /// times what they carry (needs control groups; meant for `overload`).
+    #[arg(long, value_name = "SHARE")]
+    server_share: Option<f64>,
     /// Less of everything, in minutes: shows that it works and roughly what comes out.
     #[arg(long)]
     quick: bool,
@@ -209,6 +213,7 @@ impl Common {
             ring_ms: self.ring_ms,
             hold_ms: self.hold_ms,
             common_rate,
+            server_share: self.server_share,
         };
         if self.quick {
             options.rounds = options.rounds.min(3);

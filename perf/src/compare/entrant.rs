@@ -49,6 +49,8 @@ pub struct Place {
     pub core: usize,
     /// The trunkline program.
     pub trunkline: PathBuf,
+    /// The share of its core that a server gets; none = all of it.
+    pub share: Option<f64>,
 }
 
 /// What has to be run, and what it leaves where.

@@ -51,6 +51,7 @@ pub fn place(options: &Options, trunkline: std::path::PathBuf) -> io::Result<Pla
             .collect(),
         core: options.server_core,
         trunkline,
+        share: options.server_share,
     })
 }
 

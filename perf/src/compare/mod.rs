@@ -15,6 +15,7 @@
 mod callgrind;
 pub mod cli;
 pub mod entrant;
+mod handicap;
 mod held;
 pub mod machine;
 mod measure;

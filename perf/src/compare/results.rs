@@ -70,6 +70,9 @@ pub struct Options {
     pub hold_ms: u64,
     /// The rate at which all are compared, if they carry it.
     pub common_rate: f64,
+    /// The share of its core that a server gets; none = all of it.
+    #[serde(default)]
+    pub server_share: Option<f64>,
 }
 
 /// A server that took part.

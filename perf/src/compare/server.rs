@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::entrant::{Entrant, Place};
+use super::handicap::Handicap;
 use super::process::{self, Preferred, Times};
 
 /// A running server. Dropping it ends it and removes its folder.
@@ -19,6 +20,8 @@ pub(crate) struct Server {
     records: Option<PathBuf>,
     is_over: bool,
     preferred: Option<Preferred>,
+    /// Kept until the server has ended.
+    _handicap: Option<Handicap>,
 }
 
 /// How long a server may take to answer, and to end.
@@ -44,10 +47,12 @@ impl Server {
     ) -> io::Result<Server> {
         let folder = Folder::new()?;
         let launch = entrant.prepare(place, &folder.0)?;
+        let handicap = place.share.map(Handicap::new).transpose()?;
         let output = fs::File::create(folder.0.join("log"))?;
         // A session of its own makes its processes findable; the core is inherited by all.
         let child = Command::new("setsid")
             .args(["taskset", "--cpu-list", &place.core.to_string()])
+            .args(handicap.iter().flat_map(Handicap::wrapper))
             .args(wrapper)
             .arg(&launch.program)
             .args(&launch.arguments)
@@ -63,6 +68,7 @@ impl Server {
             records: launch.records,
             is_over: false,
             preferred: None,
+            _handicap: handicap,
         };
         server.wait_until_it_answers(place.router)?;
         server.preferred = Some(process::prefer(server.child.id()));

@@ -99,7 +99,7 @@ impl Rows<'_> {
             let highest = subject.highest.as_ref()?;
             let rate = number(highest.rate);
             Some(match highest.limited_by_generator {
-                true => format!("≥ {rate} (generator's limit)"),
+                true => format!("≥ {rate} [generator's limit]"),
                 false => rate,
             })
         });

@@ -268,6 +268,13 @@ fn figure_table(page: &mut String, sitting: &Sitting) {
 
 fn method(page: &mut String, sitting: &Sitting) {
     let options = &sitting.options;
+    let share = options.server_share.map_or_else(String::new, |share| {
+        format!(
+            " The servers had only {} % of their core, so that the generator could offer many \
+             times what they carry.",
+            number(share * 100.0)
+        )
+    });
     let cores: Vec<String> = options
         .generator_cores
         .iter()
@@ -281,7 +288,7 @@ fn method(page: &mut String, sitting: &Sitting) {
          prefixes, 2.5 % of the calls refused by the first gateway). Calls come at an even rate \
          whatever the answers (open loop), ring {} ms and are held for {} ms; a call is an INVITE \
          with SDP, 180, 200, ACK, BYE, 200. Warm-up {} s, then {} s measured, {} rounds, the \
-         servers by turns, each point with a fresh server.</p>\n\
+         servers by turns, each point with a fresh server.{}</p>\n\
          <p>CPU is the scheduler's run time of all threads of the server; the division into user \
          space and kernel is the kernel's own, by clock ticks. Set-up is INVITE due to 2xx \
          received, without the callee's ringing, so it holds two passes through the server. The \
@@ -294,6 +301,7 @@ fn method(page: &mut String, sitting: &Sitting) {
             options.warm_up_seconds,
             options.point_seconds,
             options.rounds,
+            share,
         ),
     );
 }

@@ -23,6 +23,7 @@ fn options() -> Options {
         ring_ms: 20,
         hold_ms: 100,
         common_rate: RATE,
+        server_share: None,
     }
 }
 
