@@ -166,8 +166,6 @@ fn judge(report: &Report, opened: Reading, closed: Reading, role: Role) -> Measu
             system_us_per_call: per_call(spent.system_us),
             wake_ups_per_call: per_call(spent.wake_ups as f64),
             share,
-            user_instructions_per_call: None,
-            kernel_instructions_per_call: None,
         },
         foreign_share: (busy - share).max(0.0),
         steal_share,

@@ -9,11 +9,12 @@
 //!
 //! Files in the order of a sitting: [`entrant`] who takes part and how it is set up, `server` a
 //! running one, `process` and [`machine`] what the kernel knows of it, `measure` one stretch of
-//! load, [`search`] the highest rate, [`sitting`] all of it by turns, [`overload`], [`ser`], `held` and
-//! `callgrind` what has procedures of its own, [`results`] what comes out, [`cli`] its commands.
+//! load, [`search`] the highest rate, [`sitting`] all of it by turns, [`overload`], [`ser`], `held`,
+//! `counters` and `callgrind` what has procedures of its own, [`results`] what comes out, [`cli`] its commands.
 
 mod callgrind;
 pub mod cli;
+mod counters;
 pub mod entrant;
 mod handicap;
 mod held;

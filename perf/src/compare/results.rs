@@ -95,6 +95,8 @@ pub struct Subject {
     pub idle_bench_pss_bytes: Option<u64>,
     /// Memory with calls held.
     pub held: Option<Held>,
+    /// Instructions by the processor's counters, once a round; empty where it has none to show.
+    pub counted: Vec<Counted>,
     /// Instructions by callgrind.
     pub instructions: Option<Instructions>,
     /// The session establishment rate of RFC 7502.
@@ -195,10 +197,6 @@ pub struct ServerTime {
     pub wake_ups_per_call: f64,
     /// Share of the core.
     pub share: f64,
-    /// User instructions, where the machine counts them.
-    pub user_instructions_per_call: Option<f64>,
-    /// Kernel instructions, where the machine counts them.
-    pub kernel_instructions_per_call: Option<f64>,
 }
 
 /// Memory with calls held.
@@ -225,6 +223,15 @@ pub struct HeldPoint {
     pub pss_bytes: u64,
     /// Kamailio's own count of its shared memory.
     pub shared_bytes: Option<u64>,
+}
+
+/// Instructions for a call by the processor's counters.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Counted {
+    /// In user space.
+    pub user_per_call: f64,
+    /// In the kernel.
+    pub kernel_per_call: f64,
 }
 
 /// User instructions by callgrind: the slope between two numbers of calls in the same time, which

@@ -163,7 +163,7 @@ impl Drop for Server {
     }
 }
 
-fn signal(name: &str, processes: &[u32]) {
+pub(crate) fn signal(name: &str, processes: &[u32]) {
     let ids = processes.iter().map(u32::to_string);
     let _gone_already = Command::new("kill")
         .arg(format!("-{name}"))

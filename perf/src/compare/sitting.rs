@@ -19,7 +19,7 @@ use super::measure::{self, Measured};
 use super::results::{Highest, Options, Role, Sitting, Subject};
 use super::search::Search;
 use super::server::Server;
-use super::{callgrind, held, machine};
+use super::{callgrind, counters, held, machine};
 use crate::floor::CallSizes;
 
 /// What a sitting is to hold beyond its options.
@@ -79,6 +79,9 @@ pub fn hold(
                 }
             }
         }
+        if sitting.machine.counts_instructions {
+            count(&mut sitting.subjects, options, agenda, tell);
+        }
         let floor = floor_of_a_call(options, &sizes)?;
         let (us, receive_us, send_us) = (floor.cpu_us_per_call, floor.receive_us, floor.send_us);
         tell(&format!(
@@ -100,6 +103,19 @@ pub fn hold(
     }
     sitting.seconds = started.elapsed().as_secs();
     Ok(sitting)
+}
+
+/// Counts instructions of each entrant at the common rate, by the processor's counters.
+fn count(subjects: &mut [Subject], options: &Options, agenda: &Agenda, tell: &mut dyn FnMut(&str)) {
+    for (entrant, subject) in agenda.entrants.iter().zip(subjects) {
+        let Some(rate) = rate_of(Role::Common, subject, options) else {
+            continue;
+        };
+        match counters::measure(*entrant, &agenda.place, options, rate) {
+            Ok(counted) => subject.counted.push(counted),
+            Err(error) => trouble(subject, "instructions by perf stat", &error, tell),
+        }
+    }
 }
 
 /// What trunkline takes when idle as its bench configuration sets it up.

@@ -1,7 +1,7 @@
 //! The figures of a sitting as rows: one column for each server, the kernel's floor last.
 
 use crate::compare::median::{Median, number};
-use crate::compare::results::{Floor, Options, Point, Role, ServerTime, Sitting, Subject};
+use crate::compare::results::{Counted, Floor, Options, Point, Role, ServerTime, Sitting, Subject};
 
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,6 +116,19 @@ impl Rows<'_> {
                 Some(Median::of(per_call.iter().copied())?.to_string())
             },
         );
+        for (label, pick) in [
+            (
+                "user instructions a call (counted)",
+                (|c| c.user_per_call) as fn(&Counted) -> f64,
+            ),
+            ("kernel instructions a call (counted)", |c| {
+                c.kernel_per_call
+            }),
+        ] {
+            self.add(label, String::new(), |subject| {
+                Some(Median::of(subject.counted.iter().map(pick))?.to_string())
+            });
+        }
     }
 
     fn cpu(&mut self, role: Role, words: &str) {

@@ -144,6 +144,7 @@ fn join(known: &mut Subject, other: &Subject) {
         .instructions
         .clone()
         .or_else(|| known.instructions.take());
+    known.counted.extend(&other.counted);
     known.points.extend(other.points.iter().cloned());
     known.idle_pss_bytes.extend(&other.idle_pss_bytes);
     known.troubles.extend(other.troubles.iter().cloned());
