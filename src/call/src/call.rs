@@ -200,8 +200,8 @@ pub struct Call {
 
 const _: () = assert!(base::Slab::<Call>::SLOT_BYTES <= 296);
 
-/// Room of a list of attempts when it is made; it grows for routes that try more.
-const ATTEMPTS: usize = 4;
+/// Room of a list of attempts when it is made: most calls that fail over do so once.
+const ATTEMPTS: usize = 2;
 
 /// The most dialogs of one call that are followed; a response with one more tag is passed on, but
 /// requests inside that dialog are refused with 481.

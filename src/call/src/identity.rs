@@ -46,33 +46,33 @@ impl<'a> Identity<'a> {
 
     /// Appends the names to `out`.
     ///
-    /// Each lies behind its length; but what the name before it says already is not said again: To
-    /// is mostly the Request-URI, and the numbers are in the URIs.
+    /// Each lies behind its length; but what the name before it says already is not said again: the
+    /// Request-URI mostly begins To, and the numbers are in the URIs.
     ///
     /// ```text
-    ///   0 ..= 250      so many octets follow      252        the same as the name before
-    ///   251, length    16 bits of length          253, a, n  n octets of the name before, from its a-th
+    ///   0 ..= 250      so many octets follow
+    ///   251, length    16 bits of length
+    ///   252, a, n      n octets of the name before, from its a-th
     /// ```
     pub fn write(&self, out: &mut Vec<u8>) {
-        let mut before = &[][..];
-        for name in self.names() {
-            let name = &name[..name.len().min(NAME_BYTES_MAX)];
-            if name.len() > 2 && name == before {
-                out.push(SAME);
-            } else if let Some(at) = part_of(before, name) {
-                out.extend_from_slice(&[PART, at, name.len() as u8]);
-            } else {
-                match u8::try_from(name.len()) {
-                    Ok(len) if len < LONG => out.push(len),
-                    _ => {
-                        out.push(LONG);
-                        out.extend_from_slice(&(name.len() as u16).to_le_bytes());
-                    }
-                }
-                out.extend_from_slice(name);
-            }
-            before = name;
+        put(out, self.call_id);
+        put(out, self.from_uri);
+        match part_of(cut(self.from_uri), self.calling) {
+            Some(at) => put_part(out, at, self.calling),
+            None => put(out, self.calling),
         }
+        put(out, self.to_uri);
+        let is_begin = self.request_uri.len() <= usize::from(u8::MAX)
+            && cut(self.to_uri).starts_with(self.request_uri);
+        match is_begin {
+            true => put_part(out, 0, self.request_uri),
+            false => put(out, self.request_uri),
+        }
+        match part_of(cut(self.request_uri), self.called) {
+            Some(at) => put_part(out, at, self.called),
+            None => put(out, self.called),
+        }
+        put(out, self.prefix);
     }
 
     /// Reads what [`Identity::write`] wrote. Names that are not there are empty.
@@ -97,29 +97,44 @@ impl<'a> Identity<'a> {
 }
 
 const LONG: u8 = 251;
-const SAME: u8 = 252;
-const PART: u8 = 253;
+const PART: u8 = 252;
 
-/// Where `name` stands in the user part of a URI, behind what visual separators and a plus sign may
-/// come first.
+fn cut(name: &[u8]) -> &[u8] {
+    &name[..name.len().min(NAME_BYTES_MAX)]
+}
+
+fn put(out: &mut Vec<u8>, name: &[u8]) {
+    let name = cut(name);
+    match u8::try_from(name.len()) {
+        Ok(len) if len < LONG => out.push(len),
+        _ => {
+            out.push(LONG);
+            out.extend_from_slice(&(name.len() as u16).to_le_bytes());
+        }
+    }
+    out.extend_from_slice(name);
+}
+
+fn put_part(out: &mut Vec<u8>, at: u8, name: &[u8]) {
+    out.extend_from_slice(&[PART, at, name.len() as u8]);
+}
+
+/// Where `name` begins in the user part of a URI, of which a plus sign or a prefix may come first.
 fn part_of(uri: &[u8], name: &[u8]) -> Option<u8> {
-    const SKIP_MAX: usize = 8;
-    if name.len() < 3 || name.len() > usize::from(u8::MAX) {
+    const SCHEME_BYTES_MAX: usize = 8;
+    const SKIP_MAX: u8 = 4;
+    if name.is_empty() || name.len() > usize::from(u8::MAX) {
         return None;
     }
-    let user = uri.iter().take(16).position(|&octet| octet == b':')? + 1;
-    let at = (user..user + SKIP_MAX).find(|&at| {
-        uri.get(at..at + name.len())
-            .is_some_and(|part| part == name)
-    })?;
-    u8::try_from(at).ok()
+    let scheme = &uri[..uri.len().min(SCHEME_BYTES_MAX)];
+    let user = scheme.iter().position(|&octet| octet == b':')? as u8 + 1;
+    (user..=user + SKIP_MAX).find(|&at| uri[usize::from(at).min(uri.len())..].starts_with(name))
 }
 
 fn next_name<'a>(rest: &mut &'a [u8], before: &'a [u8]) -> Option<&'a [u8]> {
     let (&kind, tail) = rest.split_first()?;
     *rest = tail;
     let len = match kind {
-        SAME => return Some(before),
         PART => {
             let (&[at, len], tail) = rest.split_first_chunk::<2>()?;
             *rest = tail;
@@ -181,9 +196,7 @@ mod tests {
         let mut bytes = Vec::new();
         identity.write(&mut bytes);
         assert_eq!(Identity::read(&bytes), identity);
-        assert_eq!(
-            bytes.len(),
-            (1 + 29) + (1 + 37) + 3 + (1 + 24) + 1 + 3 + (1 + 2)
-        );
+        let said = [1 + 29, 1 + 37, 3, 1 + 24, 3, 3, 1 + 2];
+        assert_eq!(bytes.len(), said.iter().sum());
     }
 }

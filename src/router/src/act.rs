@@ -54,7 +54,7 @@ impl Router {
         let mut actions = Actions::new();
         self.table.server(id, event, &mut actions);
         let mut delivered = false;
-        for action in actions.drain() {
+        for &action in actions.as_slice() {
             match action {
                 Action::Send { packet } => self.send_by_server(id, packet, out),
                 Action::Arm { timer, delay_ms } => {
@@ -83,7 +83,7 @@ impl Router {
     ) {
         let mut actions = Actions::new();
         self.table.client(id, event, &mut actions);
-        for action in actions.drain() {
+        for &action in actions.as_slice() {
             match action {
                 Action::Send { packet } => {
                     if let Some(flow) = self.client_flow(id) {

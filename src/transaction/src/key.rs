@@ -54,18 +54,23 @@ impl Keyring {
 
     /// The key of a request; of its INVITE if it is an ACK.
     pub(crate) fn key(&self, request: &Message<'_>) -> Key {
-        let method = match request.method() {
+        let mut fields = Fields::new(self.empty);
+        let to_tag = self.put_identity(request, &mut fields);
+        fields.put(match request.method() {
             Method::Ack => INVITE,
             _ => request.method_bytes(),
-        };
-        self.identity(request).with_method(method)
+        });
+        fields.key(to_tag)
     }
 
     /// The key of a CANCEL, and that of the INVITE which it would cancel.
     pub(crate) fn cancel_keys(&self, cancel: &Message<'_>) -> (Key, Key) {
-        let identity = self.identity(cancel);
-        let invite = identity.clone().with_method(INVITE);
-        (identity.with_method(cancel.method_bytes()), invite)
+        let mut fields = Fields::new(self.empty);
+        let to_tag = self.put_identity(cancel, &mut fields);
+        let mut invite = fields.clone();
+        fields.put(cancel.method_bytes());
+        invite.put(INVITE);
+        (fields.key(to_tag), invite.key(to_tag))
     }
 
     /// The tag of a To, hashed: never 0, also for none.
@@ -79,64 +84,37 @@ impl Keyring {
     /// The key of the request with this topmost Via and method, if they alone say it: by RFC 3261
     /// rules.
     pub(crate) fn sent_by(&self, via: &Via<'_>, method: &[u8]) -> Option<Key> {
-        let identity = || Identity {
-            fields: self.sender(via),
-            to_tag: None,
-        };
-        via.has_cookie().then(|| identity().with_method(method))
-    }
-
-    fn sender(&self, via: &Via<'_>) -> Fields {
+        if !via.has_cookie() {
+            return None;
+        }
         let mut fields = Fields::new(self.empty);
-        // Equal hosts and ports, not equal bytes: case does not count, 5060 may be left out.
-        fields.put_lowercase(via.host);
-        fields.write(&via.port_or_default().to_le_bytes());
-        fields.put(via.branch);
-        fields
+        put_sender(via, &mut fields);
+        fields.put(method);
+        Some(fields.key(None))
     }
 
-    fn identity(&self, request: &Message<'_>) -> Identity {
+    /// All of a key but the method; returns the To tag's hash, by RFC 2543 rules.
+    fn put_identity(&self, request: &Message<'_>, fields: &mut Fields) -> Option<NonZeroU32> {
         let via = request.via();
-        let mut fields = self.sender(&via);
+        put_sender(&via, fields);
         if via.has_cookie() {
-            return Identity {
-                fields,
-                to_tag: None,
-            };
+            return None;
         }
         fields.put_lowercase(via.transport);
         fields.put(request.uri());
         fields.put(request.from_tag());
         fields.put(request.call_id());
         fields.write(&request.cseq().to_le_bytes());
-        Identity {
-            fields,
-            to_tag: Some(self.tag(request.to_tag())),
-        }
+        Some(self.tag(request.to_tag()))
     }
 }
 
-/// All of a key but the method.
-#[derive(Clone)]
-struct Identity {
-    fields: Fields,
-    to_tag: Option<NonZeroU32>,
-}
-
-impl Identity {
-    fn with_method(mut self, method: &[u8]) -> Key {
-        self.fields.put(method);
-        let hash = self.fields.finish();
-        Key {
-            hash: [
-                hash.h1 as u32,
-                (hash.h1 >> 32) as u32,
-                hash.h2 as u32,
-                (hash.h2 >> 32) as u32,
-            ],
-            to_tag: self.to_tag,
-        }
-    }
+/// Who sent it, and its branch. Equal hosts and ports, not equal bytes: case does not count, 5060 may
+/// be left out.
+fn put_sender(via: &Via<'_>, fields: &mut Fields) {
+    fields.put_lowercase(via.host);
+    fields.write(&via.port_or_default().to_le_bytes());
+    fields.put(via.branch);
 }
 
 const INVITE: &[u8] = b"INVITE";
@@ -202,7 +180,20 @@ impl Fields {
         self.write(bytes)
     }
 
-    fn finish(mut self) -> Hash128 {
+    fn key(&mut self, to_tag: Option<NonZeroU32>) -> Key {
+        let hash = self.finish();
+        Key {
+            hash: [
+                hash.h1 as u32,
+                (hash.h1 >> 32) as u32,
+                hash.h2 as u32,
+                (hash.h2 >> 32) as u32,
+            ],
+            to_tag,
+        }
+    }
+
+    fn finish(&mut self) -> Hash128 {
         self.hasher.write(&self.bytes[..self.len]);
         self.hasher.finish128()
     }
