@@ -39,6 +39,8 @@ const UDP_TOKEN: usize = 1 << 40;
 const LAST_RECORDS_MS: u64 = 10_000;
 /// How long a blocked socket is left alone when nothing else is due.
 const BLOCKED_US: u64 = 1_000;
+/// How many turns in a row go without asking for events while there is work anyway.
+const UNASKED_MAX: u32 = 3;
 /// For how many messages one reading of the clock stands: a few dozen microseconds.
 const MESSAGES_A_READING: usize = 8;
 
@@ -84,6 +86,8 @@ pub(crate) struct Station<H: Handler> {
     phase: Phase,
     /// Whether the last turn left something undone.
     has_more: bool,
+    /// How many turns went without asking for events.
+    unasked: u32,
 }
 
 impl<H: Handler> Station<H> {
@@ -131,6 +135,7 @@ impl<H: Handler> Station<H> {
             housekeeping: Time::ZERO,
             phase: Phase::Serving,
             has_more: true,
+            unasked: 0,
         }
     }
 
@@ -218,20 +223,11 @@ impl<H: Handler> Station<H> {
             }
             match self.receiver.receive(self.udp[at].fd()) {
                 Ok(count) => {
-                    let is_full = count == self.receiver.batch();
-                    self.udp[at].is_ready = is_full;
-                    self.has_more |= is_full;
+                    self.udp[at].received(count, self.receiver.batch());
+                    self.has_more |= self.udp[at].is_ready;
                     self.batch(at, count);
                 }
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EAGAIN) => self.udp[at].is_ready = false,
-                    Some(libc::EINTR) => self.has_more = true,
-                    // An ICMP error of an earlier send may surface here: the next call goes on.
-                    _ => {
-                        self.out.count(Metric::ReceiveErrors, 1);
-                        self.has_more = true;
-                    }
-                },
+                Err(error) => self.has_more |= self.udp[at].not_received(&error, &self.out),
             }
         }
     }
@@ -336,7 +332,10 @@ impl<H: Handler> Station<H> {
                         received,
                         handed_over: true,
                     };
-                    handle(&mut self.handler, &mut self.out, &inbound);
+                    {
+                        let _in_hand = InHand(inbound.bytes);
+                        handle(&mut self.handler, &mut self.out, &inbound);
+                    }
                     self.inboxes[mine].give_back(bytes);
                 }
                 Parcel::Send {
@@ -556,13 +555,23 @@ impl<H: Handler> Station<H> {
         if let Some(next) = self.out.wheel.next() {
             until = until.min(next);
         }
-        if self.udp.iter().any(|socket| socket.is_blocked) {
+        if self.udp.iter().any(UdpSocket::waits) {
             until = until.min(Time(now.0 + BLOCKED_US));
         }
         let mut wait_us = until.micros_since(now);
-        if self.has_more || !self.out.failures.is_empty() || !self.out.outgoing.is_empty() {
+        let is_idle =
+            self.out.failures.is_empty() && self.out.outgoing.is_empty() && inbox.is_empty();
+        if self.has_more || !is_idle {
             wait_us = 0;
         }
+        if wait_us == 0 && self.unasked < UNASKED_MAX {
+            // There is work; the events will still be there, and the call costs as much as a few
+            // messages.
+            self.unasked += 1;
+            events.clear();
+            return;
+        }
+        self.unasked = 0;
         let commands = &self.all[usize::from(self.id.0)].commands;
         if self.limits.busy_poll_us > 0 && wait_us > 0 {
             let within = Time(now.0 + wait_us.min(self.limits.busy_poll_us.into()));
@@ -596,10 +605,8 @@ fn deliver<H: Handler>(
     inboxes: &[Inbox<H::Letter>],
     inbound: &Inbound<'_>,
 ) {
-    let owner = {
-        let _in_hand = InHand(inbound.bytes);
-        handler.owner(inbound.bytes).filter(|&owner| owner != id)
-    };
+    let _in_hand = InHand(inbound.bytes);
+    let owner = handler.owner(inbound.bytes).filter(|&owner| owner != id);
     let Some(owner) = owner else {
         return handle(handler, out, inbound);
     };
@@ -615,9 +622,8 @@ fn deliver<H: Handler>(
     }
 }
 
-/// A message that this shard owns.
+/// A message that this shard owns; the caller has it in hand.
 fn handle<H: Handler>(handler: &mut H, out: &mut Outbox<H>, inbound: &Inbound<'_>) {
-    let _in_hand = InHand(inbound.bytes);
     let delay = out.now().micros_since(inbound.received);
     out.stats_runtime().histogram_record(DELAY, delay);
     handler.message(inbound, out);

@@ -40,7 +40,7 @@ pub struct HistogramDef {
 ///
 /// ```text
 ///   ┌───────────┬────────────────────────────────────────┬───────────────┐
-///   │ counters  │ histograms: count, sum, buckets … each │ dynamic cells │
+///   │ counters  │ histograms: sum, buckets … of each    │ dynamic cells │
 ///   └───────────┴────────────────────────────────────────┴───────────────┘
 /// ```
 ///
@@ -107,9 +107,8 @@ impl Page {
     /// Adds a value to a histogram. Only the page's shard may.
     pub fn histogram_record(&self, index: usize, value_us: u64) {
         let start = self.histogram_cell(index);
-        self.grow(start, 1);
-        self.grow(start + 1, value_us);
-        self.grow(start + 2 + bucket_of(value_us), 1);
+        self.grow(start, value_us);
+        self.grow(start + 1 + bucket_of(value_us), 1);
     }
 
     /// A histogram as it is now.
@@ -117,10 +116,11 @@ impl Page {
     pub fn histogram(&self, index: usize) -> Histogram {
         let start = self.histogram_cell(index);
         let read = |cell: usize| self.cell(start + cell).load(Relaxed);
+        let buckets: Vec<u64> = (0..BUCKETS).map(|bucket| read(1 + bucket)).collect();
         Histogram {
-            count: read(0),
-            sum_us: read(1),
-            buckets: (0..BUCKETS).map(|bucket| read(2 + bucket)).collect(),
+            count: buckets.iter().sum(),
+            sum_us: read(0),
+            buckets,
         }
     }
 
@@ -276,7 +276,7 @@ const LINEAR: u64 = 1 << LINEAR_BITS;
 /// Values from 2^32 µs (71 minutes) on share the last bucket.
 const VALUE_MAX: u64 = (1 << 32) - 1;
 const BUCKETS: usize = (LINEAR as usize) * (32 - LINEAR_BITS as usize + 1);
-const HISTOGRAM_CELLS: usize = BUCKETS + 2;
+const HISTOGRAM_CELLS: usize = BUCKETS + 1;
 
 fn bucket_of(value: u64) -> usize {
     let value = value.min(VALUE_MAX);

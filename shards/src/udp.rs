@@ -53,6 +53,9 @@ pub(crate) struct UdpSocket {
     refusals: u32,
     /// Whether the kernel took nothing at the last try.
     pub(crate) is_blocked: bool,
+    /// Whether the kernel could give nothing at the last try, for another reason than that there
+    /// was nothing.
+    is_starved: bool,
     /// The kernel's count of what it dropped here, at the last look.
     dropped: u32,
 }
@@ -111,6 +114,7 @@ pub(crate) fn bind(
         planned: 0,
         refusals: 0,
         is_blocked: false,
+        is_starved: false,
         dropped: 0,
     };
     Ok((socket, got))
@@ -150,6 +154,33 @@ impl UdpSocket {
         let waiting = Waiting::alone(flow.peer, source, packet, token);
         self.waiting.push_back(waiting);
         true
+    }
+
+    /// Whether it is to be tried again in a moment, whatever happens until then.
+    pub(crate) fn waits(&self) -> bool {
+        self.is_blocked || self.is_starved
+    }
+
+    /// How many datagrams a call brought, of so many that there was room for.
+    pub(crate) fn received(&mut self, count: usize, room: usize) {
+        self.is_starved = false;
+        self.is_ready = count == room;
+    }
+
+    /// Deals with an error of a receive call. Returns whether to call again at once.
+    pub(crate) fn not_received<H: Handler>(&mut self, error: &io::Error, out: &Outbox<H>) -> bool {
+        self.is_starved = false;
+        match error.raw_os_error() {
+            Some(libc::EAGAIN) => self.is_ready = false,
+            Some(libc::EINTR) => return true,
+            _ => {
+                // No memory, or what an earlier send met on its way (ICMP): it may last, so the
+                // socket stays ready and has a moment's rest.
+                out.count(Metric::ReceiveErrors, 1);
+                self.is_starved = true;
+            }
+        }
+        false
     }
 
     /// The kernel's count of datagrams that this socket had no room for; says how many are new.
@@ -494,6 +525,36 @@ mod tests {
                 (1, 0)
             );
         }
+    }
+
+    #[test]
+    fn b32_errors_of_receiving_are_counted_and_neither_spin_nor_stop() {
+        let (mut socket, out) = (socket(8), outbox());
+        let mut receive = |errno: i32| {
+            socket.is_ready = true;
+            let at_once = socket.not_received(&io::Error::from_raw_os_error(errno), &out);
+            (
+                at_once,
+                socket.is_ready,
+                socket.waits(),
+                count(&out, Metric::ReceiveErrors),
+            )
+        };
+        assert_eq!(
+            receive(libc::EAGAIN),
+            (false, false, false, 0),
+            "the next event"
+        );
+        assert_eq!(receive(libc::EINTR), (true, true, false, 0), "at once");
+        for (errors, errno) in [
+            (1, libc::ENOMEM),
+            (2, libc::ENOBUFS),
+            (3, libc::ECONNREFUSED),
+        ] {
+            assert_eq!(receive(errno), (false, true, true, errors), "in a moment");
+        }
+        socket.received(3, 64);
+        assert_eq!((socket.is_ready, socket.waits()), (false, false));
     }
 
     #[test]
