@@ -90,12 +90,6 @@ impl Span {
         &bytes[self.range()]
     }
 
-    /// Where it begins and ends.
-    #[inline]
-    pub(crate) fn bounds(self) -> (usize, usize) {
-        (usize::from(self.start), usize::from(self.end))
-    }
-
     #[inline]
     pub(crate) fn range(self) -> std::ops::Range<usize> {
         usize::from(self.start)..usize::from(self.end)
@@ -232,13 +226,6 @@ impl Index {
     pub(crate) fn first(&self, id: HeaderId) -> Option<&Entry> {
         self.has(id)
             .then(|| &self.lines[usize::from(self.first[id as usize])])
-    }
-
-    /// The first line of an id that is known to be there.
-    #[inline]
-    pub(crate) fn line(&self, id: HeaderId) -> &Entry {
-        debug_assert!(self.has(id));
-        &self.lines[usize::from(self.first[id as usize])]
     }
 
     /// The last line of the id.

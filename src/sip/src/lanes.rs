@@ -108,145 +108,112 @@ pub(crate) fn same(one: &[u8; WIDTH], other: &[u8; WIDTH]) -> u16 {
     u8x16::new(*one).simd_eq(u8x16::new(*other)).to_bitmask() as u16
 }
 
-/// The marked octets of a piece, from its start to its end, and then the end.
+/// The marked octets from some place on, and then the end.
 pub(crate) struct Marks<'a, C> {
     bytes: &'a [u8],
     base: usize,
-    end: usize,
     word: u64,
     class: C,
 }
 
 impl<'a, C: Class> Marks<'a, C> {
-    /// The piece is `bytes[start..end]`. If `bytes` goes on behind it, which makes it quicker, the
-    /// next octet must be a marked one, as the white space behind a value is. `None`: there are too
-    /// few octets to be looked at in this way.
+    /// Those of `bytes[start..]`. `None`: there are too few octets to be looked at in this way.
     #[inline(always)]
-    pub(crate) fn new(bytes: &'a [u8], start: usize, end: usize, class: C) -> Option<Marks<'a, C>> {
-        if bytes.len() < WIDTH || start > end || end > bytes.len() {
+    pub(crate) fn new(bytes: &'a [u8], start: usize, class: C) -> Option<Marks<'a, C>> {
+        if bytes.len() < WIDTH {
             return None;
         }
-        debug_assert!(end == bytes.len() || is_marked(bytes[end], class));
-        let word = word(bytes, start, end, class);
+        let word = word(bytes, start, class)?;
         Some(Marks {
             bytes,
             base: start,
-            end,
             word,
             class,
         })
     }
 
-    /// Where the next marked octet is, or the end of the piece if there is none.
+    /// Where the next marked octet is, or the end if there is none.
     #[inline(always)]
     pub(crate) fn next(&mut self) -> usize {
         if self.word == 0 {
-            // A value seldom has more than a word; this keeps the registers of those that have not.
-            (self.base, self.word) = more_of_value(self.bytes, self.base, self.end, self.class);
+            (self.base, self.word) = more(self.bytes, self.base, self.class);
         }
-        self.take()
-    }
-
-    /// The same for a piece of many words.
-    #[inline(always)]
-    pub(crate) fn next_of_many(&mut self) -> usize {
-        if self.word == 0 {
-            (self.base, self.word) = more(self.bytes, self.base, self.end, self.class);
-        }
-        self.take()
-    }
-
-    #[inline(always)]
-    fn take(&mut self) -> usize {
         let at = self.base + self.word.trailing_zeros() as usize;
         self.word &= self.word - 1;
         at
     }
 }
 
+/// The next word with a mark, and where it begins; the end is marked. Few values need it: it is not
+/// inlined, to keep the registers of the others.
 #[cold]
 #[inline(never)]
-fn more_of_value<C: Class>(bytes: &[u8], base: usize, end: usize, class: C) -> (usize, u64) {
-    more(bytes, base, end, class)
-}
-
-/// The next word with a mark, and where it begins; the end is marked.
-#[inline(always)]
-fn more<C: Class>(bytes: &[u8], mut base: usize, end: usize, class: C) -> (usize, u64) {
-    while base + WORD < end {
+fn more<C: Class>(bytes: &[u8], mut base: usize, class: C) -> (usize, u64) {
+    while let Some(word) = word(bytes, base + WORD, class) {
         base += WORD;
-        let word = word(bytes, base, end, class);
         if word != 0 {
             return (base, word);
         }
     }
-    (end, 1)
+    (bytes.len(), 1)
 }
 
 /// The bits of up to 64 octets from `base` on; the end is marked too. There are at least sixteen
-/// octets in all.
+/// octets in all. `None`: nothing is there any more.
 #[inline(always)]
-fn word<C: Class>(bytes: &[u8], base: usize, end: usize, class: C) -> u64 {
-    work::add((end - base).min(WORD));
-    let rest = &bytes[base..];
-    let word = match rest.first_chunk::<WORD>() {
-        Some(whole) => {
-            let (blocks, _) = whole.as_chunks::<WIDTH>();
-            bits(&blocks[0], class)
-                | bits(&blocks[1], class) << 16
-                | bits(&blocks[2], class) << 32
-                | bits(&blocks[3], class) << 48
-        }
-        None => last_word(bytes, rest, class),
+fn word<C: Class>(bytes: &[u8], base: usize, class: C) -> Option<u64> {
+    let rest = bytes.get(base..)?;
+    let Some(whole) = rest.first_chunk::<WORD>() else {
+        return last_word(bytes, rest, class);
     };
-    if end < bytes.len() || end - base >= WORD {
-        return word;
-    }
-    // No octet is there to be the mark.
-    word | 1 << (end - base)
-}
-
-/// Whether the class has the octet.
-fn is_marked<C: Class>(octet: u8, class: C) -> bool {
-    bits(&[octet; WIDTH], class) != 0
+    work::add(WORD);
+    let (blocks, _) = whole.as_chunks::<WIDTH>();
+    let word = bits(&blocks[0], class)
+        | bits(&blocks[1], class) << 16
+        | bits(&blocks[2], class) << 32
+        | bits(&blocks[3], class) << 48;
+    Some(word)
 }
 
 #[inline(never)]
-fn last_word<C: Class>(bytes: &[u8], rest: &[u8], class: C) -> u64 {
+fn last_word<C: Class>(bytes: &[u8], rest: &[u8], class: C) -> Option<u64> {
+    work::add(rest.len());
     let (blocks, tail) = rest.as_chunks::<WIDTH>();
-    let mut word = 0;
+    let mut word = 1 << rest.len();
     let mut shift = 0;
     for block in blocks {
         word |= bits(block, class) << shift;
         shift += WIDTH;
     }
-    if !tail.is_empty()
-        && let Some(last) = bytes.last_chunk::<WIDTH>()
-    {
+    if !tail.is_empty() {
         // The last sixteen octets reach back into what was seen: those bits fall off.
+        let last = bytes.last_chunk::<WIDTH>()?;
         word |= bits(last, class) >> (WIDTH - tail.len()) << shift;
     }
-    word
+    Some(word)
 }
 
-/// Whether nothing of `bytes[start..end]` is marked; `None`: there are too few octets to tell.
+/// Where the first marked octet from `start` on is, or the end, if it is likely to be near. `None`:
+/// there are too few octets to be looked at in this way.
 #[inline(always)]
-pub(crate) fn is_clear<C: Class>(bytes: &[u8], start: usize, end: usize, class: C) -> Option<bool> {
-    work::add(end - start);
+pub(crate) fn first_mark<C: Class>(bytes: &[u8], start: usize, class: C) -> Option<usize> {
     let mut at = start;
-    while at < end {
-        let rest = bytes.get(at..)?;
-        let marked = match rest.first_chunk::<WIDTH>() {
-            Some(block) => bits(block, class),
-            None => bits(bytes.last_chunk::<WIDTH>()?, class) >> (WIDTH - rest.len()),
-        };
-        let kept = (end - at).min(WIDTH);
-        if marked & ((1 << kept) - 1) != 0 {
-            return Some(false);
+    while let Some(block) = bytes.get(at..)?.first_chunk::<WIDTH>() {
+        work::add(WIDTH);
+        let marked = bits(block, class);
+        if marked != 0 {
+            return Some(at + marked.trailing_zeros() as usize);
         }
         at += WIDTH;
     }
-    Some(true)
+    last_mark(bytes, at, class)
+}
+
+#[inline(never)]
+fn last_mark<C: Class>(bytes: &[u8], at: usize, class: C) -> Option<usize> {
+    let seen = WIDTH - (bytes.len() - at);
+    let marked = bits(bytes.last_chunk::<WIDTH>()?, class) >> seen | 1 << (WIDTH - seen);
+    Some(at + marked.trailing_zeros() as usize)
 }
 
 #[cfg(test)]
@@ -260,32 +227,21 @@ mod tests {
                 let mut bytes = [b'a'; 150];
                 bytes[at] = octet;
                 for (start, end) in [(0, at + 1), (at, at + 1), (0, 150), (at / 2, 150)] {
-                    let mut bytes = bytes.to_vec();
                     let want = if is_marked(octet) { at } else { end };
                     let name = format!("{octet:#x} at {at} of {start}..{end}");
-                    for slack in [0, 1, 20, 80] {
-                        bytes.truncate(end);
-                        // A space is of each class but one.
-                        bytes.resize(end + slack, if is_marked(b' ') { b' ' } else { 0 });
-                        let Some(mut marks) = Marks::new(&bytes, start, end, class) else {
-                            continue;
-                        };
-                        assert_eq!(marks.next(), want, "{name}, {slack}");
-                        if want < end {
-                            assert_eq!(marks.next(), end, "{name}, {slack}");
-                        }
-                        let clear = is_clear(&bytes, start, end, class).unwrap();
-                        assert_eq!(clear, !is_marked(octet), "{name}, {slack}");
-                    }
-                    bytes.truncate(end);
-                    if let Some(mut marks) = Marks::new(&bytes, start, end, class) {
-                        let found: Vec<usize> = (0..4).map(|_| marks.next_of_many()).collect();
-                        let first = if want < end { want } else { end };
-                        assert_eq!(found, [first, end, end, end], "{name}");
-                    }
+                    let Some(mut marks) = Marks::new(&bytes[..end], start, class) else {
+                        continue;
+                    };
+                    let found: Vec<usize> = (0..3).map(|_| marks.next()).collect();
+                    assert_eq!(found, [want, end, end], "{name}");
+                    let first = first_mark(&bytes[..end], start, class);
+                    assert_eq!(first, Some(want), "{name}");
                 }
             }
         }
+        assert!(Marks::new(&[b'a'; 20], 21, class).is_none());
+        assert_eq!(first_mark(&[b'a'; 20], 21, class), None);
+        assert_eq!(first_mark(&[b'a'; 15], 0, class), None);
     }
 
     #[test]

@@ -50,9 +50,9 @@ impl<'a> NameAddr<'a> {
     /// `[display] <uri>` with at most a tag behind it. `None`: it is something else, which may be
     /// good or not.
     pub(crate) fn parse_usual(bytes: &'a [u8]) -> Option<NameAddr<'a>> {
-        let found = Bracketed::find(bytes, 0, bytes.len())?;
-        found.tag(bytes, bytes.len())?;
-        Some(NameAddr {
+        let found = Bracketed::find(bytes, 0)?;
+        let (_, end) = found.tag(bytes)?;
+        (end == bytes.len()).then(|| NameAddr {
             display: &bytes[..found.display_end],
             uri: &bytes[found.uri.clone()],
             params: &bytes[found.uri.end + 1..],
@@ -87,12 +87,10 @@ pub(crate) struct Bracketed {
 }
 
 impl Bracketed {
-    /// The value is `bytes[start..end]`, without white space around it. `None`: it is something
-    /// else, which may be good or not.
+    /// The value begins at `start`. `None`: it is something else, which may be good or not.
     #[inline(always)]
-    pub(crate) fn find(bytes: &[u8], start: usize, end: usize) -> Option<Bracketed> {
-        let mut marks = Marks::new(bytes, start, end, Bracket)?;
-        let bytes = &bytes[..end];
+    pub(crate) fn find(bytes: &[u8], start: usize) -> Option<Bracketed> {
+        let mut marks = Marks::new(bytes, start, Bracket)?;
         let mut at = marks.next();
         let mut display_end = start;
         if at != start {
@@ -110,24 +108,25 @@ impl Bracketed {
         is_uri.then_some(Bracketed { display_end, uri })
     }
 
-    /// The value of the tag behind it, or an empty range if there is none. `None`: there is
-    /// something else.
+    /// The value of the tag behind it, empty if there is none, and where it ends: whoever asks
+    /// looks whether the whole may end there. `None`: there is something else.
     #[inline(always)]
-    pub(crate) fn tag(&self, bytes: &[u8], end: usize) -> Option<Range<usize>> {
+    pub(crate) fn tag(&self, bytes: &[u8]) -> Option<(Range<usize>, usize)> {
         let start = self.uri.end + 1;
-        if start == end {
-            return Some(0..0);
+        if bytes.get(start) != Some(&b';') {
+            return Some((0..0, start));
         }
-        let name = bytes.get(start..end)?.first_chunk::<5>()?;
+        let name = bytes[start..].first_chunk::<5>()?;
         let (&[semicolon @ .., _], equals) = (name, name[4]);
-        let is_tag = u32::from_le_bytes(semicolon) | 0x2020_2000 == u32::from_le_bytes(*b";tag")
-            && equals == b'=';
-        let tag = start + 5..end;
-        let is_value = is_tag
-            && !tag.is_empty()
-            && end - tag.start <= TAG_BYTES_MAX
-            && lanes::is_clear(bytes, tag.start, end, ValueEnd)?;
-        is_value.then_some(tag)
+        if u32::from_le_bytes(semicolon) | 0x2020_2000 != u32::from_le_bytes(*b";tag")
+            || equals != b'='
+        {
+            return None;
+        }
+        let tag = start + 5..lanes::first_mark(bytes, start + 5, ValueEnd)?;
+        let end = tag.end;
+        let is_tag = tag.start < end && end - tag.start <= TAG_BYTES_MAX;
+        is_tag.then_some((tag, end))
     }
 
     /// Whether the URI begins with a scheme.
@@ -141,7 +140,8 @@ impl Bracketed {
 #[inline]
 fn quoted(bytes: &[u8], marks: &mut Marks<'_, Bracket>) -> Option<(usize, usize)> {
     let mut at = marks.next();
-    while !matches!(bytes.get(at)?, b'"' | b'\\') {
+    // A line may end here, if the value is not alone.
+    while !matches!(bytes.get(at)?, b'"' | b'\\' | b'\r' | b'\n' | 0) {
         at = marks.next();
     }
     if bytes[at] != b'"' {

@@ -246,7 +246,7 @@ fn count_values(bytes: &[u8], index: &Index, id: HeaderId) -> usize {
 
 /// Without Content-Length the body goes on to the end of the datagram (RFC 3261 §18.3); over a
 /// stream the framing has refused that before.
-fn body(bytes: &[u8], start: usize, index: &mut Index) -> Result<(), Error> {
+pub(crate) fn body(bytes: &[u8], start: usize, index: &mut Index) -> Result<(), Error> {
     let mut end = bytes.len();
     if let Some(line) = index.first(HeaderId::ContentLength) {
         let at = usize::from(line.value.start);
@@ -263,7 +263,7 @@ fn body(bytes: &[u8], start: usize, index: &mut Index) -> Result<(), Error> {
     Ok(())
 }
 
-fn cseq(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
+pub(crate) fn cseq(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
     let Some(line) = index.first(HeaderId::CSeq) else {
         return Err(Error::new(ErrorKind::MissingCSeq, 0));
     };
@@ -339,7 +339,7 @@ pub(crate) fn call_id(bytes: &[u8], index: &Index) -> Result<(), Error> {
     Ok(())
 }
 
-fn parties(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
+pub(crate) fn parties(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
     let line = |id, missing| index.first(id).ok_or_else(|| Error::new(missing, 0));
     let (from_uri, from_tag) = party(bytes, line(HeaderId::From, ErrorKind::MissingFrom)?)?;
     let (to_uri, to_tag) = party(bytes, line(HeaderId::To, ErrorKind::MissingTo)?)?;
@@ -350,7 +350,7 @@ fn parties(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
 }
 
 /// Checks From or To and returns where its URI and its tag are.
-pub(crate) fn party(bytes: &[u8], line: &Entry) -> Result<(Span, Span), Error> {
+fn party(bytes: &[u8], line: &Entry) -> Result<(Span, Span), Error> {
     let range = line.value.range();
     let mut cursor = Cursor {
         bytes: &bytes[..range.end],
@@ -379,7 +379,7 @@ pub(crate) fn party(bytes: &[u8], line: &Entry) -> Result<(Span, Span), Error> {
     Ok((uri, tag))
 }
 
-fn max_forwards(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
+pub(crate) fn max_forwards(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
     if let Some(line) = index.first(HeaderId::MaxForwards) {
         let at = usize::from(line.value.start);
         let digits = line.value.of(bytes);

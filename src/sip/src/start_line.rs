@@ -36,7 +36,9 @@ pub(crate) fn start_line(bytes: &[u8], index: &mut Index) -> Result<usize, Error
         Some(at) if at > uri_start && bytes[at..end].eq_ignore_ascii_case(b" SIP/2.0") => at,
         _ => return Err(bad_request_line(&bytes[..end])),
     };
-    index.uri_parts = UriSpans::read_usual(bytes, uri_start, uri_end);
+    index.uri_parts = UriSpans::read_usual(bytes, uri_start)
+        .filter(|&(_, at)| at == uri_end)
+        .map(|(parts, _)| parts);
     if index.uri_parts.is_none() {
         request_uri(&bytes[uri_start..uri_end], uri_start)?;
     }
@@ -46,7 +48,7 @@ pub(crate) fn start_line(bytes: &[u8], index: &mut Index) -> Result<usize, Error
 }
 
 /// Checks a Request-URI that begins at `at`.
-pub(crate) fn request_uri(uri: &[u8], at: usize) -> Result<(), Error> {
+fn request_uri(uri: &[u8], at: usize) -> Result<(), Error> {
     let parsed = Uri::parse_any(uri).map_err(|error| {
         let kind = match error.kind {
             _ if uri.first() == Some(&b'<') => ErrorKind::RequestUriBrackets,

@@ -58,9 +58,9 @@ impl<'a> Uri<'a> {
     /// An octet cannot be in a URI, host or port is none, or a limit is met.
     #[inline]
     pub fn parse(bytes: &'a [u8]) -> Result<Uri<'a>, Error> {
-        match UriSpans::read_usual(bytes, 0, bytes.len()) {
-            Some(spans) => Ok(spans.view(bytes)),
-            None => Uri::parse_any(bytes),
+        match UriSpans::read_usual(bytes, 0) {
+            Some((spans, end)) if end == bytes.len() => Ok(spans.view(bytes)),
+            _ => Uri::parse_any(bytes),
         }
     }
 
@@ -222,18 +222,16 @@ impl<'a> Uri<'a> {
 }
 
 impl UriSpans {
-    /// `sip:[user@]host[:port][;params]` of up to 64 octets, as nearly all are. `None`: it is
-    /// something else, which may be good or not.
+    /// `sip:[user@]host[:port][;params]` at `start`, as nearly all are, and where it ends: whoever
+    /// asks looks whether it may end there. `None`: it is something else, which may be good or not.
     #[inline]
-    pub(crate) fn read_usual(bytes: &[u8], start: usize, end: usize) -> Option<UriSpans> {
-        let scheme_end = start + 4;
-        if end.checked_sub(start)? > 64 || !has_sip_scheme(bytes.get(start..end)?) {
+    pub(crate) fn read_usual(bytes: &[u8], start: usize) -> Option<(UriSpans, usize)> {
+        if !has_sip_scheme(bytes.get(start..)?) {
             return None;
         }
-        let mut marks = Marks::new(bytes, start, end, Mark)?;
-        let bytes = &bytes[..end];
+        let mut marks = Marks::new(bytes, start, Mark)?;
         // The first mark is the colon of the scheme.
-        marks.next();
+        let mut host = marks.next() + 1;
         let first = marks.next();
         let mut at = first;
         while let Some(&octet) = bytes.get(at)
@@ -242,45 +240,43 @@ impl UriSpans {
         {
             at = marks.next();
         }
-        let mut spans = UriSpans {
-            user: Span::EMPTY,
-            host: Span::EMPTY,
-            port: None,
-            params: Span::EMPTY,
-        };
-        let mut host = scheme_end;
+        let mut user = Span::EMPTY;
         if bytes.get(at) == Some(&b'@') {
-            if at == host {
+            user = Span::new(host, at);
+            if user.is_empty() {
                 return None;
             }
-            spans.user = Span::new(host, at);
             host = at + 1;
             at = marks.next();
         } else if at != first {
             return None;
         }
-        if at == host {
-            return None;
-        }
-        spans.host = Span::new(host, at);
+        let mut spans = UriSpans {
+            user,
+            host: Span::new(host, at),
+            port: None,
+            params: Span::EMPTY,
+        };
         if bytes.get(at) == Some(&b':') {
             let from = at + 1;
             at = marks.next();
             spans.port = Some(octets::usual_port(&bytes[from..at])?);
         }
-        if at < end {
-            if bytes[at] != b';' {
-                return None;
-            }
-            spans.params = Span::new(at + 1, end);
+        if bytes.get(at) == Some(&b';') {
+            let from = at + 1;
+            at = marks.next();
             // An `@` is none of these: what looked like the host may have been a user.
-            while let Some(&octet) = bytes.get(marks.next()) {
-                if !octets::is(octet, URI_PARAM) {
-                    return None;
-                }
+            while let Some(&octet) = bytes.get(at)
+                && octets::is(octet, URI_PARAM)
+            {
+                at = marks.next();
             }
+            spans.params = Span::new(from, at);
         }
-        Some(spans)
+        let is_short = spans.params.len() < PARAMS_MAX
+            && (1..=HOST_BYTES_MAX).contains(&spans.host.len())
+            && at - start <= URI_BYTES_MAX;
+        is_short.then_some((spans, at))
     }
 
     /// What they are in these bytes.

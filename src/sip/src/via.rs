@@ -76,11 +76,12 @@ impl<'a> Via<'a> {
     #[inline]
     pub(crate) fn parse_at(bytes: &'a [u8], range: Range<usize>) -> Result<Via<'a>, Error> {
         let mut spans = ViaSpans::NONE;
-        if spans.read_usual(bytes, range.start, range.end) == Some(range.end) {
+        let bytes = &bytes[..range.end];
+        if spans.read_usual(bytes, range.start) == Some(range.end) {
             return Ok(spans.view(bytes));
         }
         let mut cursor = Cursor {
-            bytes: &bytes[..range.end],
+            bytes,
             at: range.start,
         };
         let spans = ViaSpans::read_any(&mut cursor)?;
@@ -156,18 +157,18 @@ impl ViaSpans {
     }
 
     /// Reads the value at `start` as nearly all write it: `SIP/2.0/UDP host[:port]` and the
-    /// parameters that RFC 3261 and RFC 3581 name, without white space, up to a comma or `end`.
-    /// Returns where it ends. `None`: it is something else, which may be good or not.
+    /// parameters that RFC 3261 and RFC 3581 name, without white space. Returns where it ends:
+    /// whoever asks looks whether it may end there. `None`: it is something else, which may be good
+    /// or not.
     #[inline]
-    pub(crate) fn read_usual(&mut self, bytes: &[u8], start: usize, end: usize) -> Option<usize> {
+    pub(crate) fn read_usual(&mut self, bytes: &[u8], start: usize) -> Option<usize> {
         let host = start + PROTOCOL;
         let protocol = bytes.get(start..)?.first_chunk::<PROTOCOL>()?;
         if protocol != b"SIP/2.0/UDP " && protocol != b"SIP/2.0/TCP " && protocol != b"SIP/2.0/TLS "
         {
             return None;
         }
-        let mut marks = Marks::new(bytes, host, end, Mark)?;
-        let bytes = &bytes[..end];
+        let mut marks = Marks::new(bytes, host, Mark)?;
         let mut at = marks.next();
         if at == host || at - host > HOST_BYTES_MAX {
             return None;
@@ -187,7 +188,7 @@ impl ViaSpans {
             at = self.usual_param(bytes, at, &mut marks)?;
         }
         self.range = Span::new(start, at);
-        matches!(bytes.get(at), None | Some(b',')).then_some(at)
+        Some(at)
     }
 
     /// Notes the parameter whose `;` is at `start`, and returns where it ends. `None`: it is not

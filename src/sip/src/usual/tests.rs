@@ -94,7 +94,9 @@ fn check(bytes: &[u8]) -> bool {
 fn check_value(bytes: &[u8]) -> usize {
     let text = bytes.escape_ascii();
     let mut taken = 0;
-    if let Some(uri) = UriSpans::read_usual(bytes, 0, bytes.len()) {
+    if let Some((uri, end)) = UriSpans::read_usual(bytes, 0)
+        && end == bytes.len()
+    {
         assert_eq!(Ok(uri.view(bytes)), Uri::parse_any(bytes), "{text}");
         taken += 1;
     }
@@ -103,7 +105,9 @@ fn check_value(bytes: &[u8]) -> usize {
         taken += 1;
     }
     let mut spans = ViaSpans::NONE;
-    if let Some(end) = spans.read_usual(bytes, 0, bytes.len()) {
+    if let Some(end) = spans.read_usual(bytes, 0)
+        && matches!(bytes.get(end), None | Some(b','))
+    {
         let mut cursor = crate::name_addr::Cursor { bytes, at: 0 };
         assert_eq!(ViaSpans::read_any(&mut cursor), Ok(spans), "{text}");
         assert_eq!(cursor.at, end, "{text}");
