@@ -44,7 +44,7 @@ fn forward_request(c: &mut Criterion) {
             forward::push_via(&message, Transport::Udp, ours, branch, &mut edits);
             forward::stamp_via(&message, source, &mut edits);
             let record: &[u8] = b"<sip:198.51.100.7:5060;lr;t=0123456789abcdef0123456789abcdef>";
-            forward::push_record_route(&message, &[record], &mut edits);
+            forward::push_record_route(&message, &[&[record]], &mut edits);
             forward::set_max_forwards(&message, 69, &mut edits);
             edits.compose(black_box(message.bytes()), &mut out)
         });

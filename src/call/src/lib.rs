@@ -29,4 +29,4 @@ pub use compact::{Moment, Packed};
 pub use fork::{Best, Branch, BranchState, Effect, Event, Fork, Kind, Next, Purpose, Step};
 pub use identity::{IDENTITY_BYTES_MAX, Identity};
 pub use record::{Names, encode_record};
-pub use token::Keys;
+pub use token::{DialogNames, Keys};

@@ -1,6 +1,6 @@
 //! Where a URI leads: an address, a name, or nowhere that we can go (RFC 3263 §4 for literals).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use base::{Flow, Transport};
 use sip::{Scheme, Uri};
@@ -24,25 +24,27 @@ pub enum Hop {
 /// Reads where a URI leads. `maddr` wins over the host (RFC 3261 §19.1.1).
 #[must_use]
 pub fn hop(uri: &Uri<'_>) -> Hop {
+    let port = uri.port.unwrap_or(PORT_DEFAULT);
+    let address =
+        |transport, ip: IpAddr| Hop::Address(transport, SocketAddr::new(ip.to_canonical(), port));
+    if uri.scheme == Scheme::Sip && uri.params.is_empty() {
+        return uri.ip().map_or(Hop::Name, |ip| address(None, ip));
+    }
     let transport = match (uri.scheme, uri.transport()) {
         (Scheme::Sip, None) => None,
         (Scheme::Sip, Some(name)) if name.eq_ignore_ascii_case(b"udp") => Some(Transport::Udp),
         (Scheme::Sip, Some(name)) if name.eq_ignore_ascii_case(b"tcp") => Some(Transport::Tcp),
         _ => return Hop::Nowhere,
     };
-    let port = uri.port.unwrap_or(PORT_DEFAULT);
     let ip = match uri.param(b"maddr") {
         Some(Some(maddr)) => literal(maddr),
         Some(None) => return Hop::Nowhere,
         None => uri.ip(),
     };
-    match ip {
-        Some(ip) => Hop::Address(transport, SocketAddr::new(ip.to_canonical(), port)),
-        None => Hop::Name,
-    }
+    ip.map_or(Hop::Name, |ip| address(transport, ip))
 }
 
-fn literal(host: &[u8]) -> Option<std::net::IpAddr> {
+fn literal(host: &[u8]) -> Option<IpAddr> {
     let host = host
         .strip_prefix(b"[")
         .and_then(|host| host.strip_suffix(b"]"))

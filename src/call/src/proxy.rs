@@ -1,8 +1,8 @@
 //! What a proxy asks of a request before it passes it on (RFC 3261 §16.3, §16.4).
 
-use sip::{HeaderId, Message, Method, NameAddr, Scheme, Uri};
+use sip::{HeaderId, Message, Method, NameAddr, Scheme, Uri, Via};
 
-use crate::Keys;
+use crate::{DialogNames, Keys};
 
 /// Why a request is not passed on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,22 +73,21 @@ pub fn check_extensions(message: &Message<'_>) -> Result<(), Refusal> {
 /// Hashes what this request is routed by: all that a later visit must differ in to be a spiral and
 /// not a loop (RFC 5393 §4.2.1). The trunk belongs to it, since routes hang on trunks.
 #[must_use]
-pub fn routed_by(message: &Message<'_>, trunk: u32, keys: &Keys) -> u64 {
-    let trunk = trunk.to_le_bytes();
-    let cseq = message.cseq().to_le_bytes();
-    let named = [
-        message.uri(),
-        message.from_tag(),
-        message.to_tag(),
-        message.call_id(),
-        &cseq[..],
-        &trunk[..],
-    ];
-    let routes = message.values(HeaderId::Route).map(|value| value.bytes);
-    let wanted = message
-        .values(HeaderId::ProxyRequire)
-        .map(|value| value.bytes);
-    keys.routed(named.into_iter().chain(routes).chain(wanted))
+pub fn routed_by(message: &Message<'_>, names: &DialogNames, trunk: u32, keys: &Keys) -> u64 {
+    let mut told = [0; 32];
+    told[..8].copy_from_slice(&names.call_id.to_le_bytes());
+    told[8..16].copy_from_slice(&names.from_tag.to_le_bytes());
+    told[16..24].copy_from_slice(&names.to_tag.to_le_bytes());
+    told[24..28].copy_from_slice(&message.cseq().to_le_bytes());
+    told[28..].copy_from_slice(&trunk.to_le_bytes());
+    let mut routed = keys.routed(keys.routed_none(), [message.uri(), &told].into_iter());
+    for id in [HeaderId::Route, HeaderId::ProxyRequire] {
+        if message.has(id) {
+            let lines = message.lines_of(id).map(|line| line.value);
+            routed = keys.routed(routed, lines);
+        }
+    }
+    routed
 }
 
 /// Looks for a Via of ours that was made for the same values.
@@ -96,10 +95,12 @@ pub fn routed_by(message: &Message<'_>, trunk: u32, keys: &Keys) -> u64 {
 /// # Errors
 /// [`Refusal::Loop`].
 pub fn check_loop(message: &Message<'_>, routed: u64, keys: &Keys) -> Result<(), Refusal> {
-    let looped = message
-        .vias()
-        .flatten()
-        .any(|via| keys.is_loop(via.branch, routed));
+    let looped = keys.is_loop(message.via().branch, routed)
+        || !message.has_one_via()
+            && message.values(HeaderId::Via).skip(1).any(|value| {
+                crate::token::may_hold_branch(value.bytes)
+                    && Via::parse(value.bytes).is_ok_and(|via| keys.is_loop(via.branch, routed))
+            });
     if looped { Err(Refusal::Loop) } else { Ok(()) }
 }
 
@@ -108,6 +109,9 @@ pub fn check_loop(message: &Message<'_>, routed: u64, keys: &Keys) -> Result<(),
 /// # Errors
 /// [`Refusal::Breadth`] if it leaves none, or says so twice: the next proxy might read the other.
 pub fn breadth(message: &Message<'_>) -> Result<u32, Refusal> {
+    if !message.has(HeaderId::MaxBreadth) {
+        return Ok(BREADTH_DEFAULT);
+    }
     if message.lines_of(HeaderId::MaxBreadth).nth(1).is_some() {
         return Err(Refusal::Breadth);
     }
@@ -141,12 +145,14 @@ pub struct Routes<'a> {
     pub uri: &'a [u8],
 }
 
-/// Reads Route and Request-URI. `is_us` says whether a URI names one of our listeners.
+/// Reads Route and Request-URI. `is_us` says whether a URI names one of our listeners; `token_of`
+/// knows a Route value that is ours to the letter, most of them, by its text alone.
 ///
 /// # Errors
 /// [`Refusal::BadRoute`] for a Route value that cannot be read.
 pub fn routes<'a>(
     message: &Message<'a>,
+    token_of: impl Fn(&'a [u8]) -> Option<&'a [u8]>,
     is_us: impl Fn(&Uri<'_>) -> bool,
 ) -> Result<Routes<'a>, Refusal> {
     let mut found = Routes {
@@ -156,23 +162,29 @@ pub fn routes<'a>(
         next: None,
         uri: message.uri(),
     };
-    let count = message.values(HeaderId::Route).count();
-    if count > 0
-        && let Ok(uri) = Uri::parse(message.uri())
-        && let Some(Some(token)) = uri.param(crate::token::ROUTE_PARAM)
-        && is_us(&uri)
-    {
-        let last = message
-            .values(HeaderId::Route)
-            .last()
-            .ok_or(Refusal::BadRoute)?;
-        let last = NameAddr::parse(last.bytes).map_err(|_| Refusal::BadRoute)?;
-        found.strict = true;
-        found.token = Some(token);
-        found.uri = last.uri;
+    if !message.has(HeaderId::Route) {
+        return Ok(found);
     }
-    let loose = count - usize::from(found.strict);
+    let mut lines = message.lines_of(HeaderId::Route);
+    let first = lines.next().and_then(|line| token_of(line.value));
+    let mut loose = usize::MAX;
+    // Our own URI has parameters.
+    if found.uri.contains(&b';') {
+        let count = message.values(HeaderId::Route).count();
+        read_strict(message, count, &is_us, &mut found)?;
+        loose = count - usize::from(found.strict);
+    }
+    if let (Some(token), None, usize::MAX) = (first, lines.next(), loose) {
+        // One line, our own entry and no other: what nearly all requests inside a dialog have.
+        (found.own, found.token) = (1, Some(token));
+        return Ok(found);
+    }
     for value in message.values(HeaderId::Route).take(loose) {
+        if let Some(token) = token_of(value.bytes) {
+            found.own += 1;
+            found.token.get_or_insert(token);
+            continue;
+        }
         let entry = NameAddr::parse(value.bytes).map_err(|_| Refusal::BadRoute)?;
         let uri = Uri::parse(entry.uri).map_err(|_| Refusal::BadRoute)?;
         if !is_us(&uri) {
@@ -187,15 +199,49 @@ pub fn routes<'a>(
     Ok(found)
 }
 
+/// Sees whether a strict router put our own URI into the request line (§16.4).
+fn read_strict<'a>(
+    message: &Message<'a>,
+    count: usize,
+    is_us: &impl Fn(&Uri<'_>) -> bool,
+    found: &mut Routes<'a>,
+) -> Result<(), Refusal> {
+    if count > 0
+        && let Ok(uri) = Uri::parse(message.uri())
+        && let Some(Some(token)) = uri.param(crate::token::ROUTE_PARAM)
+        && is_us(&uri)
+    {
+        let last = message
+            .values(HeaderId::Route)
+            .last()
+            .ok_or(Refusal::BadRoute)?;
+        let last = NameAddr::parse(last.bytes).map_err(|_| Refusal::BadRoute)?;
+        found.strict = true;
+        found.token = Some(token);
+        found.uri = last.uri;
+    }
+    Ok(())
+}
+
 /// The URI of the element right beyond us towards the callee, as its response tells: the
-/// Record-Route value before our own, or its Contact. And whether it is the former.
+/// Record-Route value before our own, or its Contact. And whether it is the former. The closures
+/// are those of [`routes`].
 #[must_use]
 pub fn beyond_us<'a>(
     response: &Message<'a>,
+    token_of: impl Fn(&'a [u8]) -> Option<&'a [u8]>,
     is_us: impl Fn(&Uri<'_>) -> bool,
 ) -> Option<(&'a [u8], bool)> {
     let mut before = None;
+    let first = response.lines_of(HeaderId::RecordRoute).next();
+    let is_first = first.is_some_and(|line| token_of(line.value).is_some());
     for value in response.values(HeaderId::RecordRoute) {
+        if is_first {
+            break;
+        }
+        if token_of(value.bytes).is_some() {
+            break;
+        }
         let entry = NameAddr::parse(value.bytes).ok()?;
         let uri = Uri::parse(entry.uri).ok()?;
         if is_us(&uri) {
@@ -221,6 +267,13 @@ pub fn before_us<'a>(request: &Message<'a>) -> Option<(&'a [u8], bool)> {
 /// The first Contact's URI.
 #[must_use]
 pub fn contact<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
+    let line = message.lines_of(HeaderId::Contact).next()?;
+    // Most often the line is `<uri>` and nothing else; whether it is a URI the caller will see.
+    if let [b'<', uri @ .., b'>'] = line.value
+        && !uri.contains(&b'>')
+    {
+        return Some(uri);
+    }
     let value = message.values(HeaderId::Contact).next()?;
     NameAddr::parse(value.bytes).ok().map(|entry| entry.uri)
 }

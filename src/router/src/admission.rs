@@ -209,7 +209,10 @@ impl Router {
             Class::Other
         };
         let keys = &self.settings.keys;
-        let coin = keys.routed([SHED, seen.call_id, seen.via.branch].into_iter());
+        let coin = keys.routed(
+            keys.routed_none(),
+            [SHED, seen.call_id, seen.via.branch].into_iter(),
+        );
         let id = source_id(source.trunk);
         let decision = self.gate.admission.decide(id, class, delay_us, coin);
         if decision == Decision::Admit {

@@ -1,9 +1,8 @@
 //! The next candidate is tried.
 
 use base::{Flow, GatewayId, SlotId, Transport};
-use call::proxy::{self, Routes};
 use call::{Branch, Purpose, next_hop};
-use route::NumberBuffer;
+use route::{Number, NumberBuffer};
 use sip::{HeaderId, Message, Uri, parse};
 use transaction::{ClientEvent, Kind};
 
@@ -11,34 +10,63 @@ use crate::counters::{Count, GatewayCell};
 use crate::held::Try;
 use crate::local::copy;
 use crate::paths::{Onward, Text, uri_of};
+use crate::request::{Asked, read_uri};
 use crate::wake::Wake;
 use crate::{Out, Router};
 
 /// The most contacts of one 3xx that are tried.
 const CONTACTS_MAX: usize = 8;
 
+/// What a request to be tried asks for, and the number that was dialled, if it is one.
+pub(crate) struct Dialled<'a> {
+    pub(crate) asked: &'a Asked<'a>,
+    pub(crate) number: Option<Number<'a>>,
+}
+
 impl Router {
     /// Goes on to the next candidate, from the kept copy of the request.
     pub(crate) fn advance(&mut self, fork: SlotId, out: &mut Out) {
-        let Some(request) = self.forks.get(fork).and_then(|held| held.fork.request) else {
+        let Some(held) = self.forks.get(fork) else {
             return;
         };
+        let Some(request) = held.fork.request else {
+            return;
+        };
+        let (local, routed) = (held.fork.source.local, held.plan.routed);
         let mut index = self.take_index();
         // Not the shared scratch: what follows composes from other packets.
         let bytes = copy(std::mem::take(&mut self.kept_text), out.bytes(request));
         self.count(Count::Advances, out);
-        if let Ok(message) = parse(&bytes, &mut index) {
-            self.launch(fork, &message, out);
+        if let Ok(message) = parse(&bytes, &mut index)
+            && let Ok(routes) = self.routes(&message, local)
+            && let Ok(uri) = read_uri(&message, &routes)
+        {
+            let mut buffer = NumberBuffer::new();
+            let trunk = self.trunk_of(fork);
+            let number = trunk.and_then(|it| self.world.number(it, &uri, &mut buffer).ok());
+            let asked = &Asked {
+                routes,
+                uri,
+                names: self.settings.keys.names(&message),
+                routed,
+            };
+            self.launch(fork, &message, &Dialled { asked, number }, out);
         }
         self.kept_text = bytes;
         self.put_index(index);
     }
 
     /// Tries the next candidate (or all of them, in a parallel plan); finishes if there is none.
-    pub(crate) fn launch(&mut self, fork: SlotId, message: &Message<'_>, out: &mut Out) {
+    pub(crate) fn launch(
+        &mut self,
+        fork: SlotId,
+        message: &Message<'_>,
+        dialled: &Dialled<'_>,
+        out: &mut Out,
+    ) {
         let mut sent = 0;
         while let Some(next) = self.next_try(fork, out) {
-            if self.attempt(fork, message, next, out) {
+            if self.attempt(fork, message, dialled, next, out) {
                 sent += 1;
                 if self
                     .forks
@@ -120,7 +148,7 @@ impl Router {
     fn target_uri(
         &mut self,
         fork: SlotId,
-        routes: &Routes<'_>,
+        dialled: &Dialled<'_>,
         next: Try,
         text: &mut Vec<u8>,
         out: &mut Out,
@@ -154,22 +182,18 @@ impl Router {
                 found
             }
             Try::Gateway(gateway) => {
-                let trunk = self.trunk_of(fork);
-                let (Some(trunk), Ok(uri)) = (trunk, Uri::parse(routes.uri)) else {
+                let Some(number) = dialled.number else {
                     return false;
                 };
-                let mut buffer = NumberBuffer::new();
-                let (Ok(number), Some(gateway)) = (
-                    self.world.number(trunk, &uri, &mut buffer),
-                    self.world.gateway(gateway),
-                ) else {
+                let Some(gateway) = self.world.gateway(gateway) else {
                     return false;
                 };
+                let uri = &dialled.asked.uri;
                 // A name that is not ours was never for us to change (RFC 3261 §16.6 step 2).
-                if number.is_raw() && !self.settings.is_us(&uri, held.fork.source.local) {
+                if number.is_raw() && !self.settings.is_us(uri, held.fork.source.local) {
                     return false;
                 }
-                gateway.write_uri(&number, &uri, text)
+                gateway.write_uri(&number, uri, text)
             }
         }
     }
@@ -186,7 +210,14 @@ impl Router {
     }
 
     /// Sends the request to one target. `false`: it could not even be written or sent.
-    fn attempt(&mut self, fork: SlotId, message: &Message<'_>, next: Try, out: &mut Out) -> bool {
+    fn attempt(
+        &mut self,
+        fork: SlotId,
+        message: &Message<'_>,
+        dialled: &Dialled<'_>,
+        next: Try,
+        out: &mut Out,
+    ) -> bool {
         let (Try::Gateway(id) | Try::Contact(id, _)) = next;
         let Some(gateway) = self.world.gateway(id) else {
             return false;
@@ -207,14 +238,9 @@ impl Router {
             return false;
         };
         let (source, breadth) = (held.fork.source, held.plan.breadth);
-        let routes = {
-            let settings = &self.settings;
-            proxy::routes(message, |uri| settings.is_us(uri, source.local))
-        };
-        let Ok(routes) = routes else { return false };
         let mut text = std::mem::take(&mut self.uri_text);
         text.clear();
-        let changes = self.target_uri(fork, &routes, next, &mut text, out);
+        let changes = self.target_uri(fork, dialled, next, &mut text, out);
         let sent = self.send_branch(
             fork,
             message,
@@ -222,7 +248,7 @@ impl Router {
                 flow,
                 source,
                 uri: changes.then_some(&text[..]),
-                routes: &routes,
+                routes: &dialled.asked.routes,
                 record_route: self.call_of(fork),
                 breadth,
             },

@@ -4,6 +4,7 @@ use base::{Flow, PacketId, SlotId};
 use call::{Best, Branch, BranchState, Effect, Event, Next, Purpose, Step, next_hop, proxy};
 use cdr::{Cause, Party};
 use route::HealthEvent;
+use sip::relay::Upstream;
 use sip::{Message, Uri, parse};
 use transaction::{ClientEvent, Kind, ServerEvent};
 
@@ -11,6 +12,7 @@ use crate::accepted::Interest;
 use crate::counters::{Count, GatewayCell};
 use crate::held::Redirect;
 use crate::local::copy;
+use crate::paths::token_of;
 use crate::wake::Wake;
 use crate::{Out, Router};
 
@@ -251,6 +253,16 @@ impl Router {
         response: &Message<'_>,
         out: &mut Out,
     ) -> Option<PacketId> {
+        let is_framed = !to.transport.is_reliable() || response.content_length().is_some();
+        if let Some(upstream) = Upstream::of(response).filter(|_| is_framed) {
+            let Some(packet) = out.packet(upstream.composed_len()) else {
+                self.count(Count::PacketsFull, out);
+                return None;
+            };
+            let len = upstream.compose(out.buffer(packet));
+            out.set_len(packet, len.unwrap_or(0));
+            return Some(self.with_advice(packet, to, out));
+        }
         self.edits.clear();
         sip::forward::pop_via(response, &mut self.edits);
         crate::paths::frame_body(response, to.transport, &mut self.edits);
@@ -578,7 +590,11 @@ impl Router {
         let flow = &self.flows[peer];
         let beyond = {
             let settings = &self.settings;
-            proxy::beyond_us(response, |uri| settings.is_us(uri, flow.local))
+            proxy::beyond_us(
+                response,
+                |value| token_of(&self.heads, value),
+                |uri| settings.is_us(uri, flow.local),
+            )
         };
         let target = beyond
             .and_then(|(uri, routed)| Some((Uri::parse(uri).ok()?, routed)))

@@ -11,7 +11,7 @@ use sip::{Message, Method, Uri, parse};
 use crate::counters::Count;
 use crate::local::copy;
 use crate::paths::{Onward, Text};
-use crate::request::Source;
+use crate::request::{Asked, Source};
 use crate::{Out, Router};
 
 /// A request's place in a call.
@@ -35,36 +35,20 @@ impl Router {
     pub(crate) fn in_dialog(
         &mut self,
         message: &Message<'_>,
-        routes: &Routes<'_>,
-        routed: u64,
+        asked: &Asked<'_>,
         source: Source,
         key: Option<transaction::Key>,
         inbound: &Inbound<'_>,
         out: &mut Out,
     ) {
-        match self.place(message, routes, source, inbound) {
-            Ok(Some((place, onward))) => {
-                let mut uri: Text<512> = Text::new();
-                let uri = match routes.token {
-                    Some(_) => None,
-                    None => self.target_of_dialog(routes, place, onward, &mut uri),
-                };
-                let routes = &Routes {
-                    uri: uri.unwrap_or(routes.uri),
-                    ..*routes
-                };
-                self.pass_on(
-                    message,
-                    routes,
-                    routed,
-                    Some(place),
-                    onward,
-                    key,
-                    inbound,
-                    out,
-                );
+        match self.place(asked, source, inbound) {
+            Ok(Some((place, onward))) if asked.routes.token.is_some() => {
+                self.pass_on(message, asked, Some(place), onward, key, inbound, out);
             }
-            Ok(None) => self.pass_on_lost(message, routes, routed, key, inbound, out),
+            Ok(Some((place, onward))) => {
+                self.pass_on_unrouted(message, asked, place, onward, key, inbound, out);
+            }
+            Ok(None) => self.pass_on_lost(message, asked, key, inbound, out),
             Err(NotOurs { status, count }) => {
                 self.count(count, out);
                 self.refuse(message, status, &inbound.flow, out);
@@ -72,32 +56,56 @@ impl Router {
         }
     }
 
+    /// Passes on what came without our Record-Route: to where the dialog leads.
+    #[cold]
+    fn pass_on_unrouted(
+        &mut self,
+        message: &Message<'_>,
+        asked: &Asked<'_>,
+        place: Place,
+        onward: Flow,
+        key: Option<transaction::Key>,
+        inbound: &Inbound<'_>,
+        out: &mut Out,
+    ) {
+        let mut text: Text<512> = Text::new();
+        let uri = self.target_of_dialog(&asked.uri, place, onward, &mut text);
+        let asked = &Asked {
+            routes: Routes {
+                uri: uri.unwrap_or(asked.routes.uri),
+                ..asked.routes
+            },
+            ..*asked
+        };
+        self.pass_on(message, asked, Some(place), onward, key, inbound, out);
+    }
+
     /// Where a request belongs and which path it takes; `None`: to a call of an earlier process.
     fn place(
         &self,
-        message: &Message<'_>,
-        routes: &Routes<'_>,
+        asked: &Asked<'_>,
         source: Source,
         inbound: &Inbound<'_>,
     ) -> Result<Option<(Place, Flow)>, NotOurs> {
+        let routes = &asked.routes;
         let keys = &self.settings.keys;
         let no_dialog = NotOurs {
             status: 481,
             count: Count::NoDialog,
         };
         let Some(token) = routes.token else {
-            return self.place_unrouted(message, routes, source, inbound);
+            return self.place_unrouted(asked, source, inbound);
         };
-        let slot = keys.read_route(token, message.call_id()).ok_or(NotOurs {
+        let names = &asked.names;
+        let slot = keys.read_route(token, names.call_id).ok_or(NotOurs {
             status: 403,
             count: Count::ForgedRoute,
         })?;
-        let call_id = keys.name(message.call_id());
-        let Some(call) = self.calls.get(slot).filter(|call| call.call_id == call_id) else {
+        let is_its = |call: &&Call| call.call_id == names.call_id;
+        let Some(call) = self.calls.get(slot).filter(is_its) else {
             return Ok(None);
         };
-        let tags = (keys.name(message.from_tag()), keys.name(message.to_tag()));
-        let (from, dialog) = call.find(tags.0, tags.1).ok_or(no_dialog)?;
+        let (from, dialog) = call.find(names.from_tag, names.to_tag).ok_or(no_dialog)?;
         let place = Place {
             call: slot,
             dialog,
@@ -113,12 +121,15 @@ impl Router {
             status: 403,
             count: Count::ForeignTarget,
         };
-        let next = Uri::parse(routes.next.unwrap_or(routes.uri)).map_err(|_| foreign)?;
+        let next = match routes.next {
+            Some(next) => &Uri::parse(next).map_err(|_| foreign)?,
+            None => &asked.uri,
+        };
         let (peer, target) = (
             &self.flows[call.peer(from.other(), dialog)],
             call.target(from.other(), dialog),
         );
-        if !next_hop::is_allowed(&next, target, peer) {
+        if !next_hop::is_allowed(next, target, peer) {
             return Err(foreign);
         }
         let onward = self.leg_flow(target, peer).ok_or(foreign)?;
@@ -130,26 +141,22 @@ impl Router {
     #[cold]
     fn place_unrouted(
         &self,
-        message: &Message<'_>,
-        routes: &Routes<'_>,
+        asked: &Asked<'_>,
         source: Source,
         inbound: &Inbound<'_>,
     ) -> Result<Option<(Place, Flow)>, NotOurs> {
-        let keys = &self.settings.keys;
         let no_dialog = NotOurs {
             status: 481,
             count: Count::NoDialog,
         };
         let local = inbound.flow.local;
-        let is_us = Uri::parse(routes.uri).is_ok_and(|uri| self.settings.is_us(&uri, local));
-        if !is_us || routes.next.is_some() {
+        if !self.settings.is_us(&asked.uri, local) || asked.routes.next.is_some() {
             return Err(no_dialog);
         }
-        let call_id = keys.name(message.call_id());
-        let tags = (keys.name(message.from_tag()), keys.name(message.to_tag()));
+        let (names, call_id) = (&asked.names, asked.names.call_id);
         let found = |at: u32| {
             let (id, call) = self.calls.at(at)?;
-            let (from, dialog) = call.find(tags.0, tags.1)?;
+            let (from, dialog) = call.find(names.from_tag, names.to_tag)?;
             let place = Place {
                 call: id,
                 dialog,
@@ -171,7 +178,7 @@ impl Router {
     /// part, at the address that the dialog leads to.
     fn target_of_dialog<'t>(
         &self,
-        routes: &Routes<'_>,
+        uri: &Uri<'_>,
         place: Place,
         onward: Flow,
         text: &'t mut Text<512>,
@@ -181,7 +188,7 @@ impl Router {
             Target::Address(_, address) => address,
             Target::Peer => onward.peer,
         };
-        let user = Uri::parse(routes.uri).ok()?.user;
+        let user = uri.user;
         text.put(b"sip:");
         if !user.is_empty() {
             text.put(&user[..user.len().min(256)]);
@@ -210,11 +217,12 @@ impl Router {
         match place.from {
             Side::Caller => source.trunk == Some(call.trunk),
             Side::Callee => {
+                let sender = self.gateway_at(inbound);
                 let attempt = call
                     .attempts
                     .get(usize::from(call.dialogs[place.dialog].attempt));
                 let carrier = |id| self.names_of_gateway(id).1;
-                match (attempt.and_then(|attempt| attempt.gateway), source.gateway) {
+                match (attempt.and_then(|attempt| attempt.gateway), sender) {
                     (Some(asked), Some(sender)) => {
                         asked == sender
                             || (!carrier(asked).is_empty() && carrier(asked) == carrier(sender))
@@ -246,8 +254,7 @@ impl Router {
     fn pass_on(
         &mut self,
         message: &Message<'_>,
-        routes: &Routes<'_>,
-        routed: u64,
+        asked: &Asked<'_>,
         place: Option<Place>,
         onward: Flow,
         key: Option<transaction::Key>,
@@ -262,7 +269,7 @@ impl Router {
             flow: onward,
             source: inbound.flow,
             uri: None,
-            routes,
+            routes: &asked.routes,
             record_route: None,
             breadth,
         };
@@ -271,7 +278,7 @@ impl Router {
             let branch = self
                 .settings
                 .keys
-                .stateless_branch(message.via().branch, routed);
+                .stateless_branch(message.via().branch, asked.routed);
             match self.compose_onward(message, &onward, &branch, out) {
                 Some(packet) => {
                     self.count(Count::AcksPassed, out);
@@ -291,7 +298,7 @@ impl Router {
             self.note_request(message, place, fork, out);
         }
         if let Some(held) = self.forks.get_mut(fork) {
-            held.plan.routed = routed;
+            held.plan.routed = asked.routed;
         }
         if is_invite {
             self.respond_local(server, message, 100, &[], &inbound.flow, out);
@@ -333,13 +340,15 @@ impl Router {
     fn pass_on_lost(
         &mut self,
         message: &Message<'_>,
-        routes: &Routes<'_>,
-        routed: u64,
+        asked: &Asked<'_>,
         key: Option<transaction::Key>,
         inbound: &Inbound<'_>,
         out: &mut Out,
     ) {
-        let uri = Uri::parse(routes.next.unwrap_or(routes.uri));
+        let uri = match asked.routes.next {
+            Some(next) => Uri::parse(next),
+            None => Ok(asked.uri),
+        };
         let hop = uri.map_or(next_hop::Hop::Nowhere, |uri| next_hop::hop(&uri));
         let flow = match hop {
             next_hop::Hop::Address(transport, address)
@@ -354,7 +363,7 @@ impl Router {
         match flow {
             Some(flow) => {
                 self.count(Count::DialogLost, out);
-                self.pass_on(message, routes, routed, None, flow, key, inbound, out);
+                self.pass_on(message, asked, None, flow, key, inbound, out);
             }
             None => {
                 self.count(Count::NoDialog, out);

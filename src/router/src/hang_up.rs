@@ -17,7 +17,6 @@ impl Router {
     pub(crate) fn call_progress(&mut self, id: SlotId, response: &Message<'_>, out: &mut Out) {
         let now = out.now();
         let status = response.status();
-        let tag = self.settings.keys.name(response.to_tag());
         let Some(call) = self.calls.get_mut(id) else {
             return;
         };
@@ -28,6 +27,7 @@ impl Router {
         if status < 200 {
             return;
         }
+        let tag = self.settings.keys.name(response.to_tag());
         let Some(dialog) = call.dialogs.iter().position(|dialog| dialog.tag == tag) else {
             return;
         };

@@ -1,19 +1,20 @@
 //! A new request of a trunk: whose it is, where it may go, and a call is born.
 
 use base::{Flow, SlotId, TrunkId};
-use call::proxy::{self, Routes};
-use call::{Call, Fork, Identity, Invite, Moment, Purpose, Target, next_hop};
+use call::proxy;
+use call::{Call, DialogNames, Fork, Identity, Invite, Moment, Purpose, Target, next_hop};
 use cdr::{Cause, Party};
-use route::{Candidates, Mode, Number, NumberBuffer};
+use route::{Candidates, Mode, Number, NumberBuffer, NumberError};
 use shards::Inbound;
 use sip::{Message, Method, NameAddr, Uri};
 use smallvec::SmallVec;
 use transaction::{Kind, ServerEvent};
 
+use crate::attempt::Dialled;
 use crate::counters::{Count, TrunkCell};
 use crate::held::{Held, Plan};
 use crate::paths::listed;
-use crate::request::Source;
+use crate::request::{Asked, Source};
 use crate::{Out, Router};
 
 /// Why a new request is refused: what its sender is told and what the record says.
@@ -29,8 +30,7 @@ impl Router {
     pub(crate) fn initial(
         &mut self,
         message: &Message<'_>,
-        routes: &Routes<'_>,
-        routed: u64,
+        asked: &Asked<'_>,
         source: Source,
         key: transaction::Key,
         inbound: &Inbound<'_>,
@@ -64,7 +64,7 @@ impl Router {
         };
         let call = match is_invite {
             false => None,
-            true => match self.begin_call(message, trunk, fork, inbound, out) {
+            true => match self.begin_call(message, &asked.names, trunk, fork, inbound, out) {
                 Some(call) => Some(call),
                 None => {
                     self.count(Count::CallsFull, out);
@@ -72,7 +72,9 @@ impl Router {
                 }
             },
         };
-        match self.plan(message, routes, routed, trunk, call, out) {
+        let mut buffer = NumberBuffer::new();
+        let number = self.world.number(trunk, &asked.uri, &mut buffer);
+        match self.plan(message, asked, &number, trunk, call, out) {
             Ok(plan) => {
                 let Some(held) = self.forks.get_mut(fork) else {
                     return;
@@ -82,7 +84,11 @@ impl Router {
                     held.fork.purpose = Purpose::Initial { call };
                     self.respond_local(server, message, 100, &[], flow, out);
                 }
-                self.launch(fork, message, out);
+                let target = Dialled {
+                    asked,
+                    number: number.ok(),
+                };
+                self.launch(fork, message, &target, out);
             }
             Err(denied) => {
                 self.count(denied.count, out);
@@ -193,12 +199,12 @@ impl Router {
     fn begin_call(
         &mut self,
         message: &Message<'_>,
+        names: &DialogNames,
         trunk: TrunkId,
         fork: SlotId,
         inbound: &Inbound<'_>,
         out: &mut Out,
     ) -> Option<SlotId> {
-        let keys = &self.settings.keys;
         let caller = self.reply_flow(message, &inbound.flow);
         let (caller_target, caller_is_routed) = proxy::before_us(message)
             .and_then(|(uri, routed)| Some((Uri::parse(uri).ok()?, routed)))
@@ -206,8 +212,8 @@ impl Router {
                 (next_hop::target(&uri, &caller), routed)
             });
         let call = Call {
-            call_id: keys.name(message.call_id()),
-            caller_tag: keys.name(message.from_tag()),
+            call_id: names.call_id,
+            caller_tag: names.from_tag,
             caller: self.flows.keep(&caller)?,
             caller_target: caller_target.into(),
             caller_is_routed,
@@ -244,29 +250,26 @@ impl Router {
     fn plan(
         &mut self,
         message: &Message<'_>,
-        routes: &Routes<'_>,
-        routed: u64,
+        asked: &Asked<'_>,
+        number: &Result<Number<'_>, NumberError>,
         trunk: TrunkId,
         call: Option<SlotId>,
         out: &mut Out,
     ) -> Result<Plan, Denied> {
         let mut prefix: SmallVec<[u8; 32]> = SmallVec::new();
-        let mut buffer = NumberBuffer::new();
-        let uri = Uri::parse(routes.uri).map_err(|_| rejected(400))?;
-        let number = self.world.number(trunk, &uri, &mut buffer);
         let called = number.as_ref().map_or(&b""[..], Number::text);
         let channel = call.map_or(Ok(()), |call| self.take_channel(call, trunk));
         let planned = channel.and_then(|()| {
             let mut plan = Plan {
                 breadth: breadth(message)?,
-                ..Plan::none(routed)
+                ..Plan::none(asked.routed)
             };
             plan.follows_redirects = self
                 .world
                 .trunk(trunk)
                 .is_some_and(|trunk| trunk.follow_redirects);
             let number = number.as_ref().map_err(|error| rejected(error.status()))?;
-            match routes.next {
+            match asked.routes.next {
                 Some(next) => self.plan_by_route(next, &mut plan)?,
                 None => self.plan_by_number(trunk, number, &mut plan, &mut prefix, out)?,
             }
@@ -334,13 +337,11 @@ impl Router {
 
     /// Keeps the names of a call for its record.
     fn keep_identity(&mut self, call: SlotId, message: &Message<'_>, called: &[u8], prefix: &[u8]) {
-        let from = message.from_addr().ok().map_or(&b""[..], |from| from.uri);
-        let to = message.to_addr().ok().map_or(&b""[..], |to| to.uri);
+        let (from, to) = (message.from_uri(), message.to_uri());
         let calling = listed(message, sip::HeaderId::PAssertedIdentity)
             .and_then(|value| NameAddr::parse(value).ok())
-            .and_then(|asserted| Uri::parse(asserted.uri).ok())
-            .or_else(|| Uri::parse(from).ok())
-            .map_or(&b""[..], |uri| uri.user);
+            .map_or(from, |asserted| asserted.uri);
+        let calling = user_of(calling);
         let identity = Identity {
             call_id: message.call_id(),
             from_uri: from,
@@ -378,6 +379,21 @@ impl Router {
     }
 }
 
+/// The user part of a URI that only a record will show: not worth taking all of it apart.
+fn user_of(uri: &[u8]) -> &[u8] {
+    let Some(colon) = uri.iter().position(|&octet| octet == b':') else {
+        return b"";
+    };
+    let (scheme, rest) = (&uri[..colon], &uri[colon + 1..]);
+    let ends: &[u8] = match scheme.eq_ignore_ascii_case(b"tel") {
+        true => b";",
+        false if rest.contains(&b'@') => b":@",
+        false => return b"",
+    };
+    let end = rest.iter().position(|octet| ends.contains(octet));
+    &rest[..end.unwrap_or(rest.len())]
+}
+
 fn rejected(status: u16) -> Denied {
     Denied {
         status,
@@ -388,4 +404,26 @@ fn rejected(status: u16) -> Denied {
 
 fn breadth(message: &Message<'_>) -> Result<u32, Denied> {
     proxy::breadth(message).map_err(|refusal| rejected(refusal.status()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_user_part_for_a_record_is_that_of_the_uri() {
+        for uri in [
+            &b"sip:+12025550100@192.0.2.1;user=phone"[..],
+            b"sip:alice:secret@a.example",
+            b"sips:a;b=c@a.example",
+            b"sip:a.example:5060;transport=tcp",
+            b"SIP:1@a.example",
+            b"tel:+12025550100;phone-context=a",
+            b"TEL:+12025550100",
+        ] {
+            let parsed = Uri::parse(uri).expect("a URI");
+            assert_eq!(user_of(uri), parsed.user, "{}", uri.escape_ascii());
+        }
+        assert_eq!(user_of(b"nothing"), b"");
+    }
 }

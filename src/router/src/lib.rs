@@ -96,6 +96,8 @@ pub struct Router {
     #[expect(clippy::vec_box)] // taken and put back for every message: 8 bytes, not 3 kB
     indexes: Vec<Box<Index>>,
     edits: Edits,
+    /// What our Via and Record-Route say for each listener, in the order of their ids.
+    heads: Box<[paths::Head]>,
     /// Where bytes of one packet lie while another is composed from them.
     scratch: Vec<u8>,
     /// Where a kept request lies while the next attempt is made from it.
@@ -158,6 +160,7 @@ impl Router {
             spares: Spares::new(),
             indexes: (0..4).map(|_| Box::new(Index::new())).collect(),
             edits: Edits::new(),
+            heads: settings.listeners.iter().map(paths::Head::new).collect(),
             scratch: Vec::with_capacity(sip::limits::MESSAGE_BYTES_MAX),
             kept_text: Vec::with_capacity(sip::limits::MESSAGE_BYTES_MAX),
             record_text: Vec::with_capacity(sip::limits::MESSAGE_BYTES_MAX),

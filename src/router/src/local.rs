@@ -30,12 +30,18 @@ impl Router {
         source: &Flow,
         out: &mut Out,
     ) -> Option<PacketId> {
-        let tag = self.local_tag(message);
+        let tag;
         let response = Response {
             status,
             reason: reason_phrase(status).as_bytes(),
-            // A 100 makes no dialog (RFC 3261 §8.2.6.2).
-            to_tag: if status == 100 { b"" } else { &tag },
+            to_tag: match status {
+                // A 100 makes no dialog (RFC 3261 §8.2.6.2).
+                100 => b"",
+                _ => {
+                    tag = self.local_tag(message);
+                    &tag
+                }
+            },
             extra,
             source: source.peer,
         };
@@ -151,7 +157,9 @@ impl Router {
             self.step_server(server, ServerEvent::Abandon, out);
             return;
         };
-        if status >= 200 {
+        // Only a client by RFC 2543 says by the tag what it acknowledges.
+        let by_tag = |slot: &transaction::ServerSlot| slot.key().is_rfc2543();
+        if status >= 200 && self.table.server_ref(server).is_some_and(by_tag) {
             let tag = self.local_tag(message);
             self.table.note_response_tag(server, &tag);
         }

@@ -199,6 +199,11 @@ impl Router {
         told
     }
 
+    /// Whether the sender of a request says something of overload control.
+    pub(crate) fn has_feedback(&self, message: &Message<'_>) -> bool {
+        self.neighbours.mark.find(via_text(message)).is_some()
+    }
+
     /// Takes off what the sender of a request says of overload control: it is for us (§5.6).
     pub(crate) fn strip_feedback(mark: &Neighbours, message: &Message<'_>, edits: &mut Edits) {
         let via = via_text(message);

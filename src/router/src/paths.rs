@@ -1,14 +1,60 @@
 //! How a request is written for its next hop: the steps of RFC 3261 §16.6 as edits.
 
 use std::fmt::Write;
-use std::net::SocketAddr;
 
 use base::{Flow, ListenerId, PacketId, SlotId, Transport};
 use call::proxy::Routes;
-use sip::{Edits, HeaderId, Message, Method, NameAddr, Uri, forward};
+use call::token::{ROUTE_PARAM, ROUTE_TOKEN_BYTES, RouteText};
+use sip::forward::{self, ViaHead};
+use sip::relay::Relay;
+use sip::{Edits, HeaderId, Message, Method, NameAddr, Uri};
 
 use crate::counters::Count;
+use crate::settings::Listener;
 use crate::{Out, Router};
+
+/// What is written of one listener into every message that leaves by it, made at boot.
+pub(crate) struct Head {
+    via: ViaHead,
+    /// Our Record-Route line up to its token: `Record-Route: <sip:192.0.2.1:5060;lr;tl=`.
+    record_route: Box<[u8]>,
+}
+
+impl Head {
+    pub(crate) fn new(listener: &Listener) -> Head {
+        // A SocketAddr writes an IPv6 address in brackets, as a URI wants it.
+        let mut route = format!("Record-Route: <sip:{}", listener.advertise).into_bytes();
+        if listener.transport != Transport::Udp {
+            route.extend_from_slice(b";transport=");
+            route.extend_from_slice(listener.transport.uri_name().as_bytes());
+        }
+        route.extend_from_slice(b";lr;");
+        route.extend_from_slice(ROUTE_PARAM);
+        route.push(b'=');
+        Head {
+            via: ViaHead::new(listener.transport, listener.advertise),
+            record_route: route.into(),
+        }
+    }
+
+    /// Our entry up to its token: `<sip:192.0.2.1:5060;lr;tl=`.
+    fn entry(&self) -> &[u8] {
+        &self.record_route["Record-Route: ".len()..]
+    }
+
+    /// The token in a Route value that is our own entry, octet by octet.
+    fn token_of<'v>(&self, value: &'v [u8]) -> Option<&'v [u8]> {
+        match value.strip_prefix(self.entry())? {
+            [token @ .., b'>'] if token.len() == ROUTE_TOKEN_BYTES => Some(token),
+            _ => None,
+        }
+    }
+}
+
+/// The token in a Route value that is to the letter an entry of one of our listeners.
+pub(crate) fn token_of<'v>(heads: &[Head], value: &'v [u8]) -> Option<&'v [u8]> {
+    heads.iter().find_map(|head| head.token_of(value))
+}
 
 /// What changes in a request on its way on.
 pub(crate) struct Onward<'a> {
@@ -81,6 +127,9 @@ impl Router {
         branch: &[u8],
         out: &mut Out,
     ) -> Option<PacketId> {
+        if let Some(packet) = self.relay_onward(message, onward, branch, out) {
+            return Some(packet);
+        }
         self.plan_onward(message, onward, branch);
         let bytes = message.bytes();
         let Some(packet) = out.packet(self.edits.composed_len(bytes)) else {
@@ -100,6 +149,64 @@ impl Router {
         }
     }
 
+    /// Writes a request whose changes are the usual ones, without a plan.
+    fn relay_onward(
+        &self,
+        message: &Message<'_>,
+        onward: &Onward<'_>,
+        branch: &[u8],
+        out: &mut Out,
+    ) -> Option<PacketId> {
+        let routes = onward.routes;
+        let is_framed = !onward.flow.transport.is_reliable() || message.content_length().is_some();
+        if routes.next.is_some() || routes.strict || !is_framed || self.has_feedback(message) {
+            return None;
+        }
+        let outer = self.heads.get(usize::from(onward.flow.listener.0))?;
+        let inner = self.heads.get(usize::from(onward.source.listener.0))?;
+        let token = onward
+            .record_route
+            .map(|call| self.route_token(call, message));
+        let token: &[u8] = token.as_ref().map_or(&[], |token| token);
+        let (toward, back) = (&*outer.record_route, &*inner.record_route);
+        let lines = [toward, token, b">\r\n", back, token, b">\r\n"];
+        let relay = Relay {
+            uri: changed_uri(message, onward),
+            via: &outer.via,
+            branch,
+            source: onward.source.peer,
+            hops: hops(message),
+            breadth: onward.breadth,
+            record_route: match onward.record_route {
+                None => &[],
+                Some(_) if onward.source.listener == onward.flow.listener => &lines[..3],
+                Some(_) => &lines,
+            },
+            own_routes: routes.own,
+        };
+        let packet = out.packet(relay.len_max(message))?;
+        match relay.compose(message, out.buffer(packet)) {
+            Some(len) => {
+                out.set_len(packet, len);
+                Some(packet)
+            }
+            None => {
+                out.release(packet);
+                None
+            }
+        }
+    }
+
+    /// The token that our Record-Route has in a request of this call.
+    fn route_token(&self, call: SlotId, message: &Message<'_>) -> RouteText {
+        let keys = &self.settings.keys;
+        let call_id = match self.calls.get(call) {
+            Some(call) => call.call_id,
+            None => keys.name(message.call_id()),
+        };
+        keys.route(call, call_id)
+    }
+
     /// How many octets [`Router::compose_onward`] would write, with a branch of the usual length.
     pub(crate) fn onward_len(&mut self, message: &Message<'_>, onward: &Onward<'_>) -> usize {
         self.plan_onward(message, onward, &[b'0'; call::token::BRANCH_BYTES]);
@@ -109,32 +216,32 @@ impl Router {
     fn plan_onward(&mut self, message: &Message<'_>, onward: &Onward<'_>, branch: &[u8]) {
         let edits = &mut self.edits;
         edits.clear();
-        let Some(listener) = self.settings.listener(onward.flow.listener) else {
+        let Some(head) = self.heads.get(usize::from(onward.flow.listener.0)) else {
             return;
         };
-        forward::push_via(
-            message,
-            onward.flow.transport,
-            listener.advertise,
-            branch,
-            edits,
-        );
+        let goes_by_route = onward.routes.next.is_some();
+        // From the front of the message to its end, as most are laid out: nothing is moved then.
+        if !goes_by_route {
+            set_uri(message, onward, edits);
+        }
+        forward::push_via_of(message, &head.via, branch, edits);
         forward::stamp_via(message, onward.source.peer, edits);
         Router::strip_feedback(&self.neighbours, message, edits);
-        let hops = message
-            .max_forwards()
-            .map_or(call::proxy::HOPS_DEFAULT, |hops| hops.saturating_sub(1));
-        forward::set_max_forwards(message, hops, edits);
         forward::set_max_breadth(message, onward.breadth, edits);
-        frame_body(message, onward.flow.transport, edits);
-        self.plan_routes(message, onward);
         if let Some(call) = onward.record_route {
             self.plan_record_route(message, call, onward);
         }
+        let edits = &mut self.edits;
+        forward::set_max_forwards(message, hops(message), edits);
+        match goes_by_route {
+            true => self.plan_routes(message, onward),
+            false => trim_routes(message, onward, edits),
+        }
+        frame_body(message, onward.flow.transport, &mut self.edits);
     }
 
-    /// Route and Request-URI: ours come off, and strict routers get what they want (§16.4, §16.6
-    /// step 6).
+    /// Route and Request-URI of a request with a Route beyond us: ours come off, and strict routers
+    /// get what they want (§16.4, §16.6 step 6).
     fn plan_routes(&mut self, message: &Message<'_>, onward: &Onward<'_>) {
         let edits = &mut self.edits;
         let routes = onward.routes;
@@ -149,34 +256,25 @@ impl Router {
             forward::set_uri(message, next, edits);
             return;
         }
-        if routes.own + last > 0 {
-            forward::trim_routes(message, routes.own, last, edits);
-        }
-        if uri != message.uri() {
-            forward::set_uri(message, uri, edits);
-        }
+        trim_routes(message, onward, edits);
+        set_uri(message, onward, edits);
     }
 
     /// Our Record-Route; two of them if the message changes transport, address family or listener
     /// on its way through us, so that each side finds an address that it can use (RFC 5658 §5).
     fn plan_record_route(&mut self, message: &Message<'_>, call: SlotId, onward: &Onward<'_>) {
-        let token = self.settings.keys.route(call, message.call_id());
+        let token = self.route_token(call, message);
         let (inner, outer) = (onward.source.listener, onward.flow.listener);
-        let entry = |id: ListenerId| {
-            let mut text: Text<160> = Text::new();
-            if let Some(listener) = self.settings.listener(id) {
-                put_uri(&mut text, listener.transport, listener.advertise, &token);
-            }
-            text
+        let head = |id: ListenerId| match self.heads.get(usize::from(id.0)) {
+            Some(head) => head.entry(),
+            None => &[],
         };
-        let (toward, back) = (entry(outer), entry(inner));
+        let back = [head(inner), &token, b">"];
+        let toward = [head(outer), &token, b">"];
+        let edits = &mut self.edits;
         match inner == outer {
-            true => forward::push_record_route(message, &[toward.as_bytes()], &mut self.edits),
-            false => forward::push_record_route(
-                message,
-                &[toward.as_bytes(), back.as_bytes()],
-                &mut self.edits,
-            ),
+            true => forward::push_record_route(message, &[&toward], edits),
+            false => forward::push_record_route(message, &[&toward, &back], edits),
         }
     }
 
@@ -199,18 +297,32 @@ impl Router {
     }
 }
 
-fn put_uri(text: &mut Text<160>, transport: Transport, address: SocketAddr, token: &[u8]) {
-    text.put(b"<sip:");
-    // A SocketAddr writes an IPv6 address in brackets, as a URI wants it.
-    let _ = write!(text, "{address}");
-    if transport != Transport::Udp {
-        let _ = write!(text, ";transport={}", transport.uri_name());
+fn set_uri(message: &Message<'_>, onward: &Onward<'_>, edits: &mut Edits) {
+    if let Some(uri) = changed_uri(message, onward) {
+        forward::set_uri(message, uri, edits);
     }
-    text.put(b";lr;");
-    text.put(call::token::ROUTE_PARAM);
-    text.put(b"=");
-    text.put(token);
-    text.put(b">");
+}
+
+/// The Request-URI that a request leaves with, if it is another than it came with.
+fn changed_uri<'a>(message: &Message<'_>, onward: &Onward<'a>) -> Option<&'a [u8]> {
+    let uri = onward.uri.unwrap_or(onward.routes.uri);
+    // The same piece of the same message most often: then its octets need not be compared.
+    let is_same = std::ptr::eq(uri, message.uri()) || uri == message.uri();
+    (!is_same).then_some(uri)
+}
+
+/// The Max-Forwards that a request leaves with.
+fn hops(message: &Message<'_>) -> u8 {
+    message
+        .max_forwards()
+        .map_or(call::proxy::HOPS_DEFAULT, |hops| hops.saturating_sub(1))
+}
+
+fn trim_routes(message: &Message<'_>, onward: &Onward<'_>, edits: &mut Edits) {
+    let (own, last) = (onward.routes.own, usize::from(onward.routes.strict));
+    if own + last > 0 {
+        forward::trim_routes(message, own, last, edits);
+    }
 }
 
 /// The URI of a name-addr value.

@@ -1,6 +1,7 @@
 //! A request arrives.
 
 use base::{GatewayId, TrunkId};
+use call::DialogNames;
 use call::proxy::{self, Refusal, Routes};
 use route::UnknownSource;
 use shards::Inbound;
@@ -9,18 +10,44 @@ use transaction::{Kind, Match, ServerEvent};
 
 use crate::counters::Count;
 use crate::local::ALLOW;
+use crate::paths::token_of;
 use crate::{Out, Router};
 
 /// Who sent a request, by the address it came from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source {
     pub(crate) trunk: Option<TrunkId>,
-    pub(crate) gateway: Option<GatewayId>,
+    /// Only looked for if it is no trunk's: ask [`Router::gateway_at`] for what else it may be.
+    gateway: Option<GatewayId>,
+}
+
+/// What a new request asks for, as it was read once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked<'a> {
+    /// What its Route says of us.
+    pub(crate) routes: Routes<'a>,
+    /// The Request-URI that counts, [`Routes::uri`], taken apart.
+    pub(crate) uri: Uri<'a>,
+    /// What its dialog is told by.
+    pub(crate) names: DialogNames,
+    /// What it is routed by.
+    pub(crate) routed: u64,
 }
 
 impl Source {
     pub(crate) fn is_known(&self) -> bool {
         self.trunk.is_some() || self.gateway.is_some()
+    }
+}
+
+/// The Request-URI that counts: the parser has taken apart the one in the request line.
+pub(crate) fn read_uri<'a>(
+    message: &Message<'a>,
+    routes: &Routes<'a>,
+) -> Result<Uri<'a>, sip::Error> {
+    match routes.strict {
+        true => Uri::parse(routes.uri),
+        false => message.request_uri(),
     }
 }
 
@@ -69,11 +96,32 @@ impl Router {
     }
 
     pub(crate) fn source(&self, inbound: &Inbound<'_>) -> Source {
-        let (peer, transport) = (inbound.flow.peer, inbound.flow.transport);
-        Source {
-            trunk: self.world.ingress(peer, transport),
-            gateway: self.world.egress(peer, transport),
-        }
+        let trunk = self
+            .world
+            .ingress(inbound.flow.peer, inbound.flow.transport);
+        let gateway = match trunk {
+            Some(_) => None,
+            None => self.gateway_at(inbound),
+        };
+        Source { trunk, gateway }
+    }
+
+    /// The gateway that sends from a message's source.
+    pub(crate) fn gateway_at(&self, inbound: &Inbound<'_>) -> Option<GatewayId> {
+        self.world.egress(inbound.flow.peer, inbound.flow.transport)
+    }
+
+    /// What the Route of a message that came to `local` says of us.
+    pub(crate) fn routes<'a>(
+        &self,
+        message: &Message<'a>,
+        local: std::net::SocketAddr,
+    ) -> Result<Routes<'a>, Refusal> {
+        proxy::routes(
+            message,
+            |value| token_of(&self.heads, value),
+            |uri| self.settings.is_us(uri, local),
+        )
     }
 
     /// A request that belongs to no transaction yet.
@@ -86,11 +134,7 @@ impl Router {
     ) {
         let flow = &inbound.flow;
         let source = self.source(inbound);
-        let routes = {
-            let settings = &self.settings;
-            proxy::routes(message, |uri| settings.is_us(uri, flow.local))
-        };
-        let routes = match routes {
+        let routes = match self.routes(message, flow.local) {
             Ok(routes) => routes,
             Err(_) if !source.is_known() => return self.stranger(message, inbound, out),
             Err(refusal) => return self.refuse(message, refusal.status(), flow, out),
@@ -99,7 +143,8 @@ impl Router {
         let in_dialog = routes.token.is_some() || !message.to_tag().is_empty();
         // Who is in a call of ours may come from anywhere, but must show it.
         let has_our_token = || {
-            let read = |token| self.settings.keys.read_route(token, message.call_id());
+            let keys = &self.settings.keys;
+            let read = |token| keys.read_route(token, keys.name(message.call_id()));
             routes.token.and_then(read).is_some()
         };
         if !(source.is_known() || has_our_token()) {
@@ -109,7 +154,7 @@ impl Router {
             // Every request with this branch would be one transaction (RFC 4475 §3.2.1).
             return self.refuse(message, 400, flow, out);
         }
-        let Ok(uri) = Uri::parse(routes.uri) else {
+        let Ok(uri) = read_uri(message, &routes) else {
             return self.refuse(message, 400, flow, out);
         };
         if self.is_for_us(message, &uri, &routes, inbound) {
@@ -122,7 +167,8 @@ impl Router {
             return self.refuse(message, refusal.status(), flow, out);
         }
         let trunk = source.trunk.map_or(u32::MAX, |trunk| trunk.0);
-        let routed = proxy::routed_by(message, trunk, &self.settings.keys);
+        let names = self.settings.keys.names(message);
+        let routed = proxy::routed_by(message, &names, trunk, &self.settings.keys);
         if let Err(refusal) = proxy::check_loop(message, routed, &self.settings.keys) {
             self.count(Count::Looped, out);
             return self.refuse(message, refusal.status(), flow, out);
@@ -133,10 +179,16 @@ impl Router {
             let status = refusal.status();
             return self.refuse_with(message, status, &[(b"Unsupported", tags)], flow, out);
         }
+        let asked = Asked {
+            routes,
+            uri,
+            names,
+            routed,
+        };
         if in_dialog {
-            self.in_dialog(message, &routes, routed, source, key, inbound, out);
+            self.in_dialog(message, &asked, source, key, inbound, out);
         } else if let Some(key) = key {
-            self.initial(message, &routes, routed, source, key, inbound, out);
+            self.initial(message, &asked, source, key, inbound, out);
         } else {
             self.count(Count::AcksDropped, out);
         }

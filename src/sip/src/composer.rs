@@ -1,7 +1,8 @@
-//! Writing a message into a buffer that may be too small.
+//! Writing a message into a buffer that may be too small, and short text on the stack.
 
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Range;
 
 /// Appends to a caller's buffer; what does not fit fails the whole, at the end.
 pub(crate) struct Composer<'o> {
@@ -19,6 +20,7 @@ impl<'o> Composer<'o> {
         }
     }
 
+    #[inline]
     pub(crate) fn put(&mut self, text: &[u8]) {
         let end = self.length + text.len();
         match self.out.get_mut(self.length..end) {
@@ -51,13 +53,42 @@ impl<'o> Composer<'o> {
         self.put(Digits::of(number).as_bytes());
     }
 
-    pub(crate) fn put_ip(&mut self, ip: IpAddr) {
-        self.put(Text::ip(ip).as_bytes());
-    }
-
     /// The length written, if all of it fitted.
     pub(crate) fn finish(self) -> Option<usize> {
         (!self.is_full).then_some(self.length)
+    }
+}
+
+/// Pieces of a message that are copied in order: those that touch are copied in one go.
+pub(crate) struct Copied<'a> {
+    bytes: &'a [u8],
+    waiting: Range<usize>,
+}
+
+impl<'a> Copied<'a> {
+    pub(crate) fn of(bytes: &'a [u8]) -> Copied<'a> {
+        Copied {
+            bytes,
+            waiting: 0..0,
+        }
+    }
+
+    /// One piece more.
+    #[inline]
+    pub(crate) fn take(&mut self, piece: Range<usize>, to: &mut Composer<'_>) {
+        if piece.start == self.waiting.end {
+            self.waiting.end = piece.end;
+            return;
+        }
+        self.flush(to);
+        self.waiting = piece;
+    }
+
+    /// Writes what waits: before other text is written, and at the end.
+    #[inline]
+    pub(crate) fn flush(&mut self, to: &mut Composer<'_>) {
+        to.put(&self.bytes[self.waiting.clone()]);
+        self.waiting.start = self.waiting.end;
     }
 }
 
@@ -68,6 +99,7 @@ pub(crate) struct Digits {
 }
 
 impl Digits {
+    #[inline]
     pub(crate) fn of(number: u64) -> Digits {
         let mut octets = [0; 20];
         let mut start = octets.len();
@@ -82,43 +114,174 @@ impl Digits {
         }
     }
 
+    #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.octets[self.start..]
     }
 }
 
-/// An address in words, on the stack.
+/// Short text on the stack: an address in words, or a parameter or two with one.
 pub(crate) struct Text {
-    octets: [u8; 64],
+    octets: [u8; Text::ROOM],
     length: usize,
 }
 
 impl Text {
+    /// `;received=` with the longest v6 address (39) and `;rport=65535` take 61; the writer of a
+    /// part of an address puts four octets and counts fewer.
+    const ROOM: usize = 64;
+
+    pub(crate) const fn new() -> Text {
+        Text {
+            octets: [0; Text::ROOM],
+            length: 0,
+        }
+    }
+
     /// `192.0.2.1:5060` or `[2001:db8::1]:5060`.
     pub(crate) fn address(address: SocketAddr) -> Text {
-        let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-        Text::of(format_args!("{address}"))
+        let mut text = Text::new();
+        match address.ip().to_canonical() {
+            IpAddr::V4(v4) => text.put_v4(v4),
+            ip @ IpAddr::V6(_) => {
+                text.put(b"[");
+                text.put_ip(ip);
+                text.put(b"]");
+            }
+        }
+        text.put(b":");
+        text.put_port(address.port());
+        text
     }
 
     /// `192.0.2.1` or `2001:db8::1`: no brackets (RFC 5118 §4.5).
     pub(crate) fn ip(ip: IpAddr) -> Text {
-        Text::of(format_args!("{}", ip.to_canonical()))
-    }
-
-    fn of(words: std::fmt::Arguments<'_>) -> Text {
-        let mut text = Text {
-            octets: [0; 64],
-            length: 0,
-        };
-        let mut rest = &mut text.octets[..];
-        rest.write_fmt(words)
-            .expect("an address takes fewer than 64 octets: a v6 one without a zone at most 47");
-        let left = rest.len();
-        text.length = text.octets.len() - left;
+        let mut text = Text::new();
+        text.put_ip(ip);
         text
     }
 
+    #[inline]
+    pub(crate) fn put<const N: usize>(&mut self, words: &[u8; N]) {
+        self.octets[self.length..self.length + N].copy_from_slice(words);
+        self.length += N;
+    }
+
+    #[inline]
+    pub(crate) fn put_ip(&mut self, ip: IpAddr) {
+        match ip.to_canonical() {
+            IpAddr::V4(v4) => self.put_v4(v4),
+            IpAddr::V6(v6) => self.put_words(format_args!("{v6}")),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn put_v4(&mut self, v4: Ipv4Addr) {
+        let [a, b, c, d] = v4.octets();
+        for part in [a, b, c] {
+            self.put_part(part);
+            self.put(b".");
+        }
+        self.put_part(d);
+    }
+
+    #[inline]
+    fn put_part(&mut self, part: u8) {
+        let (digits, count) = PARTS[usize::from(part)];
+        self.octets[self.length..self.length + 4].copy_from_slice(&digits);
+        self.length += usize::from(count);
+    }
+
+    #[inline]
+    pub(crate) fn put_port(&mut self, port: u16) {
+        let digits = Digits::of(u64::from(port));
+        let digits = digits.as_bytes();
+        self.octets[self.length..self.length + digits.len()].copy_from_slice(digits);
+        self.length += digits.len();
+    }
+
+    #[cold]
+    fn put_words(&mut self, words: std::fmt::Arguments<'_>) {
+        let mut rest = &mut self.octets[self.length..];
+        rest.write_fmt(words)
+            .expect("a v6 address without a zone takes at most 39 octets");
+        let left = rest.len();
+        self.length = Text::ROOM - left;
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.octets[..self.length]
+    }
+}
+
+/// The decimal digits of each part of a v4 address, and how many there are.
+static PARTS: [([u8; 4], u8); 256] = {
+    let mut table = [([0; 4], 0); 256];
+    let mut part = 0;
+    while part < 256 {
+        let digits = [
+            b'0' + (part / 100) as u8,
+            b'0' + (part / 10 % 10) as u8,
+            b'0' + (part % 10) as u8,
+        ];
+        table[part] = match part {
+            0..10 => ([digits[2], 0, 0, 0], 1),
+            10..100 => ([digits[1], digits[2], 0, 0], 2),
+            _ => ([digits[0], digits[1], digits[2], 0], 3),
+        };
+        part += 1;
+    }
+    table
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_writes_them() {
+        for part in 0..=255 {
+            let v4 = Ipv4Addr::new(part, 255 - part, 9, part / 2);
+            assert_eq!(Text::ip(v4.into()).as_bytes(), v4.to_string().as_bytes());
+        }
+        for address in [
+            "0.0.0.0:0",
+            "255.255.255.255:65535",
+            "192.0.2.1:5060",
+            "[2001:db8::1]:5060",
+            "[2001:db8:1111:2222:3333:4444:5555:6666]:65535",
+        ] {
+            let parsed: SocketAddr = address.parse().expect(address);
+            assert_eq!(Text::address(parsed).as_bytes(), address.as_bytes());
+        }
+        let mapped: SocketAddr = "[::ffff:192.0.2.1]:5060".parse().expect("an address");
+        assert_eq!(Text::address(mapped).as_bytes(), b"192.0.2.1:5060");
+    }
+
+    #[test]
+    fn pieces_that_touch_are_one() {
+        let mut out = [0; 16];
+        let mut to = Composer::new(&mut out);
+        let mut copied = Copied::of(b"0123456789");
+        for piece in [2..4, 4..5, 7..9] {
+            copied.take(piece, &mut to);
+        }
+        copied.flush(&mut to);
+        to.put(b"!");
+        copied.flush(&mut to);
+        copied.take(9..10, &mut to);
+        copied.flush(&mut to);
+        let length = to.finish().expect("it fits");
+        assert_eq!(&out[..length], b"23478!9");
     }
 }

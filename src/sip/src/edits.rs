@@ -83,6 +83,7 @@ impl Edits {
     }
 
     /// Puts text in the place of octets.
+    #[inline]
     pub fn replace(&mut self, range: Range<usize>, text: &[u8]) {
         self.begin(range);
         self.put(text);
@@ -91,6 +92,7 @@ impl Edits {
 
     /// Begins a replacement whose text is put piece by piece, until [`Edits::end`]. An empty range
     /// inserts.
+    #[inline]
     pub fn begin(&mut self, range: Range<usize>) {
         assert!(
             self.open.is_none(),
@@ -101,6 +103,7 @@ impl Edits {
     }
 
     /// Adds text to the change that was begun.
+    #[inline]
     pub fn put(&mut self, text: &[u8]) {
         if self.text.len() + text.len() > Edits::TEXT_BYTES_MAX {
             self.is_full = true;
@@ -125,6 +128,7 @@ impl Edits {
     }
 
     /// Ends the change that was begun.
+    #[inline]
     pub fn end(&mut self) {
         let (range, text_start) = self.open.take().expect("a change was begun");
         let is_nothing = range.is_empty() && text_start == self.text.len();
@@ -141,72 +145,110 @@ impl Edits {
             text_start: text_start as u32,
             text_end: self.text.len() as u32,
         };
-        // Changes are few and mostly planned from front to back, so this seldom moves any.
+        match self.edits.last_mut() {
+            // Two insertions at one place are one.
+            Some(last) if last.is_before(&edit) => last.text_end = edit.text_end,
+            Some(last) if last.order() > edit.order() => self.insert_sorted(edit),
+            _ => self.edits.push(edit),
+        }
+    }
+
+    /// Changes are few and mostly planned from front to back, so this is seldom called.
+    fn insert_sorted(&mut self, edit: Edit) {
         let mut at = self.edits.len();
+        self.edits.push(edit);
         while at > 0 && self.edits[at - 1].order() > edit.order() {
+            self.edits[at] = self.edits[at - 1];
             at -= 1;
         }
-        self.edits.insert(at, edit);
+        self.edits[at] = edit;
     }
 
     /// How long the changed message is; at least that, if changes cross each other.
     #[must_use]
     pub fn composed_len(&self, bytes: &[u8]) -> usize {
-        let mut length = 0;
-        match self.pieces(bytes, |piece| {
-            length += piece.len();
-            true
-        }) {
-            true => length,
-            false => bytes.len() + self.text.len(),
+        let (mut at, mut removed) = (0, 0);
+        for edit in &self.edits {
+            if edit.start < at || self.is_full {
+                return self.composed_len_of_crossing(bytes);
+            }
+            at = edit.end;
+            removed += (edit.end - edit.start) as usize;
+        }
+        if at as usize > bytes.len() {
+            return self.composed_len_of_crossing(bytes);
+        }
+        bytes.len() + self.text.len() - removed
+    }
+
+    /// As [`Edits::compose`] counts, when removals overlap or changes cross each other.
+    #[cold]
+    fn composed_len_of_crossing(&self, bytes: &[u8]) -> usize {
+        let (mut at, mut length) = (0, 0);
+        for edit in &self.edits {
+            let (start, end) = (edit.start as usize, edit.end as usize);
+            let text = self.text_of(edit);
+            if start < at && text.is_empty() {
+                at = at.max(end);
+                continue;
+            }
+            match bytes.get(at..start) {
+                Some(copied) => length += copied.len() + text.len(),
+                None => return bytes.len() + self.text.len(),
+            }
+            at = end;
+        }
+        match bytes.get(at..) {
+            Some(copied) if !self.is_full => length + copied.len(),
+            _ => bytes.len() + self.text.len(),
         }
     }
 
     /// Writes the changed message and returns its length. `bytes` are those that the changes were
     /// planned on. `None`: it does not fit into `out`, changes cross each other, or a limit was met.
     pub fn compose(&self, bytes: &[u8], out: &mut [u8]) -> Option<usize> {
-        let mut length = 0;
-        self.pieces(bytes, |piece| {
-            let end = length + piece.len();
-            let Some(slot) = out.get_mut(length..end) else {
-                return false;
-            };
-            slot.copy_from_slice(piece);
-            length = end;
-            true
-        })
-        .then_some(length)
-    }
-
-    /// Hands out the changed message in pieces, until `take` wants no more. False if it did not
-    /// come to the end.
-    fn pieces(&self, bytes: &[u8], mut take: impl FnMut(&[u8]) -> bool) -> bool {
-        let mut at = 0;
+        if self.is_full {
+            return None;
+        }
+        let (mut at, mut length) = (0, 0);
         for edit in &self.edits {
             let (start, end) = (edit.start as usize, edit.end as usize);
-            let text = &self.text[edit.text_start as usize..edit.text_end as usize];
+            let text = self.text_of(edit);
             if start < at && text.is_empty() {
                 at = at.max(end);
                 continue;
             }
-            let Some(copied) = bytes.get(at..start) else {
-                return false;
-            };
-            if !take(copied) || !take(text) {
-                return false;
-            }
+            let copied = bytes.get(at..start)?;
+            let room = out.get_mut(length..length + copied.len() + text.len())?;
+            let (before, ours) = room.split_at_mut(copied.len());
+            before.copy_from_slice(copied);
+            ours.copy_from_slice(text);
+            length += room.len();
             at = end;
         }
-        match bytes.get(at..) {
-            Some(copied) => !self.is_full && take(copied),
-            None => false,
-        }
+        let copied = bytes.get(at..)?;
+        let room = out.get_mut(length..length + copied.len())?;
+        room.copy_from_slice(copied);
+        Some(length + copied.len())
+    }
+
+    #[inline]
+    fn text_of(&self, edit: &Edit) -> &[u8] {
+        &self.text[edit.text_start as usize..edit.text_end as usize]
     }
 }
 
 impl Edit {
+    /// Whether both only insert at one place, and `next` has the text that follows.
+    #[inline]
+    fn is_before(&self, next: &Edit) -> bool {
+        let places = [self.start, self.end, next.end];
+        places == [next.start; 3] && self.text_end == next.text_start
+    }
+
     /// Insertions go before what replaces or removes the octets at the same place.
-    fn order(&self) -> (u32, bool) {
-        (self.start, self.end > self.start)
+    #[inline]
+    fn order(&self) -> u64 {
+        u64::from(self.start) << 1 | u64::from(self.end > self.start)
     }
 }

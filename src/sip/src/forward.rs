@@ -3,12 +3,12 @@
 //! Each function plans one change and touches nothing else. A header that is not there is added in
 //! a line of its own, behind the Via lines.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use base::Transport;
 
-use crate::index::Span;
-use crate::message::Line;
+use crate::composer::{Digits, Text};
+use crate::index::{Entry, Span};
 use crate::{Edits, HeaderId, Message, Via};
 
 /// Puts our Via on top (§16.6 step 8). Over UDP it asks for the port by `rport` (RFC 3581 §3).
@@ -19,19 +19,46 @@ pub fn push_via(
     branch: &[u8],
     edits: &mut Edits,
 ) {
-    let at = first_via_line(message).map_or(message.section_end(), |line| line.range.start);
+    push_via_of(message, &ViaHead::new(transport, sent_by), branch, edits);
+}
+
+/// As [`push_via`], with a head that was written before.
+pub fn push_via_of(message: &Message<'_>, head: &ViaHead, branch: &[u8], edits: &mut Edits) {
+    let at = via_line(message).map_or(message.section_end(), |line| usize::from(line.start));
     edits.begin(at..at);
-    edits.put(b"Via: SIP/2.0/");
-    edits.put(transport.via_name().as_bytes());
-    edits.put(b" ");
-    edits.put_addr(&sent_by);
-    edits.put(b";branch=");
+    edits.put(&head.before);
     edits.put(branch);
-    if !transport.is_reliable() {
-        edits.put(b";rport");
-    }
-    edits.put(b"\r\n");
+    edits.put(head.after);
     edits.end();
+}
+
+/// What every Via of one listener says around its branch. Made once, at boot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ViaHead {
+    pub(crate) before: Box<[u8]>,
+    pub(crate) after: &'static [u8],
+}
+
+impl ViaHead {
+    /// The head for messages by `transport` that are to come back to `sent_by`.
+    #[must_use]
+    pub fn new(transport: Transport, sent_by: SocketAddr) -> ViaHead {
+        let sent_by = Text::address(sent_by);
+        let parts: [&[u8]; 5] = [
+            b"Via: SIP/2.0/",
+            transport.via_name().as_bytes(),
+            b" ",
+            sent_by.as_bytes(),
+            b";branch=",
+        ];
+        ViaHead {
+            before: parts.concat().into(),
+            after: match transport.is_reliable() {
+                true => b"\r\n",
+                false => b";rport\r\n",
+            },
+        }
+    }
 }
 
 /// Notes in the top Via where the request came from (§18.2.1, RFC 3581 §4).
@@ -41,31 +68,35 @@ pub fn stamp_via(message: &Message<'_>, source: SocketAddr, edits: &mut Edits) {
     for span in stamp.removed.into_iter().flatten() {
         edits.remove(span.range());
     }
-    edits.begin(via.range.end..via.range.end);
-    if let Some(ip) = stamp.received {
-        edits.put(b";received=");
-        edits.put_ip(ip);
-    }
-    if let Some(port) = stamp.rport {
-        edits.put(b";rport=");
-        edits.put_u64(u64::from(port));
-    }
-    edits.end();
+    edits.replace(via.range.end..via.range.end, stamp.text.as_bytes());
 }
 
 /// Takes the topmost Via off (§16.7 step 3).
 pub fn pop_via(message: &Message<'_>, edits: &mut Edits) {
-    trim_values(message, HeaderId::Via, 1, 0, edits);
+    let Some(line) = via_line(message) else {
+        return;
+    };
+    // Most often it has a line to itself.
+    match message.via().range.end == usize::from(line.value.end) {
+        true => edits.remove(line.range()),
+        false => trim_values(message, HeaderId::Via, 1, 0, edits),
+    }
 }
 
-/// Puts values (`<uri>`, brackets included) on top of the Record-Route, the first of them topmost
-/// (§16.6 step 4).
-pub fn push_record_route(message: &Message<'_>, values: &[&[u8]], edits: &mut Edits) {
-    let first = message.lines_of(HeaderId::RecordRoute).next();
-    let at = first.map_or_else(|| behind_vias(message), |line| line.range.start);
+/// Puts values (`<uri>`, brackets included, each in its pieces) on top of the Record-Route, the
+/// first of them topmost (§16.6 step 4).
+pub fn push_record_route(message: &Message<'_>, values: &[&[&[u8]]], edits: &mut Edits) {
+    let first = message.index().first(HeaderId::RecordRoute);
+    let at = first.map_or_else(|| behind_vias(message), |line| usize::from(line.start));
+    edits.begin(at..at);
     for value in values {
-        line(edits, at, b"Record-Route", value);
+        edits.put(b"Record-Route: ");
+        for piece in *value {
+            edits.put(piece);
+        }
+        edits.put(b"\r\n");
     }
+    edits.end();
 }
 
 /// Takes the first `count` Route values off (§16.4, §16.6 step 6).
@@ -139,33 +170,41 @@ pub fn add_header(message: &Message<'_>, name: &[u8], value: &[u8], edits: &mut 
 pub(crate) struct Stamp {
     /// Parameters that the sender put there and that only we may write.
     pub(crate) removed: [Option<Span>; 2],
-    pub(crate) received: Option<IpAddr>,
-    pub(crate) rport: Option<u16>,
+    /// The parameters that we write.
+    pub(crate) text: Text,
 }
 
 impl Stamp {
     pub(crate) fn of(via: &Via<'_>, source: SocketAddr) -> Stamp {
         let ip = source.ip().to_canonical();
-        let wants_port = via.rport.is_some();
-        // RFC 3581 §4: with rport, received is written even if it says the same as sent-by.
-        let is_told = via.ip() != Some(ip) || wants_port;
+        let mut text = Text::new();
+        text.put(b";received=");
+        let from = text.len();
+        text.put_ip(ip);
+        if via.rport.is_some() {
+            // RFC 3581 §4: with rport, received is written even if it says the same as sent-by.
+            text.put(b";rport=");
+            text.put_port(source.port());
+        } else if via.host == &text.as_bytes()[from..] || via.ip() == Some(ip) {
+            text.clear();
+        }
         Stamp {
             removed: [via.received_span, via.rport_span],
-            received: is_told.then_some(ip),
-            rport: wants_port.then_some(source.port()),
+            text,
         }
     }
 }
 
-fn first_via_line<'a>(message: &Message<'a>) -> Option<Line<'a>> {
-    message.lines_of(HeaderId::Via).next()
+#[inline]
+fn via_line<'a>(message: &Message<'a>) -> Option<&'a Entry> {
+    message.index().first(HeaderId::Via)
 }
 
 /// Where a header of ours goes if it has no place yet.
+#[inline]
 fn behind_vias(message: &Message<'_>) -> usize {
-    message
-        .last_line(HeaderId::Via)
-        .map_or(message.section_end(), |line| line.range.end)
+    let last = message.index().last(HeaderId::Via);
+    last.map_or(message.section_end(), |line| usize::from(line.end))
 }
 
 fn line(edits: &mut Edits, at: usize, name: &[u8], value: &[u8]) {
@@ -178,29 +217,40 @@ fn line(edits: &mut Edits, at: usize, name: &[u8], value: &[u8]) {
 }
 
 fn set_number(message: &Message<'_>, id: HeaderId, number: u64, edits: &mut Edits) {
-    match message.lines_of(id).next() {
-        Some(line) => {
-            edits.begin(line.value_range);
-            edits.put_u64(number);
-            edits.end();
-        }
-        None => {
-            let at = behind_vias(message);
-            edits.begin(at..at);
-            edits.put(id.name().as_bytes());
-            edits.put(b": ");
-            edits.put_u64(number);
-            edits.put(b"\r\n");
-            edits.end();
-        }
+    let digits = Digits::of(number);
+    match message.index().first(id) {
+        Some(line) => edits.replace(line.value.range(), digits.as_bytes()),
+        None => line(
+            edits,
+            behind_vias(message),
+            id.name().as_bytes(),
+            digits.as_bytes(),
+        ),
     }
+}
+
+/// Whether a value in angle brackets has its line to itself, by a look at its ends.
+pub(crate) fn is_alone(value: &[u8]) -> bool {
+    let end = value.len().wrapping_sub(1);
+    value.first() == Some(&b'<') && memchr::memchr(b'>', value) == Some(end)
 }
 
 /// Takes the first and last values of a list header off; a line that has none left goes whole.
 fn trim_values(message: &Message<'_>, id: HeaderId, first: usize, last: usize, edits: &mut Edits) {
-    let kept_end = message.values(id).count().saturating_sub(last);
+    let kept_end = match last {
+        0 => usize::MAX,
+        last => message.values(id).count().saturating_sub(last),
+    };
     let mut number = 0;
     for line in message.lines_of(id) {
+        if number >= first && kept_end == usize::MAX {
+            return;
+        }
+        if kept_end == usize::MAX && is_alone(line.value) {
+            edits.remove(line.range);
+            number += 1;
+            continue;
+        }
         let mut front = None;
         let mut kept_start = None;
         let mut kept_stop = 0;

@@ -65,6 +65,14 @@ pub(crate) struct Entry {
     next: u8,
 }
 
+impl Entry {
+    /// From the name to past the CRLF.
+    #[inline]
+    pub(crate) fn range(&self) -> std::ops::Range<usize> {
+        usize::from(self.start)..usize::from(self.end)
+    }
+}
+
 const NONE: u8 = u8::MAX;
 /// More than there can be, so that every octet is the number of a place.
 const LINES: usize = 256;

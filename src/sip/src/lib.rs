@@ -5,7 +5,7 @@
 //! | find the end of a message in a stream | [`frame::frame`] |
 //! | choose a shard, refuse under load | [`sniff`] |
 //! | read a message | [`parse`] → [`Message`] |
-//! | pass it on | [`forward`] plans [`Edits`], [`Edits::compose`] writes |
+//! | pass it on | [`relay`] writes the usual; [`forward`] plans [`Edits`], [`Edits::compose`] writes |
 //! | answer it | [`respond`], [`response_route`] |
 //! | make a CANCEL or an ACK of it | [`derive`] |
 //! | refuse it before it is read | [`shed`] |
@@ -45,6 +45,7 @@ mod octets;
 pub mod padding;
 mod parse;
 mod reason;
+pub mod relay;
 pub mod respond;
 pub mod response_route;
 mod salvage;

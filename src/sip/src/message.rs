@@ -116,6 +116,15 @@ impl<'a> Message<'a> {
         self.index.via.view(self.bytes)
     }
 
+    /// Whether the topmost Via is the only one.
+    #[must_use]
+    pub fn has_one_via(&self) -> bool {
+        let line = self.index.first(HeaderId::Via);
+        line.is_some_and(|line| {
+            self.index.next(line).is_none() && usize::from(line.value.end) == self.via().range.end
+        })
+    }
+
     /// All Via values from the top. Only the topmost is known to be good.
     pub fn vias(&self) -> impl Iterator<Item = Result<Via<'a>, Error>> + use<'a> {
         let bytes = self.bytes;
@@ -258,6 +267,12 @@ impl<'a> Message<'a> {
         let id = HeaderId::of(name);
         self.lines_of(id)
             .filter(move |line| id != HeaderId::Other || line.name.eq_ignore_ascii_case(name))
+    }
+
+    /// Where its parts are.
+    #[inline]
+    pub(crate) fn index(&self) -> &'a Index {
+        self.index
     }
 
     /// The last line of the header.

@@ -2,18 +2,18 @@
 
 use std::net::SocketAddr;
 
-use crate::composer::{Composer, Digits};
+use crate::composer::{Composer, Copied, Digits};
 use crate::forward::Stamp;
 use crate::index::{Index, Span};
-use crate::message::{Line, value_end};
+use crate::message::value_end;
 use crate::{HeaderId, Message, Method, NameAddr, Via};
 
 /// What to answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Response<'r> {
-    /// The status.
+    /// The status, of three digits.
     pub status: u16,
-    /// The reason phrase.
+    /// The reason phrase. It must be clean: no line ends.
     pub reason: &'r [u8],
     /// The tag to put to a To that has none; empty: put none.
     pub to_tag: &'r [u8],
@@ -39,31 +39,38 @@ pub fn len_max(request: &Message<'_>, response: &Response<'_>) -> usize {
 /// Copied are all Via (the topmost stamped), From, To, Call-ID and CSeq, Timestamp into a 100, and
 /// Record-Route into responses that make a dialog (§12.1.1).
 pub fn compose(request: &Message<'_>, response: &Response<'_>, out: &mut [u8]) -> Option<usize> {
-    let bytes = request.bytes();
+    let (bytes, index) = (request.bytes(), request.index());
     let mut to = Composer::new(out);
+    let mut copied = Copied::of(bytes);
     status_line(&mut to, response.status, response.reason);
-    for (number, line) in request.lines_of(HeaderId::Via).enumerate() {
-        if number == 0 {
-            let via = request.via();
-            to.put(&bytes[line.range.start..via.range.start]);
-            put_stamped(&mut to, bytes, &via, response.source);
-            to.put(&bytes[via.range.end..line.range.end]);
+    let mut via_line = index.first(HeaderId::Via);
+    if let Some(line) = via_line {
+        let via = request.via();
+        copied.take(usize::from(line.start)..via.range.start, &mut to);
+        copied.flush(&mut to);
+        put_stamped(&mut to, bytes, &via, response.source);
+        copied.take(via.range.end..usize::from(line.end), &mut to);
+    }
+    while let Some(line) = via_line.and_then(|line| index.next(line)) {
+        copied.take(line.range(), &mut to);
+        via_line = Some(line);
+    }
+    take_line(index, HeaderId::From, &mut copied, &mut to);
+    if let Some(line) = index.first(HeaderId::To) {
+        if request.to_tag().is_empty() && !response.to_tag.is_empty() {
+            let end = usize::from(line.value.end);
+            copied.take(usize::from(line.start)..end, &mut to);
+            copied.flush(&mut to);
+            to.put(b";tag=");
+            to.put(response.to_tag);
+            copied.take(end..usize::from(line.end), &mut to);
         } else {
-            to.put(&bytes[line.range]);
+            copied.take(line.range(), &mut to);
         }
     }
-    put_lines(&mut to, request, HeaderId::From);
-    for line in request.lines_of(HeaderId::To) {
-        let has_tag = !request.to_tag().is_empty() || response.to_tag.is_empty();
-        put_tagged(
-            &mut to,
-            bytes,
-            &line,
-            if has_tag { &[] } else { response.to_tag },
-        );
-    }
-    put_lines(&mut to, request, HeaderId::CallId);
-    put_lines(&mut to, request, HeaderId::CSeq);
+    take_line(index, HeaderId::CallId, &mut copied, &mut to);
+    take_line(index, HeaderId::CSeq, &mut copied, &mut to);
+    copied.flush(&mut to);
     if response.status == 100 {
         put_lines(&mut to, request, HeaderId::Timestamp);
     }
@@ -146,44 +153,42 @@ fn fingerprint(bytes: &[u8], index: &Index) -> u64 {
 }
 
 fn status_line(to: &mut Composer<'_>, status: u16, reason: &[u8]) {
-    to.put(b"SIP/2.0 ");
-    to.put_number(u64::from(status));
-    to.put(b" ");
-    to.put_clean(reason);
-    to.put(b"\r\n");
+    let digit = |place: u16| b'0' + (status / place % 10) as u8;
+    let [a, b, c] = [digit(100), digit(10), digit(1)];
+    to.put(&[
+        b'S', b'I', b'P', b'/', b'2', b'.', b'0', b' ', a, b, c, b' ',
+    ]);
+    to.put_all(&[reason, b"\r\n"]);
 }
 
 pub(crate) fn put_lines(to: &mut Composer<'_>, message: &Message<'_>, id: HeaderId) {
-    for line in message.lines_of(id) {
-        to.put(&message.bytes()[line.range]);
+    for line in message.index().chain(id) {
+        to.put(&message.bytes()[line.range()]);
     }
 }
 
-fn put_tagged(to: &mut Composer<'_>, bytes: &[u8], line: &Line<'_>, tag: &[u8]) {
-    to.put(&bytes[line.range.start..line.value_range.end]);
-    if !tag.is_empty() {
-        to.put_all(&[b";tag=", tag]);
+/// The one line of a header that a request has once.
+#[inline]
+fn take_line(index: &Index, id: HeaderId, copied: &mut Copied<'_>, to: &mut Composer<'_>) {
+    if let Some(line) = index.first(id) {
+        copied.take(line.range(), to);
     }
-    to.put(&bytes[line.value_range.end..line.range.end]);
 }
 
 /// The Via value with what we know of its sender, on one line; `via` is one of `bytes`.
 pub(crate) fn put_stamped(to: &mut Composer<'_>, bytes: &[u8], via: &Via<'_>, source: SocketAddr) {
     let stamp = Stamp::of(via, source);
     let mut removed = stamp.removed;
-    removed.sort_unstable_by_key(|span| span.map_or(0, |span| span.start));
+    if let [Some(received), Some(rport)] = removed
+        && received.start > rport.start
+    {
+        removed.swap(0, 1);
+    }
     let mut at = via.range.start;
     for range in removed.into_iter().flatten().map(Span::range) {
         to.put_clean(&bytes[at..range.start]);
         at = range.end;
     }
     to.put_clean(&bytes[at..via.range.end]);
-    if let Some(ip) = stamp.received {
-        to.put(b";received=");
-        to.put_ip(ip);
-    }
-    if let Some(port) = stamp.rport {
-        to.put(b";rport=");
-        to.put_number(u64::from(port));
-    }
+    to.put(stamp.text.as_bytes());
 }

@@ -261,14 +261,14 @@ fn headers_are_added_set_and_removed_by_their_parsed_name() {
          Max-Breadth: 60\n{PARTIES}\n"
     );
     check(&with_parties(via), &want, |message, edits| {
-        forward::push_record_route(message, &[b"<sip:x;lr>", b"<sip:y;lr>"], edits);
+        forward::push_record_route(message, &[&[b"<sip:x;", b"lr>"], &[b"<sip:y;lr>"]], edits);
         forward::set_max_forwards(message, 70, edits);
         forward::set_max_breadth(message, 60, edits);
     });
     let recorded = format!("{via}{PARTIES}record-route: <sip:z>\n");
     let want = format!("{start}{via}{PARTIES}Record-Route: <sip:x>\nrecord-route: <sip:z>\n\n");
     check(&recorded, &want, |message, edits| {
-        forward::push_record_route(message, &[b"<sip:x>"], edits);
+        forward::push_record_route(message, &[&[b"<sip:x>"]], edits);
     });
 }
 
