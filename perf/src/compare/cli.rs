@@ -255,8 +255,9 @@ impl Common {
         })
     }
 
-    /// Writes the results and shows their table.
-    fn keep(&self, mut sitting: Sitting) -> io::Result<()> {
+    /// Writes what there is of the results.
+    fn write(&self, sitting: &Sitting) -> io::Result<PathBuf> {
+        let mut sitting = sitting.clone();
         sitting.notes.splice(0..0, self.note.iter().cloned());
         if let Some(name) = &self.name {
             sitting.name.clone_from(name);
@@ -265,10 +266,26 @@ impl Common {
         let date = sitting.began.get(..10).unwrap_or("undated");
         let file = self.out.join(format!("{date}-{}.json", sitting.name));
         fs::write(&file, serde_json::to_string_pretty(&sitting)? + "\n")?;
-        let page = file.with_extension("html");
-        fs::write(&page, report::html(&[sitting.clone()]))?;
-        println!("{}", report::text(&sitting));
-        println!("{}\n{}", file.display(), page.display());
+        fs::write(file.with_extension("html"), report::html(&[sitting]))?;
+        Ok(file)
+    }
+
+    /// The same while it goes on: what cannot be written now is tried again later.
+    fn write_so_far(&self, sitting: &Sitting) {
+        if let Err(error) = self.write(sitting) {
+            tell(&format!("the results so far were not written: {error}"));
+        }
+    }
+
+    /// Writes the results and shows their table.
+    fn keep(&self, sitting: &Sitting) -> io::Result<()> {
+        let file = self.write(sitting)?;
+        println!("{}", report::text(sitting));
+        println!(
+            "{}\n{}",
+            file.display(),
+            file.with_extension("html").display()
+        );
         Ok(())
     }
 }
@@ -294,7 +311,12 @@ fn compare(arguments: &Compare) -> io::Result<()> {
         (calls, false) => Some(calls),
         (calls, true) => Some(calls.min(HELD_QUICK)),
     };
-    common.keep(sitting::hold("compare", &options, &agenda, &mut tell)?)
+    {
+        let keep = &mut |sitting: &Sitting| common.write_so_far(sitting);
+        common.keep(&sitting::hold(
+            "compare", &options, &agenda, &mut tell, keep,
+        )?)
+    }
 }
 
 const HELD_QUICK: u64 = 20_000;
@@ -311,7 +333,12 @@ fn overload(arguments: &Overload) -> io::Result<()> {
         .seconds
         .unwrap_or(if common.quick { 10.0 } else { 60.0 });
     let run = (arguments.peak, seconds);
-    common.keep(super::overload::hold(&options, &agenda, run, &mut tell)?)
+    {
+        let keep = &mut |sitting: &Sitting| common.write_so_far(sitting);
+        common.keep(&super::overload::hold(
+            &options, &agenda, run, &mut tell, keep,
+        )?)
+    }
 }
 
 /// Runs `memory`.
@@ -332,7 +359,7 @@ fn memory(arguments: &Memory) -> io::Result<()> {
     } else {
         "memory"
     };
-    common.keep(held::hold(name, &options, &agenda, calls, &mut tell))
+    common.keep(&held::hold(name, &options, &agenda, calls, &mut tell))
 }
 
 /// Runs `establish`.
@@ -360,7 +387,7 @@ fn establish(arguments: &Establish) -> io::Result<()> {
             println!("{}\n{found}", subject.title);
         }
     }
-    common.keep(sitting)
+    common.keep(&sitting)
 }
 
 /// Runs `report`.

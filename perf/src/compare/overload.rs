@@ -30,10 +30,12 @@ pub fn hold(
     agenda: &Agenda,
     (peak, seconds): (Option<f64>, f64),
     tell: &mut dyn FnMut(&str),
+    keep: &mut dyn FnMut(&Sitting),
 ) -> io::Result<Sitting> {
     let started = Instant::now();
     let mut sitting = sitting::open("overload", options, agenda);
-    for (entrant, subject) in agenda.entrants.iter().zip(&mut sitting.subjects) {
+    for (place, entrant) in agenda.entrants.iter().enumerate() {
+        let subject = &mut sitting.subjects[place];
         match peak {
             Some(rate) => {
                 subject.highest = Some(super::results::Highest {
@@ -49,15 +51,16 @@ pub fn hold(
         for factor in FACTORS {
             let rate = (highest * factor).round();
             match offer(*entrant, options, agenda, (rate, seconds)) {
-                Ok(measured) => keep(subject, &measured, highest, tell),
+                Ok(measured) => add(subject, &measured, highest, tell),
                 Err(error) => {
                     tell(&format!("{} at {rate}/s: {error}", subject.key));
                     subject.troubles.push(format!("at {rate} calls/s: {error}"));
                 }
             }
         }
+        sitting.seconds = started.elapsed().as_secs();
+        keep(&sitting);
     }
-    sitting.seconds = started.elapsed().as_secs();
     Ok(sitting)
 }
 
@@ -84,7 +87,7 @@ fn offer(
 const CALLS_MIN: usize = 200_000;
 const CALLS_MAX: usize = 4_000_000;
 
-fn keep(subject: &mut Subject, measured: &Measured, highest: f64, tell: &mut dyn FnMut(&str)) {
+fn add(subject: &mut Subject, measured: &Measured, highest: f64, tell: &mut dyn FnMut(&str)) {
     let point = &measured.point;
     let goodput = point.completed as f64 / point.seconds;
     tell(&format!(

@@ -45,7 +45,8 @@ const SEARCH_MOST: f64 = 60_000.0;
 const SEARCH_GROWTH: f64 = 1.35;
 const SEARCH_CLOSE: f64 = 0.06;
 
-/// Holds a sitting. `tell` gets a line for people now and then.
+/// Holds a sitting. `tell` gets a line for people now and then, `keep` all there is so far: a
+/// sitting may take an hour, and somebody may end it.
 ///
 /// # Errors
 /// The generator or the floor could not run at all. What goes wrong with one entrant is told in
@@ -55,15 +56,21 @@ pub fn hold(
     options: &Options,
     agenda: &Agenda,
     tell: &mut dyn FnMut(&str),
+    keep: &mut dyn FnMut(&Sitting),
 ) -> io::Result<Sitting> {
     let started = Instant::now();
     let mut sitting = open(name, options, agenda);
+    let mut keep = |sitting: &mut Sitting| {
+        sitting.seconds = started.elapsed().as_secs();
+        keep(sitting);
+    };
     idle_bench(&mut sitting, agenda);
     for (entrant, subject) in agenda.entrants.iter().zip(&mut sitting.subjects) {
         if agenda.with_search {
             search(*entrant, subject, options, agenda, tell);
         }
     }
+    keep(&mut sitting);
     let mut sizes = CallSizes::default();
     for round in 1..=options.rounds {
         for role in [Role::Half, Role::NineTenths, Role::Common] {
@@ -89,8 +96,10 @@ pub fn hold(
             options.rounds
         ));
         sitting.floor.push(floor);
+        keep(&mut sitting);
     }
-    for (entrant, subject) in agenda.entrants.iter().zip(&mut sitting.subjects) {
+    for (place, entrant) in agenda.entrants.iter().enumerate() {
+        let subject = &mut sitting.subjects[place];
         if let Some(calls) = agenda.held_calls {
             hold_calls(*entrant, subject, options, &agenda.place, calls, tell);
         }
@@ -100,8 +109,8 @@ pub fn hold(
                 Err(error) => trouble(subject, "instructions by callgrind", &error, tell),
             }
         }
+        keep(&mut sitting);
     }
-    sitting.seconds = started.elapsed().as_secs();
     Ok(sitting)
 }
 

@@ -36,7 +36,11 @@ fn hold(entrants: Vec<Entrant>) -> Sitting {
         held_calls: None,
         with_callgrind: false,
     };
-    sitting::hold("smoke", &options, &agenda, &mut |line| eprintln!("{line}")).unwrap()
+    let mut kept = 0;
+    let tell = &mut |line: &str| eprintln!("{line}");
+    let sitting = sitting::hold("smoke", &options, &agenda, tell, &mut |_| kept += 1).unwrap();
+    assert!(kept > 1, "results are kept on the way");
+    sitting
 }
 
 #[test]
