@@ -85,6 +85,17 @@ impl Class for ValueEnd {
     }
 }
 
+/// A semicolon, a comma, a line end, and all below that.
+#[derive(Clone, Copy)]
+pub(crate) struct ParamStart;
+
+impl Class for ParamStart {
+    #[inline(always)]
+    fn of(octets: u8x16) -> u8x16 {
+        LineEnd::of(octets) | is(octets, b';') | is(octets, b',')
+    }
+}
+
 /// White space, controls, and what is not ASCII.
 #[derive(Clone, Copy)]
 pub(crate) struct Blank;
@@ -247,6 +258,7 @@ mod tests {
     #[test]
     fn every_octet_is_marked_as_its_class_says() {
         check(LineEnd, |octet| octet <= 13);
+        check(ParamStart, |octet| octet <= 13 || b";,".contains(&octet));
         check(Mark, |octet| !octets::is(octet, octets::HOST));
         check(Blank, |octet| !(b'!'..=b'~').contains(&octet));
         check(Bracket, |octet| {

@@ -3,7 +3,7 @@
 //! | to | use |
 //! |---|---|
 //! | find the end of a message in a stream | [`frame::frame`] |
-//! | choose a shard, refuse under load | [`sniff`] |
+//! | choose a shard, refuse under load | [`sniff`], [`sniff_call_id`], [`sniff_branch`] |
 //! | read a message | [`parse`] → [`Message`] |
 //! | pass it on | [`relay`] writes the usual; [`forward`] plans [`Edits`], [`Edits::compose`] writes |
 //! | answer it | [`respond`], [`response_route`] |
@@ -65,7 +65,7 @@ pub use method::Method;
 pub use name_addr::{NameAddr, Param, params};
 pub use parse::parse;
 pub use reason::reason_phrase;
-pub use sniff::{Sniffed, sniff};
+pub use sniff::{Sniffed, sniff, sniff_branch, sniff_call_id};
 pub use uri::{Scheme, Uri};
 pub use via::{COOKIE, Via};
 

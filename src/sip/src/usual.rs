@@ -11,7 +11,7 @@
 //! `benches/instructions` holds `parse/*`.
 
 use crate::index::{Index, Span};
-use crate::lanes::{Blank, LineEnd, Marks, WIDTH};
+use crate::lanes::{Blank, LineEnd, Marks};
 use crate::limits::*;
 use crate::name_addr::Bracketed;
 use crate::octets::{self, TOKEN};
@@ -59,8 +59,8 @@ const MANDATORY: u64 = bit(HeaderId::Via)
     | bit(HeaderId::CSeq);
 
 #[inline(always)]
-fn is_line_end(bytes: &[u8], at: usize) -> bool {
-    bytes.get(at..).and_then(<[u8]>::first_chunk) == Some(b"\r\n")
+pub(crate) fn is_line_end(rest: &[u8]) -> bool {
+    rest.first_chunk() == Some(b"\r\n")
 }
 
 /// Where the CRLF of a line is, of which nothing is asked from `at` on. `None`: something else ends
@@ -70,10 +70,11 @@ fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
     let mut ends = Marks::new(bytes, at, LineEnd)?;
     loop {
         let at = ends.next();
-        if is_line_end(bytes, at) {
+        let rest = bytes.get(at..)?;
+        if is_line_end(rest) {
             return Some(at);
         }
-        if matches!(bytes.get(at)?, b'\r' | b'\n' | 0) {
+        if matches!(rest.first()?, b'\r' | b'\n' | 0) {
             return None;
         }
     }
@@ -122,8 +123,12 @@ fn request_line(bytes: &[u8], index: &mut Index) -> Option<usize> {
 #[inline(always)]
 fn header_lines(bytes: &[u8], mut at: usize, index: &mut Index) -> Option<(usize, u64)> {
     let (mut lengths, mut lists, mut unread) = (0_u16, 1, 0);
-    while !is_line_end(bytes, at) {
-        let (id, name_end, value, end) = match usual_line(bytes, at, index) {
+    loop {
+        let rest = bytes.get(at..)?;
+        if is_line_end(rest) {
+            break;
+        }
+        let (id, name_end, value, end) = match usual_line(bytes, rest, at, index) {
             Some((id, name_end, value)) => (id, name_end, value, usize::from(value.end)),
             None => {
                 let line = other_line(bytes, at)?;
@@ -160,12 +165,16 @@ fn header_lines(bytes: &[u8], mut at: usize, index: &mut Index) -> Option<(usize
     Some((at, unread & LOOKED_INTO))
 }
 
-/// A line that begins with a name and one space, and ends where its value does: which header it is,
+/// A line, which `rest` begins with, of a name and one space, and which ends where its value does: which header it is,
 /// where the name ends, and the value, of which it notes what is asked for.
 #[inline(always)]
-fn usual_line(bytes: &[u8], at: usize, index: &mut Index) -> Option<(HeaderId, usize, Span)> {
-    let head = bytes.get(at..)?.first_chunk::<WIDTH>()?;
-    let (id, length) = HeaderId::usual(head)?;
+fn usual_line(
+    bytes: &[u8],
+    rest: &[u8],
+    at: usize,
+    index: &mut Index,
+) -> Option<(HeaderId, usize, Span)> {
+    let (id, length) = HeaderId::usual(rest.first_chunk()?)?;
     let start = at + length + 2;
     let end = match id {
         HeaderId::Via if !index.has(id) => top_via(bytes, start, index),
@@ -197,7 +206,7 @@ fn usual_line(bytes: &[u8], at: usize, index: &mut Index) -> Option<(HeaderId, u
         HeaderId::Route | HeaderId::Contact if index.facts.is_request => address(bytes, start, id),
         _ => carried(bytes, start),
     }?;
-    is_line_end(bytes, end).then(|| (id, at + length, Span::new(start, end)))
+    is_line_end(bytes.get(end..)?).then(|| (id, at + length, Span::new(start, end)))
 }
 
 /// A line with a name that is long, compact or only carried, or with other white space, or with a

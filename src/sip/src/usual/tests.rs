@@ -4,6 +4,7 @@
 use super::*;
 use crate::index::Entry;
 use crate::name_addr::NameAddr;
+use crate::sniff::{sniff, sniff_any, sniff_branch, sniff_call_id};
 use crate::uri::Uri;
 use crate::via::{Via, ViaSpans};
 
@@ -78,6 +79,7 @@ fn contents(index: &Index) -> impl PartialEq + std::fmt::Debug {
 
 /// Compares the readers on a message; whether the usual one takes it.
 fn check(bytes: &[u8]) -> bool {
+    check_sniff(bytes);
     let (mut quick, mut whole) = (Index::new(), Index::new());
     if read(bytes, &mut quick).is_none() {
         return false;
@@ -88,6 +90,20 @@ fn check(bytes: &[u8]) -> bool {
     }
     assert_eq!(contents(&quick), contents(&whole), "{text}");
     true
+}
+
+/// Compares the peeks at a message.
+fn check_sniff(bytes: &[u8]) {
+    let whole = sniff_any(bytes);
+    let text = bytes.escape_ascii();
+    assert_eq!(sniff(bytes), whole, "{text}");
+    let call_id = whole.map(|whole| whole.call_id);
+    assert_eq!(sniff_call_id(bytes), call_id, "{text}");
+    // Without a Call-ID a branch may be found or not.
+    if let Some(whole) = whole {
+        let branch = Some(whole.branch).filter(|branch| !branch.is_empty());
+        assert_eq!(sniff_branch(bytes), branch, "{text}");
+    }
 }
 
 /// Compares the readers of values; how many of the usual ones take it.
