@@ -358,6 +358,7 @@ mod tests {
     use crate::outbox::{Links, Mail};
     use crate::ring::RecordRing;
     use crate::stats::{ShardStats, Tables};
+    use crate::sys::Receiver;
     use base::ShardId;
     use crossbeam_queue::ArrayQueue;
     use std::net::UdpSocket as Peer;
@@ -619,6 +620,36 @@ mod tests {
             assert_eq!(count(&out, metric), want, "{metric:?}");
         }
         assert_eq!(out.packets_live(), 0);
+    }
+
+    #[test]
+    fn a_train_is_received_in_one_piece_if_that_is_wanted() {
+        let limits = Limits {
+            receive_trains: true,
+            ..Limits::small()
+        };
+        let any = "127.0.0.1:0".parse().unwrap();
+        let (wants, _) = bind(any, ListenerId(0), 65_536, 65_536, &limits).unwrap();
+        let (mut socket, mut out) = (socket(64), outbox());
+        let mut received = |to: &UdpSocket| -> Vec<(usize, usize)> {
+            let flow = socket.flow(to.address, None);
+            for lane in 1..=3 {
+                let packet = out.packet(300).unwrap();
+                out.buffer(packet)[..300].fill(lane);
+                out.set_len(packet, 300 - usize::from(lane == 3) * 200);
+                assert!(socket.queue(&flow, packet, 0));
+            }
+            flush(&mut socket, &FELLOW, &mut out);
+            let mut receiver = Receiver::new(8);
+            let count = receiver.receive(to.fd()).unwrap();
+            let pieces = (0..count).map(|at| receiver.get(at).unwrap());
+            pieces
+                .map(|piece| (piece.bytes.len(), piece.segment))
+                .collect()
+        };
+        assert_eq!(received(&wants), [(700, 300)]);
+        let plain = self::socket(1);
+        assert_eq!(received(&plain), [(300, 300), (300, 300), (100, 100)]);
     }
 
     #[test]

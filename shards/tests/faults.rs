@@ -531,3 +531,29 @@ fn a_refused_connection_is_told_with_its_reason() {
     assert!(is_closed(&mut asked));
     node.wait_for(Metric::ClosedAsked, 1);
 }
+
+/// What is asked of the system for speed may be refused; the shard works the same.
+#[test]
+fn a_shard_that_looks_for_work_before_it_sleeps_misses_none() {
+    let limits = Limits {
+        batch: 1,
+        busy_poll_us: 200,
+        huge_pages: true,
+        receive_trains: true,
+        ..Limits::small()
+    };
+    let node = Node::start(config(2, limits));
+    let (socket, mut stream) = (node.udp(), node.tcp());
+    for round in 0..50 {
+        // Some after a pause within which it fell asleep.
+        let pause = Duration::from_millis(u64::from(round % 10 == 0));
+        std::thread::sleep(pause);
+        let owner = if round % 2 == 0 { '0' } else { '1' };
+        echo(&socket, &message(owner, 'E', b"x"));
+        echo_stream(&mut stream, &message(owner, 'E', b"y"));
+    }
+    let asked = Instant::now();
+    echo(&socket, &message('-', 'D', b"20"));
+    assert!(asked.elapsed() >= Duration::from_millis(20), "not early");
+    assert!(node.total(Metric::HandedOver) > 0);
+}
