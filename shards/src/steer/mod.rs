@@ -101,10 +101,12 @@ impl fmt::Display for Unsteered {
                 f.write_str("there is one shard only, or no listener for datagrams")
             }
             Unsteered::NotPermitted => f.write_str(
-                "the process may not load BPF programs: it needs CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN",
+                "the process may not load BPF programs: it needs CAP_BPF and CAP_PERFMON",
             ),
             Unsteered::Unsupported(error) => write!(f, "the kernel cannot: {error}"),
-            Unsteered::Refused(log) => write!(f, "the kernel's verifier refused the program: {log}"),
+            Unsteered::Refused(log) => {
+                write!(f, "the kernel's verifier refused the program: {log}")
+            }
         }
     }
 }
@@ -115,10 +117,11 @@ pub struct Steering {
     state: Result<Loaded, Unsteered>,
 }
 
-/// What keeps the counts alive; the programs live with their sockets.
+/// What is asked for numbers. The programs serve as long as their sockets are open.
 #[derive(Debug)]
 struct Loaded {
     scratch: Map,
+    programs: Vec<Program>,
 }
 
 /// How the kernel's programs found the owners, since the start.
@@ -169,12 +172,22 @@ impl Steering {
         }
     }
 
+    /// How often the kernel ran the programs, and how many nanoseconds it took for that, if it
+    /// measures them (`sysctl kernel.bpf_stats_enabled=1`).
+    #[must_use]
+    pub fn spent(&self) -> (u64, u64) {
+        let programs = self.state.iter().flat_map(|loaded| &loaded.programs);
+        programs
+            .filter_map(|program| program.spent().ok())
+            .fold((0, 0), |sum, (runs, nanos)| (sum.0 + runs, sum.1 + nanos))
+    }
+
     /// Steers the groups of sockets as `config` wants it: for each listener its place and its
     /// sockets in the order of their shards.
     ///
     /// # Errors
     /// Why not, if the kernel has to and does not.
-    pub(crate) fn start(
+    pub fn start(
         config: &SteerConfig,
         groups: &[(usize, Vec<RawFd>)],
     ) -> Result<Steering, Unsteered> {
@@ -214,20 +227,19 @@ fn load(recipe: &Recipe, groups: &[(usize, Vec<RawFd>)]) -> Result<Loaded, Unste
         let cookie = recipe.cookies.get(*listener).copied().flatten();
         let words = program::program(recipe, cookie, maps);
         let mut log = Vec::new();
-        let program = Program::load(&words, &mut log).map_err(|error| {
-            if log.is_empty() {
-                refusal(error)
-            } else {
-                Unsteered::Refused(last_lines(&log))
-            }
+        let program = Program::load(&words, &mut log).map_err(|error| match refusal(error) {
+            Unsteered::Unsupported(_) if !may_point() => Unsteered::NotPermitted,
+            Unsteered::Unsupported(_) if !log.is_empty() => Unsteered::Refused(last_lines(&log)),
+            why => why,
         })?;
         programs.push((program, sockets));
     }
     // Nothing is attached before everything is loaded: the kernel steers all listeners or none.
-    for (program, sockets) in programs {
+    for (program, sockets) in &programs {
         program.attach(sockets[0]).map_err(refusal)?;
     }
-    Ok(Loaded { scratch })
+    let programs = programs.into_iter().map(|(program, _)| program).collect();
+    Ok(Loaded { scratch, programs })
 }
 
 fn refusal(error: io::Error) -> Unsteered {
@@ -235,6 +247,19 @@ fn refusal(error: io::Error) -> Unsteered {
         Some(libc::EPERM) => Unsteered::NotPermitted,
         _ => Unsteered::Unsupported(error),
     }
+}
+
+/// Whether the verifier lets us compute pointers freely, as the program does. Without it, it refuses
+/// the program as if that were wrong. If the system does not say, the verifier's own word counts.
+fn may_point() -> bool {
+    const SYS_ADMIN: u64 = 1 << 21;
+    const PERFMON: u64 = 1 << 38;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("CapEff:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_none_or(|mask| mask & (SYS_ADMIN | PERFMON) != 0)
 }
 
 /// The end of the verifier's log, where it says what it does not like.
