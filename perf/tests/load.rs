@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use perf::load::{
     Arrivals, Mix, Moment, Plan, Report, Sink, Source, Spread, Timers, Transport, run,
 };
+use perf::ser::{Procedure, establish};
 use perf::truth::{Truth, read_truth};
 
 const ANY: &str = "127.0.0.1:0";
@@ -343,6 +344,39 @@ fn weights_share_out_the_attempts() {
         .map(|source| source.calls.attempts)
         .collect();
     assert_eq!(by_source, [50, 300, 50]);
+}
+
+#[test]
+fn the_rate_of_rfc_7502_is_searched_with_real_calls() {
+    let procedure = Procedure {
+        attempts: 20,
+        run_s_min: 0.0,
+        runs_max: 3,
+        ..Procedure::default()
+    };
+    let plan = Plan {
+        warm_up_ms: 0,
+        hold: Spread::fixed_ms(0),
+        timers: patient(),
+        ..direct(ANY, 1, 1)
+    };
+    let mut told = Vec::new();
+    let found = establish(&procedure, &plan, &mut |step| told.push(*step), &mut |_| {}).unwrap();
+    assert_eq!(told, found.trace);
+    let rates: Vec<f64> = told.iter().map(|step| step.rate).collect();
+    assert_eq!(rates, [100.0, 110.0, 121.0]);
+    assert!(
+        told.iter()
+            .all(|step| step.is_success() && step.attempts == 20),
+        "{told:?}"
+    );
+    assert_eq!(
+        (found.rate, found.best),
+        (None, 121.0),
+        "three runs do not settle"
+    );
+    let text = found.to_string();
+    assert!(text.contains("not found; 121 was sustained"), "{text}");
 }
 
 #[test]

@@ -213,7 +213,10 @@ impl Ports {
                     self.traffic.unsent += flushed.unsent;
                 }
             }
-            Link::Stream(stream) if stream.unsent.len() <= UNSENT_BYTES_MAX => {
+            // The place of a connection that is gone may be another's by now.
+            Link::Stream(stream)
+                if stream.peer == flow.peer && stream.unsent.len() <= UNSENT_BYTES_MAX =>
+            {
                 compose(&mut stream.unsent);
                 self.traffic.sent += 1;
             }

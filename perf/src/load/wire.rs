@@ -332,14 +332,20 @@ impl Line<'_> {
 fn parameter<'a>(value: &'a [u8], name: &[u8]) -> &'a [u8] {
     // Parameters of a URI within <> are not the header's.
     let from = value.iter().rposition(|&b| b == b'>').unwrap_or(0);
-    let rest = &value[from..];
-    let Some(at) = rest
-        .windows(name.len())
-        .position(|window| window.eq_ignore_ascii_case(name))
-    else {
-        return b"";
-    };
-    let rest = &rest[at + name.len()..];
+    let mut rest = &value[from..];
+    loop {
+        let Some(at) = memchr(b';', rest) else {
+            return b"";
+        };
+        rest = &rest[at..];
+        match rest.split_at_checked(name.len()) {
+            Some((found, value)) if found.eq_ignore_ascii_case(name) => {
+                rest = value;
+                break;
+            }
+            _ => rest = &rest[1..],
+        }
+    }
     let end = rest.iter().position(|b| b";, \t".contains(b));
     &rest[..end.unwrap_or(rest.len())]
 }
@@ -383,8 +389,11 @@ pub(crate) fn put(out: &mut Vec<u8>, parts: &[&[u8]]) {
 
 /// Eight hexadecimal digits: names keep their length, so that messages keep their size.
 pub(crate) fn put_hex(out: &mut Vec<u8>, value: u32) {
-    let digit = |shift: u32| b"0123456789abcdef"[(value >> shift & 15) as usize];
-    out.extend_from_slice(&[28, 24, 20, 16, 12, 8, 4, 0].map(digit));
+    let mut digits = [0; 8];
+    for (digit, shift) in digits.iter_mut().zip([28, 24, 20, 16, 12, 8, 4, 0]) {
+        *digit = b"0123456789abcdef"[(value >> shift & 15) as usize];
+    }
+    out.extend_from_slice(&digits);
 }
 
 /// What [`put_hex`] wrote.

@@ -21,7 +21,6 @@ impl Caller {
         };
         let target = self.next_target;
         self.next_target = (target + 1) % self.rules.targets;
-        self.tally.attempts.add(1);
         let Some(flow) = self.seats[place].flow_to(target, now_us, ports) else {
             return self.lose_attempt(method, place, is_counted);
         };
@@ -63,6 +62,7 @@ impl Caller {
             return;
         };
         self.active += 1;
+        self.tally.attempts.add(1);
         let call = self.calls.get_mut(key).expect("it was put there just now");
         call.line.name.key = key;
         let call = *call;
@@ -81,6 +81,7 @@ impl Caller {
 
     /// An attempt over a connection that is not there.
     pub(super) fn lose_attempt(&mut self, method: Method, place: usize, is_counted: bool) {
+        self.tally.attempts.add(1);
         self.tally.failed.add(1);
         if !is_counted {
             return;
