@@ -62,7 +62,7 @@ impl Command {
 #[derive(Args, Clone, Debug)]
 pub struct Common {
     /// The trunkline program [default: the one beside this program].
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, alias = "router", value_name = "PATH")]
     trunkline: Option<PathBuf>,
     /// Who takes part, such as trunkline,kamailio-relay-4 (see --list).
     #[arg(long, value_name = "KEYS", value_delimiter = ',')]

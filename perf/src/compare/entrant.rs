@@ -185,7 +185,7 @@ impl Entrant {
         let Ok(_launch) = self.prepare(place, &folder.0) else {
             return false;
         };
-        let config = folder.0.join("trunkline.toml").display().to_string();
+        let config = folder.0.join("router.toml").display().to_string();
         let trunkline = place.trunkline.display().to_string();
         super::server::output_of(&trunkline, &["check", "--config", &config]).is_some()
     }
@@ -228,7 +228,7 @@ impl Entrant {
 }
 
 fn trunkline(config: &str, place: &Place, folder: &Path) -> io::Result<Launch> {
-    let file = folder.join("trunkline.toml");
+    let file = folder.join("router.toml");
     fs::write(&file, config)?;
     Ok(Launch {
         program: place.trunkline.clone(),

@@ -34,7 +34,7 @@ impl Handicap {
         }
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Relaxed);
-        let name = format!("trunkline-perf-{}-{number}", std::process::id());
+        let name = format!("perf-{}-{number}", std::process::id());
         let is_v1 = Path::new(GROUPS_V1).join("cpu.cfs_quota_us").exists()
             || Path::new(GROUPS_V1).join("tasks").exists();
         let folder = Path::new(if is_v1 { GROUPS_V1 } else { GROUPS_V2 }).join(name);

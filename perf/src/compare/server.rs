@@ -184,7 +184,7 @@ impl Folder {
     pub(crate) fn new() -> io::Result<Folder> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Relaxed);
-        let name = format!("trunkline-perf-{}-{number}", std::process::id());
+        let name = format!("perf-{}-{number}", std::process::id());
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder)?;
         Ok(Folder(folder))
