@@ -68,6 +68,11 @@ impl Router {
                 return;
             }
         }
+        let is_owed = |&id: &SlotId| {
+            let slot = self.table.server_ref(id);
+            slot.is_some_and(|slot| slot.is_unanswered())
+        };
+        let owed = held.fork.server.filter(is_owed);
         let left = match accepted {
             None => Invite::Over,
             Some((at, client)) => {
@@ -88,6 +93,10 @@ impl Router {
             }
         };
         self.free_fork(fork, left, out);
+        // The answer came, but there was no packet to pass it on with: nothing more will come.
+        if let Some(server) = owed {
+            self.step_server(server, ServerEvent::Abandon, out);
+        }
     }
 
     fn is_under_way(&self, branch: &Branch) -> bool {
