@@ -152,9 +152,9 @@ impl Script {
         setup.calls_max = calls;
         setup.transactions_max = 4 * living;
         setup.limits.timers = calls + 8 * living;
-        setup.limits.packets = [calls as u32 + 4 * living as u32; 6];
-        setup.limits.packets[4] = 16;
-        setup.limits.packets[5] = 16;
+        // What stays longer than a moment is the answer to a BYE.
+        let answers = 2 * living as u32;
+        setup.limits.packets = [answers, answers, 16_384, 1_024, 16, 16];
         setup.limits.records = 1_024;
         Script::made_of(setup, 1)
     }
