@@ -85,7 +85,7 @@ impl Profile {
             Profile::Stateless => "stateless forward",
             Profile::Relay => "stateful relay",
             Profile::Dialog => "dialog + CDR",
-            Profile::Prefixes => "100,000 prefixes, failover",
+            Profile::Prefixes => "100,000 prefixes",
         }
     }
 
@@ -138,10 +138,8 @@ impl Entrant {
     pub fn title(self) -> String {
         match self {
             Entrant::Trunkline => "trunkline, CDRs on".to_owned(),
-            Entrant::TrunklineCoalesced => "trunkline, CDRs on, coalesced sends".to_owned(),
-            Entrant::TrunklinePrefixes => {
-                "trunkline, CDRs on, 100,000 prefixes, failover".to_owned()
-            }
+            Entrant::TrunklineCoalesced => "trunkline, coalesced sends".to_owned(),
+            Entrant::TrunklinePrefixes => "trunkline, 100,000 prefixes".to_owned(),
             Entrant::TrunklineBench => "trunkline, bench configuration".to_owned(),
             Entrant::Kamailio(profile, children) => {
                 format!("Kamailio, {}, {children} children", profile.title())
