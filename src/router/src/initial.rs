@@ -381,17 +381,23 @@ impl Router {
 
 /// The user part of a URI that only a record will show: not worth taking all of it apart.
 fn user_of(uri: &[u8]) -> &[u8] {
+    let is_tel = uri
+        .get(..4)
+        .is_some_and(|it| it.eq_ignore_ascii_case(b"tel:"));
     let Some(colon) = uri.iter().position(|&octet| octet == b':') else {
         return b"";
     };
-    let (scheme, rest) = (&uri[..colon], &uri[colon + 1..]);
-    let ends: &[u8] = match scheme.eq_ignore_ascii_case(b"tel") {
-        true => b";",
-        false if rest.contains(&b'@') => b":@",
-        false => return b"",
-    };
-    let end = rest.iter().position(|octet| ends.contains(octet));
-    &rest[..end.unwrap_or(rest.len())]
+    let rest = &uri[colon + 1..];
+    let mut user = None;
+    for (at, &octet) in rest.iter().enumerate() {
+        match octet {
+            b'@' => return &rest[..user.unwrap_or(at)],
+            b';' if is_tel => return &rest[..at],
+            b':' => user = user.or(Some(at)),
+            _ => {}
+        }
+    }
+    if is_tel { rest } else { b"" }
 }
 
 fn rejected(status: u16) -> Denied {

@@ -77,7 +77,7 @@ pub fn pop_via(message: &Message<'_>, edits: &mut Edits) {
         return;
     };
     // Most often it has a line to itself.
-    match message.via().range.end == usize::from(line.value.end) {
+    match message.index().via.range.end == line.value.end {
         true => edits.remove(line.range()),
         false => trim_values(message, HeaderId::Via, 1, 0, edits),
     }

@@ -121,7 +121,7 @@ impl<'a> Message<'a> {
     pub fn has_one_via(&self) -> bool {
         let line = self.index.first(HeaderId::Via);
         line.is_some_and(|line| {
-            self.index.next(line).is_none() && usize::from(line.value.end) == self.via().range.end
+            self.index.next(line).is_none() && line.value.end == self.index.via.range.end
         })
     }
 

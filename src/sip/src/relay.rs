@@ -16,10 +16,10 @@
 //! `tests/properties.rs`.
 
 use std::net::SocketAddr;
-use std::ops::Range;
 
 use crate::composer::{Composer, Digits};
 use crate::forward::{Stamp, ViaHead, is_alone};
+use crate::index::Span;
 use crate::{HeaderId, Message};
 
 /// What changes in a request that is passed on.
@@ -48,58 +48,69 @@ impl Relay<'_> {
     /// out in a way that only a plan copes with.
     pub fn compose(&self, message: &Message<'_>, out: &mut [u8]) -> Option<usize> {
         let (index, bytes) = (message.index(), message.bytes());
-        let via = message.via();
-        let stamp = Stamp::of(&via, self.source);
-        let top = usize::from(index.first(HeaderId::Via)?.start);
+        let stamp = Stamp::of(&message.via(), self.source);
+        let top = index.first(HeaderId::Via)?.start;
         let behind = usize::from(index.last(HeaderId::Via)?.end);
         let mut places = Places::new();
         if self.uri.is_some() {
-            places.add(message.uri_range(), What::Uri);
+            places.replace(index.facts.uri, What::Uri);
         }
-        places.add(top..top, What::Via);
+        places.insert(usize::from(top), What::Via);
         for span in stamp.removed.into_iter().flatten() {
-            places.add(span.range(), What::Nothing);
+            places.replace(span, What::Nothing);
         }
-        places.add(via.range.end..via.range.end, What::Stamp);
-        let breadth = index.first(HeaderId::MaxBreadth);
-        match breadth {
-            Some(line) => places.add(line.value.range(), What::Breadth),
-            None => places.add(behind..behind, What::BreadthLine),
+        places.insert(usize::from(index.via.range.end), What::Stamp);
+        match index.first(HeaderId::MaxBreadth) {
+            Some(line) => places.replace(line.value, What::Breadth),
+            None => places.insert(behind, What::BreadthLine),
         }
         if !self.record_route.is_empty() {
             let first = index.first(HeaderId::RecordRoute);
             let at = first.map_or(behind, |line| usize::from(line.start));
-            places.add(at..at, What::RecordRoute);
+            places.insert(at, What::RecordRoute);
         }
         match index.first(HeaderId::MaxForwards) {
-            Some(line) => places.add(line.value.range(), What::Hops),
-            None => places.add(behind..behind, What::HopsLine),
+            Some(line) => places.replace(line.value, What::Hops),
+            None => places.insert(behind, What::HopsLine),
         }
         let mut route = index.first(HeaderId::Route);
         for _ in 0..self.own_routes {
             let line = route.filter(|line| is_alone(line.value.of(bytes)))?;
-            places.add(line.range(), What::Nothing);
+            places.add(
+                usize::from(line.start),
+                usize::from(line.end),
+                What::Nothing,
+            );
             route = index.next(line);
         }
         let mut to = Composer::new(out);
         let mut at = 0;
-        for place in places.sorted()? {
-            to.put(bytes.get(at..place.start)?);
-            at = place.end;
-            match place.what {
-                What::Nothing => {}
-                What::Uri => to.put(self.uri.unwrap_or(&[])),
-                What::Via => to.put_all(&[&self.via.before, self.branch, self.via.after]),
-                What::Stamp => to.put(stamp.text.as_bytes()),
-                What::Breadth => to.put(Digits::of(self.breadth.into()).as_bytes()),
-                What::BreadthLine => put_line(&mut to, b"Max-Breadth: ", self.breadth),
-                What::RecordRoute => to.put_all(self.record_route),
-                What::Hops => to.put(Digits::of(self.hops.into()).as_bytes()),
-                What::HopsLine => put_line(&mut to, b"Max-Forwards: ", self.hops.into()),
-            }
+        for &place in places.sorted()? {
+            to.put(bytes.get(at..place.start())?);
+            at = place.end();
+            self.put(place.what, &stamp, &mut to);
         }
         to.put(bytes.get(at..)?);
         to.finish()
+    }
+
+    #[inline]
+    fn put(&self, what: What, stamp: &Stamp, to: &mut Composer<'_>) {
+        match what {
+            What::Nothing => {}
+            What::Uri => to.put(self.uri.unwrap_or(&[])),
+            What::Via => {
+                to.put(&self.via.before);
+                to.put(self.branch);
+                to.put(self.via.after);
+            }
+            What::Stamp => to.put(stamp.text.as_bytes()),
+            What::Breadth => to.put(Digits::of(self.breadth.into()).as_bytes()),
+            What::BreadthLine => put_line(to, b"Max-Breadth: ", self.breadth),
+            What::RecordRoute => to.put_all(self.record_route),
+            What::Hops => to.put(Digits::of(self.hops.into()).as_bytes()),
+            What::HopsLine => put_line(to, b"Max-Forwards: ", self.hops.into()),
+        }
     }
 
     /// An upper bound on the octets that [`Relay::compose`] writes: at most a few more than it does.
@@ -135,7 +146,7 @@ impl<'a> Upstream<'a> {
     pub fn of(response: &Message<'a>) -> Option<Upstream<'a>> {
         let bytes = response.bytes();
         let line = response.index().first(HeaderId::Via)?;
-        let is_alone = response.via().range.end == usize::from(line.value.end);
+        let is_alone = response.index().via.range.end == line.value.end;
         is_alone.then(|| Upstream {
             before: &bytes[..usize::from(line.start)],
             behind: &bytes[usize::from(line.end)..],
@@ -165,7 +176,8 @@ fn put_line(to: &mut Composer<'_>, name: &[u8], number: u32) {
 }
 
 /// What stands in a place of the message that goes on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
 enum What {
     Nothing,
     Uri,
@@ -181,9 +193,28 @@ enum What {
 /// One place: what is there goes, what is said comes.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    start: usize,
-    end: usize,
+    /// Where it starts, and whether anything goes: insertions come before what is replaced there.
+    order: u32,
+    end: u16,
     what: What,
+}
+
+impl Place {
+    const NOWHERE: Place = Place {
+        order: 0,
+        end: 0,
+        what: What::Nothing,
+    };
+
+    #[inline]
+    fn start(self) -> usize {
+        (self.order >> 1) as usize
+    }
+
+    #[inline]
+    fn end(self) -> usize {
+        usize::from(self.end)
+    }
 }
 
 /// The places of one message, in their order.
@@ -198,24 +229,31 @@ impl Places {
 
     #[inline]
     fn new() -> Places {
-        let nowhere = Place {
-            start: 0,
-            end: 0,
-            what: What::Nothing,
-        };
         Places {
-            list: [nowhere; Places::MAX],
+            list: [Place::NOWHERE; Places::MAX],
             count: 0,
         }
     }
 
-    /// Adds a place. Of several insertions at one spot the first added comes first, and all come
-    /// before what is replaced there. Places are added nearly in order.
+    /// Something is put before the octet at `at`. Of several at one spot the first comes first.
     #[inline]
-    fn add(&mut self, range: Range<usize>, what: What) {
+    fn insert(&mut self, at: usize, what: What) {
+        self.add(at, at, what);
+    }
+
+    /// Something is put in the place of octets.
+    #[inline]
+    fn replace(&mut self, span: Span, what: What) {
+        self.add(usize::from(span.start), usize::from(span.end), what);
+    }
+
+    /// Places are added nearly in order, so few are moved.
+    #[inline]
+    fn add(&mut self, start: usize, end: usize, what: What) {
+        // Offsets in a message fit 16 bits.
         let place = Place {
-            start: range.start,
-            end: range.end,
+            order: (start as u32) << 1 | u32::from(end > start),
+            end: end as u16,
             what,
         };
         let mut at = self.count;
@@ -223,7 +261,7 @@ impl Places {
         if at >= Places::MAX {
             return; // too many: `sorted` will say so
         }
-        while at > 0 && self.list[at - 1].order() > place.order() {
+        while at > 0 && self.list[at - 1].order > place.order {
             self.list[at] = self.list[at - 1];
             at -= 1;
         }
@@ -232,12 +270,5 @@ impl Places {
 
     fn sorted(&self) -> Option<&[Place]> {
         self.list.get(..self.count)
-    }
-}
-
-impl Place {
-    #[inline]
-    fn order(&self) -> usize {
-        self.start << 1 | usize::from(self.end > self.start)
     }
 }
