@@ -95,7 +95,7 @@ pub fn routed_by(message: &Message<'_>, names: &DialogNames, trunk: u32, keys: &
 /// # Errors
 /// [`Refusal::Loop`].
 pub fn check_loop(message: &Message<'_>, routed: u64, keys: &Keys) -> Result<(), Refusal> {
-    let looped = keys.is_loop(message.via().branch, routed)
+    let looped = keys.is_loop(message.branch(), routed)
         || !message.has_one_via()
             && message.values(HeaderId::Via).skip(1).any(|value| {
                 crate::token::may_hold_branch(value.bytes)

@@ -337,8 +337,3 @@ pub(crate) fn reply_to(via: &Via<'_>, source: &Flow) -> Flow {
     }
     flow
 }
-
-/// The Via of a message as text.
-pub(crate) fn via_text<'a>(message: &Message<'a>) -> &'a [u8] {
-    &message.bytes()[message.via().range.clone()]
-}

@@ -278,7 +278,7 @@ impl Router {
             let branch = self
                 .settings
                 .keys
-                .stateless_branch(message.via().branch, asked.routed);
+                .stateless_branch(message.branch(), asked.routed);
             match self.compose_onward(message, &onward, &branch, out) {
                 Some(packet) => {
                     self.count(Count::AcksPassed, out);

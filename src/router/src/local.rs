@@ -62,7 +62,7 @@ impl Router {
     }
 
     pub(crate) fn local_tag(&self, message: &Message<'_>) -> [u8; 13] {
-        let branch = message.via().branch;
+        let branch = message.branch();
         self.settings
             .keys
             .tag(message.call_id(), message.from_tag(), branch)

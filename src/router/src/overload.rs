@@ -17,7 +17,7 @@ use route::Snapshot;
 use shards::Inbound;
 use sip::{Edits, Message};
 
-use crate::admission::{source_id, via_text};
+use crate::admission::source_id;
 use crate::counters::{Count, GatewayCell};
 use crate::paths::Text;
 use crate::{Out, Router};
@@ -139,7 +139,7 @@ impl Router {
         if !self.settings.overload.feedback {
             return;
         }
-        let via = via_text(message);
+        let via = message.via_text();
         if self.neighbours.mark.find(via).is_none() {
             return;
         }
@@ -201,12 +201,12 @@ impl Router {
 
     /// Whether the sender of a request says something of overload control.
     pub(crate) fn has_feedback(&self, message: &Message<'_>) -> bool {
-        self.neighbours.mark.find(via_text(message)).is_some()
+        self.neighbours.mark.find(message.via_text()).is_some()
     }
 
     /// Takes off what the sender of a request says of overload control: it is for us (§5.6).
     pub(crate) fn strip_feedback(mark: &Neighbours, message: &Message<'_>, edits: &mut Edits) {
-        let via = via_text(message);
+        let via = message.via_text();
         if mark.mark.find(via).is_none() {
             return;
         }
@@ -237,7 +237,7 @@ impl Router {
         if self.neighbours.downstream.is_empty() {
             return;
         }
-        let via = via_text(message);
+        let via = message.via_text();
         if self.neighbours.mark.find(via).is_none() {
             return;
         }

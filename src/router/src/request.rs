@@ -150,7 +150,7 @@ impl Router {
         if !(source.is_known() || has_our_token()) {
             return self.stranger(message, inbound, out);
         }
-        if message.via().is_bare_cookie() {
+        if message.branch().len() == sip::COOKIE.len() && message.via().is_bare_cookie() {
             // Every request with this branch would be one transaction (RFC 4475 §3.2.1).
             return self.refuse(message, 400, flow, out);
         }

@@ -11,7 +11,7 @@ impl Router {
     /// A response that was parsed. One that answers nothing of ours goes nowhere (RFC 6026 §7.3).
     pub(crate) fn response(&mut self, message: &Message<'_>, inbound: &Inbound<'_>, out: &mut Out) {
         self.count(Count::Responses, out);
-        let named = self.settings.keys.read_branch(message.via().branch);
+        let named = self.settings.keys.read_branch(message.branch());
         let Some(client) = named.filter(|id| id.shard() == self.shard) else {
             return self.count(Count::StrayResponses, out);
         };

@@ -73,7 +73,9 @@ const MEASURED: usize = 200;
 fn a_routed_call_allocates_nothing() {
     let one = counted(|| drop(std::hint::black_box(vec![1_u8])));
     assert_eq!(one, 1, "the counter counts");
+    let repeated = "a call of which everything is said twice";
     for (name, steps) in [
+        (repeated, Step::CALL),
         ("a call", Step::CALL),
         ("a call at the second gateway after a 503", Step::FAILOVER),
         ("a call at the second gateway after silence", Step::SILENCE),
@@ -81,6 +83,7 @@ fn a_routed_call_allocates_nothing() {
         ("a call that is cancelled", Step::CANCELLED),
         ("a refusal", Step::REFUSED),
     ] {
+        let is_repeated = name == repeated;
         let mut script = Script::new(1);
         for _ in 0..WARM {
             script.begin();
@@ -96,6 +99,10 @@ fn a_routed_call_allocates_nothing() {
                 script.compose(step);
                 let count = counted(|| script.deliver(step));
                 assert_eq!(count, 0, "{name}: {step:?} allocates");
+                if is_repeated {
+                    let count = counted(|| script.deliver(step));
+                    assert_eq!(count, 0, "{name}: {step:?} once more allocates");
+                }
             }
             let count = counted(|| script.pause());
             assert_eq!(count, 0, "{name}: deadlines and housekeeping allocate");

@@ -116,6 +116,20 @@ impl<'a> Message<'a> {
         self.index.via.view(self.bytes)
     }
 
+    /// The branch of the topmost Via; empty if it has none. Cheaper than asking for all of it.
+    #[must_use]
+    #[inline]
+    pub fn branch(&self) -> &'a [u8] {
+        self.index.via.branch.of(self.bytes)
+    }
+
+    /// The topmost Via as it is written.
+    #[must_use]
+    #[inline]
+    pub fn via_text(&self) -> &'a [u8] {
+        self.index.via.range.of(self.bytes)
+    }
+
     /// Whether the topmost Via is the only one.
     #[must_use]
     pub fn has_one_via(&self) -> bool {

@@ -8,7 +8,7 @@ use std::hash::Hasher;
 use std::num::NonZeroU32;
 
 use sip::{Message, Method, Via};
-use siphasher::sip128::{Hash128, Hasher128, SipHasher13};
+use siphasher::sip128::{Hash128, SipHasher13};
 
 /// The identity of a server transaction, as its hash.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -180,7 +180,7 @@ impl Fields {
         self.write(bytes)
     }
 
-    fn key(&mut self, to_tag: Option<NonZeroU32>) -> Key {
+    fn key(&self, to_tag: Option<NonZeroU32>) -> Key {
         let hash = self.finish();
         Key {
             hash: [
@@ -193,9 +193,8 @@ impl Fields {
         }
     }
 
-    fn finish(&mut self) -> Hash128 {
-        self.hasher.write(&self.bytes[..self.len]);
-        self.hasher.finish128()
+    fn finish(&self) -> Hash128 {
+        self.hasher.hash(&self.bytes[..self.len])
     }
 }
 
