@@ -232,13 +232,12 @@ pub fn beyond_us<'a>(
     token_of: impl Fn(&'a [u8]) -> Option<&'a [u8]>,
     is_us: impl Fn(&Uri<'_>) -> bool,
 ) -> Option<(&'a [u8], bool)> {
-    let mut before = None;
     let first = response.lines_of(HeaderId::RecordRoute).next();
-    let is_first = first.is_some_and(|line| token_of(line.value).is_some());
+    if first.is_none_or(|line| token_of(line.value).is_some()) {
+        return contact(response).map(|uri| (uri, false));
+    }
+    let mut before = None;
     for value in response.values(HeaderId::RecordRoute) {
-        if is_first {
-            break;
-        }
         if token_of(value.bytes).is_some() {
             break;
         }

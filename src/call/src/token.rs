@@ -138,18 +138,20 @@ impl Keys {
     /// The client transaction that a branch names, if the branch is ours and unforged.
     #[must_use]
     pub fn read_branch(&self, branch: &[u8]) -> Option<SlotId> {
-        SlotId::from_bits(self.read_ours(branch)?.0)
+        let (bits, _) = self.read_ours(branch)?;
+        SlotId::from_bits(bits)
     }
 
     /// The bits and the loop mark of an unforged branch of ours.
-    fn read_ours(&self, branch: &[u8]) -> Option<(u64, u64)> {
+    fn read_ours<'b>(&self, branch: &'b [u8]) -> Option<(u64, &'b [u8; LOOP_CHARS])> {
         let rest = branch.strip_prefix(BRANCH_PREFIX)?;
         let (slot, rest) = rest.split_first_chunk::<SLOT_CHARS>()?;
         let (mac, rest) = rest.split_first_chunk::<BRANCH_MAC_CHARS>()?;
         let (seen, rest) = rest.split_first_chunk::<LOOP_CHARS>()?;
         let bits = read_slot(slot)?;
-        let is_ours = rest.is_empty() && read_eight(*mac)? == low(self.branch_mac(bits));
-        is_ours.then_some((bits, read_eight(*seen)?))
+        let ours = eight(self.branch_mac(bits));
+        let is_ours = rest.is_empty() && (*mac == ours || mac.eq_ignore_ascii_case(&ours));
+        is_ours.then_some((bits, seen))
     }
 
     /// Whether `branch` was made by us for a request that was routed by the same values: a loop,
@@ -157,7 +159,7 @@ impl Keys {
     #[must_use]
     pub fn is_loop(&self, branch: &[u8], routed: u64) -> bool {
         self.read_ours(branch)
-            .is_some_and(|(_, seen)| seen == low(routed))
+            .is_some_and(|(_, seen)| read_eight(*seen) == Some(low(routed)))
     }
 
     /// Mixes the values by which a request is routed, in the order they are given, into what was

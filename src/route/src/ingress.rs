@@ -86,6 +86,14 @@ enum Family {
 }
 
 impl Family {
+    /// The address of all ones.
+    const fn whole(self) -> Key {
+        Key {
+            family: self,
+            number: u128::MAX >> (128 - self.bits() as u32),
+        }
+    }
+
     const fn bits(self) -> u8 {
         match self {
             Family::V4 => 32,
@@ -161,6 +169,8 @@ impl Entry {
 struct Run {
     family: Family,
     bits: u8,
+    /// What of an address counts.
+    mask: u128,
     start: u32,
     end: u32,
 }
@@ -205,6 +215,7 @@ impl Ingress {
                 _ => runs.push(Run {
                     family: entry.key.family,
                     bits: entry.bits,
+                    mask: entry.key.family.whole().masked(entry.bits).number,
                     start: at as u32,
                     end: at as u32 + 1,
                 }),
@@ -233,11 +244,12 @@ impl Ingress {
         let key = Key::of(address);
         for run in self.runs.iter().filter(|run| run.family == key.family) {
             let entries = &self.entries[run.start as usize..run.end as usize];
-            let wanted = key.masked(run.bits);
-            let first = entries.partition_point(|entry| entry.key < wanted);
+            // All of a run are of one family: only the numbers differ.
+            let wanted = key.number & run.mask;
+            let first = entries.partition_point(|entry| entry.key.number < wanted);
             let same = entries[first..]
                 .iter()
-                .take_while(|entry| entry.key == wanted);
+                .take_while(|entry| entry.key.number == wanted);
             if let Some(entry) = same.into_iter().find(|entry| fits(entry)) {
                 return Some(entry.trunk);
             }
