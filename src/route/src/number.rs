@@ -223,6 +223,20 @@ pub(crate) fn normalise<'b>(
         Scheme::Other(_) => return Err(NumberError::Scheme),
     };
     let NumberBuffer { unescaped, digits } = buffer;
+    if !is_tel
+        && !format.tech_prefix_required
+        && format.tech_prefixes.is_empty()
+        && let Some(e164) = plain_plus(uri.user)
+        && e164.len() <= DIGITS_MAX
+    {
+        let room = &mut digits[..e164.len()];
+        room.copy_from_slice(e164);
+        return Ok(Number {
+            text: room,
+            rule: Rule::Plus,
+            tech_prefix: &[],
+        });
+    }
     let subscriber = uri.user.split(|&octet| octet == b';').next().unwrap_or(&[]);
     let length = unescape(subscriber, unescaped)?;
     let tech = tech_prefix(format, &unescaped[..length]);
@@ -256,6 +270,14 @@ pub(crate) fn normalise<'b>(
             tech_prefix: &unescaped[..tech],
         }),
     }
+}
+
+/// The digits of a user part that is `+` and digits and nothing else, as most are: rules 1 to 3 find
+/// nothing in it.
+fn plain_plus(user: &[u8]) -> Option<&[u8]> {
+    let e164 = user.strip_prefix(b"+")?;
+    let begins = matches!(e164.first(), Some(b'1'..=b'9'));
+    (begins && e164.iter().all(u8::is_ascii_digit)).then_some(e164)
 }
 
 /// Undoes `%` escapes once. Here a broken escape is refused: it cannot be part of a number, and two

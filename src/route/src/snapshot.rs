@@ -328,8 +328,7 @@ impl Snapshot {
         self.trunk(trunk).ok_or(NoRoute)?;
         let id = self.find_route(number)?;
         let route = self.route(id);
-        for place in order(route.mode, route.targets, dice) {
-            let target = route.targets[usize::from(place)];
+        let mut add = |target: &Target| {
             let gateway = self
                 .gateway(target.gateway)
                 .expect("a route names gateways of its own snapshot");
@@ -337,6 +336,14 @@ impl Snapshot {
                 gateway: target.gateway,
                 verdict: health.verdict(gateway, now, dice),
             });
+        };
+        match route.mode {
+            Mode::Ordered | Mode::Parallel => route.targets.iter().for_each(add),
+            Mode::Weighted => {
+                for place in order(route.mode, route.targets, dice) {
+                    add(&route.targets[usize::from(place)]);
+                }
+            }
         }
         Ok(id)
     }
