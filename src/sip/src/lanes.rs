@@ -189,19 +189,22 @@ fn word<C: Class>(bytes: &[u8], base: usize, class: C) -> Option<u64> {
 #[inline(never)]
 fn last_word<C: Class>(bytes: &[u8], rest: &[u8], class: C) -> Option<u64> {
     work::add(rest.len());
-    let (blocks, tail) = rest.as_chunks::<WIDTH>();
     let mut word = 1 << rest.len();
-    let mut shift = 0;
-    for block in blocks {
-        word |= bits(block, class) << shift;
-        shift += WIDTH;
+    let Some(last) = rest.len().checked_sub(WIDTH) else {
+        // The last sixteen octets reach back before the place: those bits fall off.
+        let marked = bits(bytes.last_chunk::<WIDTH>()?, class);
+        return Some(word | marked >> (WIDTH - 1 - rest.len()) >> 1);
+    };
+    let mut at = 0;
+    loop {
+        // The last sixteen octets reach back into what was seen: those bits are there already.
+        let from = at.min(last);
+        word |= bits(rest[from..].first_chunk::<WIDTH>()?, class) << from;
+        if from == last {
+            return Some(word);
+        }
+        at += WIDTH;
     }
-    if !tail.is_empty() {
-        // The last sixteen octets reach back into what was seen: those bits fall off.
-        let last = bytes.last_chunk::<WIDTH>()?;
-        word |= bits(last, class) >> (WIDTH - tail.len()) << shift;
-    }
-    Some(word)
 }
 
 /// Where the first marked octet from `start` on is, or the end, if it is likely to be near. `None`:

@@ -76,12 +76,11 @@ impl<'a> Via<'a> {
     #[inline]
     pub(crate) fn parse_at(bytes: &'a [u8], range: Range<usize>) -> Result<Via<'a>, Error> {
         let mut spans = ViaSpans::NONE;
-        let bytes = &bytes[..range.end];
         if spans.read_usual(bytes, range.start) == Some(range.end) {
             return Ok(spans.view(bytes));
         }
         let mut cursor = Cursor {
-            bytes,
+            bytes: &bytes[..range.end],
             at: range.start,
         };
         let spans = ViaSpans::read_any(&mut cursor)?;
