@@ -344,17 +344,7 @@ impl<H: Handler> Station<H> {
                     token,
                     bytes,
                 } => {
-                    let why = match self.out.packet(bytes.bytes().len()) {
-                        Some(packet) => {
-                            let len = bytes.bytes().len();
-                            self.out.buffer(packet)[..len].copy_from_slice(bytes.bytes());
-                            self.out.set_len(packet, len);
-                            let registry = self.poll.registry();
-                            self.streams
-                                .send(registry, &flow, packet, token, from, &mut self.out)
-                        }
-                        None => Some(Undelivered::Full),
-                    };
+                    let why = self.send_for(from, &flow, token, bytes.bytes());
                     self.inboxes[mine].give_back(bytes);
                     if let Some(why) = why {
                         self.tell_undelivered(from, token, why);
@@ -369,6 +359,24 @@ impl<H: Handler> Station<H> {
             }
         }
         self.has_more |= !self.inboxes[mine].is_empty();
+    }
+
+    /// Sends what another shard has for a connection of ours. `Some`: why it did not leave.
+    fn send_for(
+        &mut self,
+        from: ShardId,
+        flow: &Flow,
+        token: u64,
+        bytes: &[u8],
+    ) -> Option<Undelivered> {
+        let Some(packet) = self.out.packet(bytes.len()) else {
+            return Some(Undelivered::Full);
+        };
+        self.out.buffer(packet)[..bytes.len()].copy_from_slice(bytes);
+        self.out.set_len(packet, bytes.len());
+        let registry = self.poll.registry();
+        self.streams
+            .send(registry, flow, packet, token, from, &mut self.out)
     }
 
     fn timers(&mut self) {

@@ -19,6 +19,13 @@ use harness::{CALM, Gateway, PATIENCE, Router, Scene, tables, wait_for};
 const CALLS: u32 = 60;
 const FORMS: [&str; 2] = ["own-parameters", "trailing"];
 
+/// The first part of the configuration of a router of one shard. What waits while it is stopped is
+/// late by intent and no overload.
+fn head(scene: &Scene, at: SocketAddr) -> String {
+    let head = scene.head(&[at]).replace("shards = 2", "shards = 1");
+    format!("{head}[overload]\ndelay_target_ms = 60000\ndelay_max_ms = 60000\n\n")
+}
+
 /// A router of one shard that coalesces in this form.
 fn router(
     scene: &Scene,
@@ -27,9 +34,8 @@ fn router(
     customer: SocketAddr,
     to: SocketAddr,
 ) -> Router {
-    let head = scene.head(&[at]).replace("shards = 2", "shards = 1");
     let udp = "transport = \"udp\"\n";
-    let head = head.replacen(udp, &format!("{udp}coalesce = \"{form}\"\n"), 1);
+    let head = head(scene, at).replacen(udp, &format!("{udp}coalesce = \"{form}\"\n"), 1);
     let tables = tables(customer.ip(), &[Gateway::udp("first", to)], "");
     scene.router(&format!("{head}{tables}"))
 }
@@ -219,6 +225,33 @@ fn tshark_reads_both_forms_without_complaint() {
             assert!(worst.unwrap_or(0) <= 0x20_0000, "{form}: {line}");
         }
     }
+}
+
+/// One router's trains are taken apart by the next one, which passes their calls on.
+#[test]
+fn two_routers_speak_in_trains() {
+    let (first_scene, scene) = (Scene::new(), Scene::new());
+    let [customer, at, next, vendor] = [(); 4].map(|()| scene.address());
+    let first = router(&first_scene, "trailing", at, customer, next);
+    let head = head(&scene, next);
+    let second = scene.router(&format!(
+        "{head}[io]\nreceive_coalesced = true\n\n{}",
+        tables(at.ip(), &[Gateway::udp("second", vendor)], "")
+    ));
+    let answers = uas(&scene, "uas-call", vendor).calls(CALLS).start();
+    first.signal("STOP");
+    let calls = uac(&scene, "uac-call", customer, at)
+        .calls(CALLS)
+        .rate(2_000)
+        .start();
+    wait_for("a burst", PATIENCE, || (waiting(at) > 30_000).then_some(()));
+    first.signal("CONT");
+    let truth = calls.finish();
+    answers.finish();
+    let verdict = first.judge(&[&truth], CALM);
+    assert_eq!(verdict.answered, u64::from(CALLS));
+    second.judge(&[&truth], CALM);
+    assert!(second.counter("coalesced_receives") > 0);
 }
 
 /// A lone message leaves as it is.
