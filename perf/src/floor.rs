@@ -7,16 +7,23 @@
 //! One thread on the core to be measured takes batches and sends batches, as a router does, and
 //! does nothing else; a peer on another core provides and takes them in step. Only the CPU time of
 //! the measured thread within its system calls counts (the scheduler's run time, exact), so that
-//! neither its waiting nor what else runs on the machine is in it. Whoever receives does not sleep:
-//! no wake-up is charged to the sender. On loopback a send carries the receiver's softirq, so a
-//! send costs several times a receive.
+//! neither its waiting nor what else runs on the machine is in it. On loopback a send carries the
+//! receiver's softirq, so a send costs several times a receive.
+//!
+//! Sends are measured twice. *Still*: the peer takes the datagrams only when all are sent, so that
+//! nothing is charged to the sender but the send. *Live*: the peer sleeps until the first of them
+//! comes and takes them while they are sent, as the peers of a router do: its wake-up and the
+//! contention for the socket are charged to the sender, as they are to a router. The floor that a
+//! router is to be held against is the live one.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use nix::poll::{PollFd, PollFlags, ppoll};
 use serde::{Deserialize, Serialize};
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -95,8 +102,14 @@ pub struct Floor {
     pub both: Cost,
     /// A datagram sent, several in one send (`UDP_SEGMENT`), to a receiver that knows nothing of it.
     pub segmented: Vec<Segmented>,
-    /// A call: all its datagrams received and sent, in batches of several calls.
+    /// A call: all its datagrams received and sent, in batches of several calls, to a still peer.
     pub call: Cost,
+    /// A datagram sent, `sendmmsg` of 64, to a live peer.
+    #[serde(default)]
+    pub send_live: Cost,
+    /// A call with a live peer: what a router is to be held against.
+    #[serde(default)]
+    pub call_live: Cost,
 }
 
 /// Measures the floor of `core`, with a peer on `peer_core`, by so many datagrams of each kind.
@@ -164,6 +177,8 @@ enum Ask {
     Feed { count: usize, is_mean: bool },
     /// Take so many datagrams.
     Drain { count: usize },
+    /// Sleep until the first of so many datagrams comes, and take them as they come.
+    Watch { count: usize },
     /// Go.
     End,
 }
@@ -173,6 +188,7 @@ impl Ask {
         match self {
             Ask::Feed { count, is_mean } => (count as u64) << 4 | u64::from(is_mean) << 2,
             Ask::Drain { count } => (count as u64) << 4 | 1,
+            Ask::Watch { count } => (count as u64) << 4 | 3,
             Ask::End => 2,
         }
     }
@@ -185,6 +201,7 @@ impl Ask {
                 is_mean: code & 4 != 0,
             },
             1 => Ask::Drain { count },
+            3 => Ask::Watch { count },
             _ => Ask::End,
         }
     }
@@ -273,8 +290,30 @@ impl Peer {
                         }
                     }
                 }
+                // Said before it is done: who asked goes on, and finds the peer asleep.
+                Ask::Watch { count } => {
+                    step.done.store(number, Ordering::Release);
+                    self.watch(count, &mut receiver);
+                    continue;
+                }
             }
             step.done.store(number, Ordering::Release);
+        }
+    }
+
+    /// Takes datagrams as they come, sleeping in between.
+    fn watch(&self, count: usize, receiver: &mut Receiver) {
+        const PATIENCE: Duration = Duration::from_millis(50);
+        let mut left = count;
+        while left > 0 {
+            let mut fds = [PollFd::new(self.sink.as_fd(), PollFlags::POLLIN)];
+            // Nothing for so long: what is missing was lost.
+            if ppoll(&mut fds, Some(PATIENCE.into()), None).unwrap_or(0) == 0 {
+                return;
+            }
+            if let Ok(taken) = receiver.receive(self.sink.as_raw_fd(), left) {
+                left -= taken;
+            }
         }
     }
 }
@@ -321,14 +360,16 @@ impl<'s> Server<'s> {
         // Once for the caches and the allocator of the kernel.
         self.both(rounds.min(100), sent)?;
         let receive = self.receive(rounds)?;
-        let send = self.send(rounds, sent);
+        let send = self.send(rounds, sent, |count| Ask::Drain { count });
+        let send_live = self.send(rounds, sent, |count| Ask::Watch { count });
         let both = self.both(rounds, sent)?;
         let mut segmented = Vec::new();
         for segments in [1, 2, 4, 8] {
             let cost = self.segmented(rounds, sent, segments);
             segmented.push(Segmented { segments, cost });
         }
-        let call = self.call(rounds, &sizes)?;
+        let call = self.call(rounds, &sizes, |count| Ask::Drain { count })?;
+        let call_live = self.call(rounds, &sizes, |count| Ask::Watch { count })?;
         Ok(Floor {
             core,
             peer_core,
@@ -339,6 +380,8 @@ impl<'s> Server<'s> {
             both,
             segmented,
             call,
+            send_live,
+            call_live,
         })
     }
 
@@ -351,10 +394,18 @@ impl<'s> Server<'s> {
         })
     }
 
-    fn send(&mut self, rounds: usize, bytes: usize) -> Cost {
+    /// Sends to a peer that is asked before, or after, by what it does with them.
+    fn send(&mut self, rounds: usize, bytes: usize, ask: fn(usize) -> Ask) -> Cost {
+        let ask = ask(BATCH);
         let cost = self.portions(rounds, BATCH, |server| {
+            let is_live = matches!(ask, Ask::Watch { .. });
+            if is_live {
+                server.step.ask(ask);
+            }
             let ns = server.put_mean(bytes);
-            server.step.ask(Ask::Drain { count: BATCH });
+            if !is_live {
+                server.step.ask(ask);
+            }
             Ok(ns)
         });
         cost.unwrap_or_default()
@@ -400,14 +451,24 @@ impl<'s> Server<'s> {
         cost.unwrap_or_default()
     }
 
-    fn call(&mut self, rounds: usize, sizes: &CallSizes) -> io::Result<Cost> {
+    fn call(
+        &mut self,
+        rounds: usize,
+        sizes: &CallSizes,
+        ask: fn(usize) -> Ask,
+    ) -> io::Result<Cost> {
         let calls = BATCH / sizes.received.len().max(sizes.sent.len());
         let (taken, put) = (calls * sizes.received.len(), calls * sizes.sent.len());
+        let ask = ask(put);
+        let is_live = matches!(ask, Ask::Watch { .. });
         self.portions(rounds, calls, |server| {
             let (count, is_mean) = (taken, false);
             server.step.ask(Ask::Feed { count, is_mean });
             let (result, in_ns) = timed(|| server.take(taken));
             result?;
+            if is_live {
+                server.step.ask(ask);
+            }
             for at in 0..put {
                 let bytes = sizes.sent[at % sizes.sent.len()];
                 let sink = server.sink;
@@ -417,7 +478,9 @@ impl<'s> Server<'s> {
             }
             let fd = server.socket.as_raw_fd();
             let (_, out_ns) = timed(|| server.sender.flush(fd));
-            server.step.ask(Ask::Drain { count: put });
+            if !is_live {
+                server.step.ask(ask);
+            }
             Ok(in_ns + out_ns - server.clock_ns)
         })
     }
@@ -492,6 +555,7 @@ mod tests {
                 is_mean: false,
             },
             Ask::Drain { count: 63 },
+            Ask::Watch { count: 64 },
             Ask::End,
         ] {
             assert_eq!(Ask::read(7 << 16 | ask.code()), ask);
@@ -502,7 +566,14 @@ mod tests {
     fn all_costs_are_measured() {
         let sizes = CallSizes::default();
         let floor = measure(0, 0, &sizes, 64 * 9 * 4).unwrap();
-        let costs = [floor.receive, floor.send, floor.both, floor.call];
+        let costs = [
+            floor.receive,
+            floor.send,
+            floor.both,
+            floor.call,
+            floor.send_live,
+            floor.call_live,
+        ];
         for cost in costs
             .into_iter()
             .chain(floor.segmented.iter().map(|s| s.cost))

@@ -14,8 +14,10 @@ use crate::run::write_json;
 /// Measure what the kernel alone costs: the same datagrams received and sent, nothing in between.
 ///
 /// CPU time of one pinned thread within its system calls, `recvmmsg` and `sendmmsg` of 64, over
-/// loopback; the median of nine portions, with the cheapest and the dearest. The sizes are those of
-/// a typical call, of the calls of a run (--run), or given one by one.
+/// loopback; the median of nine portions, with the cheapest and the dearest. A still peer takes the
+/// datagrams after all are sent; a live one sleeps, is woken and takes them meanwhile, as a router's
+/// peers do: hold a router against that. The sizes are those of a typical call, of the calls of a
+/// run (--run), or given one by one.
 #[derive(Args)]
 pub(crate) struct Measure {
     /// The core to measure
@@ -59,7 +61,8 @@ impl Measure {
             println!("{name:<44}{median_ns:>10.0} ns  [{min_ns:.0}..{max_ns:.0}]");
         };
         line("a datagram received", &floor.receive);
-        line("a datagram sent", &floor.send);
+        line("a datagram sent, peer still", &floor.send);
+        line("a datagram sent, peer live", &floor.send_live);
         line("a datagram received and sent on", &floor.both);
         for segmented in &floor.segmented {
             let segments = segmented.segments;
@@ -69,10 +72,9 @@ impl Measure {
             );
         }
         let (received, sent) = (floor.sizes.received.len(), floor.sizes.sent.len());
-        line(
-            &format!("a call: {received} received, {sent} sent"),
-            &floor.call,
-        );
+        let call = format!("a call: {received} received, {sent} sent");
+        line(&format!("{call}, peer still"), &floor.call);
+        line(&format!("{call}, peer live"), &floor.call_live);
         if let Some(path) = &self.json {
             write_json(path, &floor)?;
         }
