@@ -58,7 +58,7 @@ fn run(entrant: Entrant, place: &Place, options: &Options, rate: f64) -> io::Res
         "--tool=callgrind".to_owned(),
         format!("--callgrind-out-file={}", counts.display()),
     ];
-    let mut server = Server::start_under(entrant, place, &wrapper)?;
+    let mut server = Server::start_under(entrant, &place.patient(), &wrapper)?;
     let mut plan = measure::plan(entrant, place, options, rate);
     plan.warm_up_ms = 0;
     plan.duration_ms = (SECONDS * 1e3) as u64;

@@ -93,6 +93,10 @@ pub struct Common {
     /// times what they carry (needs control groups; meant for `overload`).
     #[arg(long, value_name = "SHARE")]
     server_share: Option<f64>,
+    /// trunkline's [overload] delay_target_ms [default: its own]. On a machine that others use,
+    /// calls are late through no fault of the server, and by its default trunkline refuses them.
+    #[arg(long, value_name = "MS")]
+    delay_target_ms: Option<u64>,
     /// Less of everything, in minutes: shows that it works and roughly what comes out.
     #[arg(long)]
     quick: bool,
@@ -214,6 +218,7 @@ impl Common {
             hold_ms: self.hold_ms,
             common_rate,
             server_share: self.server_share,
+            delay_target_ms: self.delay_target_ms,
         };
         if self.quick {
             options.rounds = options.rounds.min(3);

@@ -51,7 +51,23 @@ pub struct Place {
     pub trunkline: PathBuf,
     /// The share of its core that a server gets; none = all of it.
     pub share: Option<f64>,
+    /// trunkline's `[overload] delay_target_ms`; none = its default.
+    pub delay_target_ms: Option<u64>,
 }
+
+impl Place {
+    /// The same, where trunkline refuses nothing however late it is: for what is measured slowly,
+    /// or not in time at all.
+    pub(crate) fn patient(&self) -> Place {
+        Place {
+            delay_target_ms: Some(PATIENT_MS),
+            ..self.clone()
+        }
+    }
+}
+
+/// The greatest that trunkline takes for `delay_target_ms`.
+const PATIENT_MS: u64 = 60_000;
 
 /// What has to be run, and what it leaves where.
 pub(crate) struct Launch {
@@ -202,11 +218,15 @@ impl Entrant {
             Entrant::TrunklineCoalesced => "coalesce = \"trailing\"",
             _ => "",
         };
+        let overload = place.delay_target_ms.map_or_else(String::new, |target_ms| {
+            format!("[overload]\ndelay_target_ms = {target_ms}\n")
+        });
         let mut text = include_str!("../../trunkline/compare.toml")
             .replace("@FOLDER@", &folder.display().to_string())
             .replace("@CORE@", &place.core.to_string())
             .replace("@ROUTER@", &place.router.to_string())
             .replace("@GATEWAY@", &place.gateways[0].to_string())
+            .replace("@OVERLOAD@", &overload)
             .replace("@LISTENER_EXTRA@", coalesce)
             .replace("@GATEWAY_EXTRA@", coalesce);
         if self.has_prefixes() {

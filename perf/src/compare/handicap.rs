@@ -21,6 +21,9 @@ const GROUPS_V2: &str = "/sys/fs/cgroup";
 /// The shortest time that the kernel takes for a quota.
 const QUOTA_US: f64 = 1000.0;
 const SHARE_MIN: f64 = 0.01;
+/// What it may have it gets before all others on the core: the greatest that the kernel takes.
+const SHARES_V1: &str = "262144";
+const WEIGHT_V2: &str = "10000";
 
 impl Handicap {
     /// A group whose processes get `share` of one core.
@@ -44,8 +47,10 @@ impl Handicap {
         if is_v1 {
             handicap.set("cpu.cfs_period_us", &period_us.to_string())?;
             handicap.set("cpu.cfs_quota_us", &QUOTA_US.to_string())?;
+            handicap.set("cpu.shares", SHARES_V1)?;
         } else {
             handicap.set("cpu.max", &format!("{QUOTA_US} {period_us}"))?;
+            handicap.set("cpu.weight", WEIGHT_V2)?;
         }
         Ok(handicap)
     }

@@ -58,7 +58,7 @@ pub(crate) fn measure(
     calls: u64,
     tell: &mut dyn FnMut(&str),
 ) -> io::Result<(Held, u64)> {
-    let mut server = Server::start(entrant, place)?;
+    let mut server = Server::start(entrant, &place.patient())?;
     std::thread::sleep(sitting::SETTLE);
     let idle_pss_bytes = server.pss_bytes();
     let rate = calls as f64 / SECONDS as f64;

@@ -52,6 +52,7 @@ pub fn place(options: &Options, trunkline: std::path::PathBuf) -> io::Result<Pla
         core: options.server_core,
         trunkline,
         share: options.server_share,
+        delay_target_ms: options.delay_target_ms,
     })
 }
 

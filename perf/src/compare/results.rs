@@ -73,6 +73,9 @@ pub struct Options {
     /// The share of its core that a server gets; none = all of it.
     #[serde(default)]
     pub server_share: Option<f64>,
+    /// trunkline's `[overload] delay_target_ms`; none = its default.
+    #[serde(default)]
+    pub delay_target_ms: Option<u64>,
 }
 
 /// A server that took part.

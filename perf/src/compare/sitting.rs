@@ -238,10 +238,11 @@ pub(crate) fn search(
         let found = measured.fault();
         search.tell(rate, found.is_none());
         if found.is_some() {
-            // Who was at its end? The generator says when it was itself; but a server with its
-            // core full is the limit all the same.
-            let is_server_full = measured.point.server.share > SERVER_FULL_SHARE;
-            limited_by_generator = !measured.limits.is_empty() && !is_server_full;
+            // Who was at its end? The generator says when it may have been; but where the server's
+            // core had no idle time left, whoever took it, the server was.
+            let point = &measured.point;
+            let busy = point.server.share + point.foreign_share + point.steal_share;
+            limited_by_generator = !measured.limits.is_empty() && busy < CORE_FULL_SHARE;
             fault = found;
         }
     }
@@ -252,8 +253,8 @@ pub(crate) fn search(
     });
 }
 
-/// A server that used so much of its core had no more to give.
-const SERVER_FULL_SHARE: f64 = 0.93;
+/// A core that was busy for so much of the time had no more to give.
+const CORE_FULL_SHARE: f64 = 0.93;
 
 /// Measures one point with a fresh server and keeps it; none if that was not possible.
 pub(crate) fn point(

@@ -56,8 +56,8 @@ pub(crate) struct Dot {
     pub(crate) greatest: f64,
 }
 
-const WIDTH: f64 = 1040.0;
-const LEFT: f64 = 74.0;
+const WIDTH: f64 = 1058.0;
+const LEFT: f64 = 92.0;
 const RIGHT: f64 = 300.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 52.0;

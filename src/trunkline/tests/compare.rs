@@ -24,6 +24,7 @@ fn options() -> Options {
         hold_ms: 100,
         common_rate: RATE,
         server_share: None,
+        delay_target_ms: None,
     }
 }
 
