@@ -67,6 +67,11 @@ pub enum Decision {
 /// twentieth of a second.
 const PERIOD_US: u64 = 50_000;
 const PERIOD_CALM_US: u64 = 20_000;
+/// Whoever sees no message for so long was not running, or had nothing to do. What came meanwhile has
+/// waited, however little there is to do: such a period is long enough to see the end of it, also
+/// with the quota of a container, which is counted by tenths of a second.
+const GAP_US: u64 = 10_000;
+const PERIOD_GAPPED_US: u64 = 150_000;
 /// A period with fewer messages goes on, up to the longest: a few late ones are no queue.
 const SAMPLES_MIN: u32 = 16;
 const PERIOD_US_MAX: u64 = 1_000_000;
@@ -87,8 +92,12 @@ const GAIN: f64 = 0.01;
 const GAIN_TIMES_MAX: f64 = 6.0;
 /// How much more with each target's worth of delay beyond twice the target: then it is far off.
 const GAIN_FAR: f64 = 0.04;
+/// Over how long the usual is taken.
+const USUAL_SECONDS: f64 = 1.0;
 /// What the first capacity is of what was served while the queue began to stand.
 const ONSET: f64 = 0.8;
+/// After so many periods with a queue, though the limit is as low as it gets, refusals are dropped.
+const DROP_AFTER: u32 = 10;
 /// How much of the refusals more, or less, is dropped with each period.
 const DROP_STEP: f64 = 0.1;
 
@@ -102,6 +111,8 @@ pub struct Admission {
     is_limiting: bool,
     /// Calls a second, while limiting.
     limit: f64,
+    /// What was taken in a second lately: where a limit begins that comes within a short period.
+    usual: f64,
     /// What is believed to be served in a second.
     capacity: f64,
     /// The highest capacity that there was without a queue, slowly forgotten.
@@ -116,6 +127,8 @@ pub struct Admission {
     /// This period: since when, the least delay, how many messages, calls offered and taken.
     since: Time,
     due: Time,
+    /// The last message.
+    seen: Time,
     least_us: u64,
     samples: u32,
     offered: f64,
@@ -137,6 +150,7 @@ impl Admission {
             shares: Shares::new(sources_max + 1),
             is_limiting: false,
             limit: 0.0,
+            usual: 0.0,
             capacity: 0.0,
             peak: 0.0,
             drop: 0.0,
@@ -145,6 +159,7 @@ impl Admission {
             off_side: 0,
             since: Time::ZERO,
             due: Time::ZERO,
+            seen: Time::ZERO,
             least_us: u64::MAX,
             samples: 0,
             offered: 0.0,
@@ -163,6 +178,10 @@ impl Admission {
     /// Each message, before anything else: how long it has waited.
     #[inline]
     pub fn observe(&mut self, now: Time, delay_us: u64) {
+        if now.micros_since(self.seen) > GAP_US {
+            self.due = self.due.max(Time(self.since.0 + PERIOD_GAPPED_US));
+        }
+        self.seen = now;
         if now >= self.due {
             self.close(now);
         }
@@ -271,13 +290,15 @@ impl Admission {
         let (offered, taken) = (self.offered / seconds, self.taken / seconds);
         self.share = if offered > 0.0 { taken / offered } else { 1.0 };
         let is_cut = self.shares.roll(seconds as f32);
+        self.usual += (taken - self.usual) * (seconds / USUAL_SECONDS).min(1.0);
         if self.is_limiting {
             self.adjust(delay_us, offered, is_cut);
         } else if delay_us > self.rules.target_us {
             self.is_limiting = true;
             self.calm_periods = 0;
-            self.capacity = (taken * ONSET).max(LIMIT_MIN);
+            self.capacity = (taken.max(self.usual) * ONSET).max(LIMIT_MIN);
             self.limit = self.capacity;
+            self.off_periods = 0;
         }
         if self.is_limiting {
             let next = PERIOD_US as f32 / 1e6;
@@ -331,6 +352,8 @@ impl Admission {
         }
         if self.capacity < floor {
             self.capacity = floor;
+        }
+        if self.capacity <= floor && self.off_periods >= DROP_AFTER {
             self.drop = (self.drop - DROP_STEP * error.min(0.0)).min(1.0);
         }
         let swing = (target / SETTLE_US).min(SWING_MAX) * error;

@@ -105,22 +105,37 @@ fn a_flooding_source_takes_nothing_from_the_others() {
     assert!(report.success(2) < 0.2);
 }
 
-/// A processor that others use (four fifths of each tenth of a second) is a slower one, no idle one.
+/// A processor that others use is a slower one, no idle one: a container's quota by tenths of a
+/// second, one that is stopped at every turn, and neighbours on the same core.
 #[test]
 fn a_starved_processor_sheds_by_delay() {
-    for load in [0.1, 1.0] {
-        let mut plan = Plan::one(load, Costs::coalesced());
-        plan.starved = true;
-        let report = run(&plan);
-        show("starved", load, &report);
-        if load < 0.2 {
-            assert!(
-                report.refused * 100 < report.offered,
-                "{} refused",
-                report.refused
-            );
-        } else {
-            assert!(report.goodput() > 0.12, "{}", report.goodput());
+    for (ours, of) in [
+        (20_000, 100_000),
+        (10_000, 50_000),
+        (3_000, 15_000),
+        (4_000, 41_000),
+    ] {
+        let share = ours as f64 / of as f64;
+        for load in [0.5, 5.0] {
+            let mut plan = Plan::one(load * share, Costs::coalesced());
+            plan.starved = Some((ours, of));
+            let report = run(&plan);
+            show("starved", load, &report);
+            if load < 1.0 {
+                assert!(
+                    report.refused * 100 < report.offered,
+                    "{} of {} refused",
+                    report.refused,
+                    report.offered
+                );
+            } else {
+                let want = best(load, &plan.costs) * share * 0.8;
+                assert!(
+                    report.goodput() > want,
+                    "{} and not {want}",
+                    report.goodput()
+                );
+            }
         }
     }
 }

@@ -11,8 +11,7 @@
 //! 503 has no Retry-After (RFC 7339 §5.10): a caller that obeyed it would send nobody at all.
 //!
 //! Cost: in calm one table lookup for the source, which the path needs anyway, and a few comparisons;
-//! a refusal is a pass over the header lines, two keyed hashes and a copy of six lines (bench:
-//! `overload`).
+//! a refusal is a pass over the header lines, three keyed hashes and a copy of six lines.
 
 use base::{Flow, Time, TrunkId};
 use memchr::memmem::Finder;

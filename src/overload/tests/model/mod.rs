@@ -93,8 +93,8 @@ pub(crate) struct Plan {
     pub(crate) neighbours: Vec<Neighbour>,
     /// From, until, and how many times the load.
     pub(crate) burst: Option<(u64, u64, f64)>,
-    /// The processor is ours for 20 of each 100 ms.
-    pub(crate) starved: bool,
+    /// The processor is ours for so many of so many microseconds.
+    pub(crate) starved: Option<(u64, u64)>,
     pub(crate) until_us: u64,
 }
 
@@ -105,7 +105,7 @@ impl Plan {
             rules: Rules::default(),
             neighbours: vec![Neighbour::new(load)],
             burst: None,
-            starved: false,
+            starved: None,
             until_us: 12_000_000,
         }
     }
@@ -330,9 +330,11 @@ impl Model<'_> {
         if self.is_busy {
             return;
         }
-        if self.plan.starved && self.now_us % 100_000 >= 20_000 {
+        if let Some((ours, of)) = self.plan.starved
+            && self.now_us % of >= ours
+        {
             self.is_busy = true;
-            return self.post(100_000 - self.now_us % 100_000, What::Free, 0);
+            return self.post(of - self.now_us % of, What::Free, 0);
         }
         let Some((came_us, what, call)) = self.queue.pop_front() else {
             return;
