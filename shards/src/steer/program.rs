@@ -24,8 +24,8 @@
 //! of zeros is written there, at which every search ends.
 //!
 //! The verifier follows every path with every value that it knows. So the place of the search is
-//! kept from it (it begins as an octet read from the buffer, which happens to be 0): all rounds of
-//! the loop then look alike, and it has done with them quickly.
+//! kept from it: it begins as a word read from memory, which happens to be 0, and each round cuts
+//! it to its range. All rounds then look alike, and the verifier soon has done with them.
 
 use super::asm::{
     Alu, Assembler, Helper, Label, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, Reg, Size, Test,
