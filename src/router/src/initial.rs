@@ -90,16 +90,27 @@ impl Router {
                 };
                 self.launch(fork, message, &target, out);
             }
-            Err(denied) => {
-                self.count(denied.count, out);
-                if let Some(call) = call {
-                    self.call_refused(call, denied.status, Party::Router, denied.cause, out);
-                }
-                self.drop_fork(server, fork, message, denied.status, flow, out);
-                if let Some(call) = call {
-                    self.fork_left_call(call, Invite::Over, out);
-                }
-            }
+            Err(denied) => self.deny(message, (server, fork), call, denied, flow, out),
+        }
+    }
+
+    /// Refuses a request that was taken: its call, if it is one, ends before it began.
+    fn deny(
+        &mut self,
+        message: &Message<'_>,
+        (server, fork): (SlotId, SlotId),
+        call: Option<SlotId>,
+        denied: Denied,
+        flow: &Flow,
+        out: &mut Out,
+    ) {
+        self.count(denied.count, out);
+        if let Some(call) = call {
+            self.call_refused(call, denied.status, Party::Router, denied.cause, out);
+        }
+        self.drop_fork(server, fork, message, denied.status, flow, out);
+        if let Some(call) = call {
+            self.fork_left_call(call, Invite::Over, out);
         }
     }
 
