@@ -149,6 +149,7 @@ fn judge(report: &Report, opened: Reading, closed: Reading, role: Role) -> Measu
         offered: calls.attempts,
         established: calls.established,
         completed: calls.completed,
+        goodput: window.completed as f64 / seconds,
         refused: calls.refused_total(),
         failed,
         in_dialog_failed: calls.failed.bye_no_response

@@ -89,7 +89,7 @@ const CALLS_MAX: usize = 4_000_000;
 
 fn add(subject: &mut Subject, measured: &Measured, highest: f64, tell: &mut dyn FnMut(&str)) {
     let point = &measured.point;
-    let goodput = point.completed as f64 / point.seconds;
+    let goodput = point.goodput;
     tell(&format!(
         "{} offered {:.0}/s ({:.1} of its highest): goodput {goodput:.0}/s ({:.0} %), p99 {} ms, \
          {} refused, {} requests in dialogs failed, generator {:.0} %",

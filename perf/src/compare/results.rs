@@ -150,6 +150,10 @@ pub struct Point {
     pub established: u64,
     /// Those whose BYE was answered, too.
     pub completed: u64,
+    /// Calls a second that were completed within the stretch, whenever they began: what is worked
+    /// off after it does not count.
+    #[serde(default)]
+    pub goodput: f64,
     /// Calls that were refused.
     pub refused: u64,
     /// Calls that failed otherwise.

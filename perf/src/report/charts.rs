@@ -121,10 +121,7 @@ fn offered(subject: &Subject) -> impl Iterator<Item = (f64, f64)> {
         .points
         .iter()
         .filter(|point| point.role == Role::Overload);
-    points.map(|point| {
-        let each = |count: u64| count as f64 / point.seconds;
-        (each(point.offered), each(point.completed))
-    })
+    points.map(|point| (point.offered as f64 / point.seconds, point.goodput))
 }
 
 fn dot(x: f64, y: f64) -> Dot {

@@ -220,7 +220,7 @@ impl Rows<'_> {
                 let found = subject.points.iter().find(|point| {
                     point.role == Role::Overload && (point.rate / highest - factor).abs() < 0.01
                 })?;
-                let goodput = found.completed as f64 / found.seconds / highest * 100.0;
+                let goodput = found.goodput / highest * 100.0;
                 let offered = found.offered as f64 / found.seconds / highest;
                 let short = offered < factor * 0.97;
                 let note = match short {
