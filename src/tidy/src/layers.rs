@@ -31,7 +31,7 @@ const ALL: &[&str] = &[
     "control",
     "perf",
 ];
-const CORE_OTHERS: &[&str] = &["hashbrown", "memchr", "siphasher", "smallvec"];
+const CORE_OTHERS: &[&str] = &["hashbrown", "memchr", "siphasher", "smallvec", "wide"];
 
 const fn core(name: &'static str, folder: &'static str, ours: &'static [&'static str]) -> Layer {
     Layer {

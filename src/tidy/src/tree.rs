@@ -37,6 +37,8 @@ fn walk(root: &Path, folder: &Path, found: &mut Vec<String>) {
             if !built && !name.starts_with("target-") {
                 walk(root, &path, found);
             }
+        } else if name == ".git" {
+            // In a second work tree it is a file, and no part of the project.
         } else if let Ok(relative) = path.strip_prefix(root) {
             found.push(relative.to_string_lossy().into_owned());
         }
