@@ -13,6 +13,7 @@ run:
 test: setup lint
 	cargo run --locked --profile $(PROFILE) -p sim -- --seeds 2000
 	TRUNKLINE_MUTATIONS=10000000 cargo $(RUNNER) $(PROFILE) --workspace --locked
+	$(MAKE) budgets
 
 # Debian packages and cargo-deny, where they are missing.
 setup:
