@@ -147,7 +147,6 @@ fn runtime(
         handler_counters: router::COUNTERS,
         handler_histograms: router::HISTOGRAMS,
         handler_dynamic: router::dynamic_cells(gateways_max, trunks_max),
-        ..RuntimeConfig::default()
     })
 }
 
