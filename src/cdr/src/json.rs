@@ -10,6 +10,7 @@
 //!    on the order of the text (controls, `<`, `>`, `&`, line separators, bidirectional marks)
 //!    becomes `\uHHHH`, which every JSON reader undoes.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use base::Wall;
@@ -115,6 +116,18 @@ fn hex_value(digit: u8) -> Option<u8> {
     }
 }
 
+/// Which octets stand for themselves in both layers: printable ASCII but what [`write_char`] writes
+/// otherwise.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut octet = b' ';
+    while octet < 0x7f {
+        plain[octet as usize] = !matches!(octet, b'\\' | b'"' | b'<' | b'>' | b'&');
+        octet += 1;
+    }
+    plain
+};
+
 /// Writes one JSON object, field by field.
 struct Object<'o> {
     out: &'o mut Vec<u8>,
@@ -135,11 +148,9 @@ impl<'o> Object<'o> {
     }
 
     fn key(&mut self, key: &str) {
-        if !self.is_empty {
-            self.out.push(b',');
-        }
+        let separator: &[u8] = if self.is_empty { b"\"" } else { b",\"" };
         self.is_empty = false;
-        self.out.push(b'"');
+        self.out.extend_from_slice(separator);
         self.out.extend_from_slice(key.as_bytes());
         self.out.extend_from_slice(b"\":");
     }
@@ -147,7 +158,11 @@ impl<'o> Object<'o> {
     fn text(&mut self, key: &str, octets: &[u8]) {
         self.key(key);
         self.out.push(b'"');
-        for chunk in octets.utf8_chunks() {
+        // What carriers send is nearly always plain to the end: one look, one copy.
+        let plain = octets.iter().position(|&octet| !PLAIN[usize::from(octet)]);
+        let (plain, rest) = octets.split_at(plain.unwrap_or(octets.len()));
+        self.out.extend_from_slice(plain);
+        for chunk in rest.utf8_chunks() {
             for c in chunk.valid().chars() {
                 write_char(c, self.out);
             }
@@ -186,7 +201,25 @@ impl<'o> Object<'o> {
     }
 
     fn address(&mut self, key: &str, address: SocketAddr) {
-        self.text(key, address.to_string().as_bytes());
+        self.key(key);
+        self.out.push(b'"');
+        match address {
+            SocketAddr::V4(address) => {
+                for (place, octet) in address.ip().octets().into_iter().enumerate() {
+                    if place > 0 {
+                        self.out.push(b'.');
+                    }
+                    write_number(u64::from(octet), self.out);
+                }
+                self.out.push(b':');
+                write_number(u64::from(address.port()), self.out);
+            }
+            // Digits, letters, colons and brackets: nothing to escape.
+            SocketAddr::V6(address) => {
+                let _never_fails = write!(self.out, "{address}");
+            }
+        }
+        self.out.push(b'"');
     }
 
     fn boolean(&mut self, key: &str, value: bool) {
@@ -229,13 +262,15 @@ fn write_hex_octet(octet: u8, out: &mut Vec<u8>) {
 }
 
 fn write_number(mut value: u64, out: &mut Vec<u8>) {
-    let start = out.len();
+    let mut digits = [0; 20]; // u64::MAX has as many
+    let mut at = digits.len();
     loop {
-        out.push(b'0' + (value % 10) as u8);
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
         value /= 10;
         if value == 0 {
             break;
         }
     }
-    out[start..].reverse();
+    out.extend_from_slice(&digits[at..]);
 }

@@ -226,7 +226,7 @@ impl<S: RecordSource> Work<S> {
     fn take(&mut self) {
         match cdr::decode(&self.frame) {
             Ok(decoded) => {
-                let mut line = Vec::with_capacity(1_024);
+                let mut line = Vec::with_capacity(1_536);
                 cdr::write_json(&decoded.call(), &mut line);
                 self.files.push(line);
             }
