@@ -5,7 +5,7 @@
 //! some rounds that take turns with those they are compared with.
 //!
 //! ```text
-//! cargo bench -p benches --bench io                  the tables of docs/performance.md
+//! cargo bench -p benches --bench io                  the tables of docs/operations.md
 //! cargo bench -p benches --bench io -- echo 20000    one run, for callgrind
 //! cargo bench -p benches --bench io -- batch | hand-over | send | receive    one table
 //! ```
