@@ -10,18 +10,18 @@
 //! neither its waiting nor what else runs on the machine is in it. On loopback a send carries the
 //! receiver's softirq, so a send costs several times a receive.
 //!
-//! Sends are measured twice. *Still*: the peer takes the datagrams only when all are sent, so that
-//! nothing is charged to the sender but the send. *Live*: the peer sleeps until the first of them
-//! comes and takes them while they are sent, as the peers of a router do: its wake-up and the
-//! contention for the socket are charged to the sender, as they are to a router. The floor that a
-//! router is to be held against is the live one.
+//! Sends are measured in three ways. *Still*: the peer takes the datagrams only when all are sent,
+//! so that nothing is charged to the sender but the send. *Live*: the peer sleeps until the first of
+//! them comes and takes them while they are sent: its wake-up and the contention for the socket are
+//! charged to the sender. *Spinning*: the peer takes them while they are sent and never sleeps. The
+//! floor that a router is to be held against is the one whose peer waits as the router's peers did.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, ppoll};
 use serde::{Deserialize, Serialize};
@@ -107,9 +107,12 @@ pub struct Floor {
     /// A datagram sent, `sendmmsg` of 64, to a live peer.
     #[serde(default)]
     pub send_live: Cost,
-    /// A call with a live peer: what a router is to be held against.
+    /// A call with a live peer: what a router is to be held against whose peers sleep.
     #[serde(default)]
     pub call_live: Cost,
+    /// A call with a spinning peer: what a router is to be held against whose peers never sleep.
+    #[serde(default)]
+    pub call_spinning: Cost,
 }
 
 /// Measures the floor of `core`, with a peer on `peer_core`, by so many datagrams of each kind.
@@ -170,15 +173,15 @@ struct Step {
     done: AtomicU64,
 }
 
-/// A request: what (2 bits), of which sizes (2 bits), how many (12 bits), and its number above.
+/// A request: what (2 bits), how (2 bits), how many (12 bits), and its number above.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Ask {
     /// Send so many datagrams; of the calls' sizes, or of their mean.
     Feed { count: usize, is_mean: bool },
     /// Take so many datagrams.
     Drain { count: usize },
-    /// Sleep until the first of so many datagrams comes, and take them as they come.
-    Watch { count: usize },
+    /// Take so many datagrams as they come, sleeping in between or not.
+    Watch { count: usize, spins: bool },
     /// Go.
     End,
 }
@@ -188,7 +191,7 @@ impl Ask {
         match self {
             Ask::Feed { count, is_mean } => (count as u64) << 4 | u64::from(is_mean) << 2,
             Ask::Drain { count } => (count as u64) << 4 | 1,
-            Ask::Watch { count } => (count as u64) << 4 | 3,
+            Ask::Watch { count, spins } => (count as u64) << 4 | u64::from(spins) << 2 | 3,
             Ask::End => 2,
         }
     }
@@ -201,7 +204,10 @@ impl Ask {
                 is_mean: code & 4 != 0,
             },
             1 => Ask::Drain { count },
-            3 => Ask::Watch { count },
+            3 => Ask::Watch {
+                count,
+                spins: code & 4 != 0,
+            },
             _ => Ask::End,
         }
     }
@@ -290,10 +296,10 @@ impl Peer {
                         }
                     }
                 }
-                // Said before it is done: who asked goes on, and finds the peer asleep.
-                Ask::Watch { count } => {
+                // Said before it is done: who asked goes on, and finds the peer waiting.
+                Ask::Watch { count, spins } => {
                     step.done.store(number, Ordering::Release);
-                    self.watch(count, &mut receiver);
+                    self.watch(count, spins, &mut receiver);
                     continue;
                 }
             }
@@ -301,18 +307,25 @@ impl Peer {
         }
     }
 
-    /// Takes datagrams as they come, sleeping in between.
-    fn watch(&self, count: usize, receiver: &mut Receiver) {
+    /// Takes datagrams as they come. Nothing for a while: what is missing was lost.
+    fn watch(&self, count: usize, spins: bool, receiver: &mut Receiver) {
         const PATIENCE: Duration = Duration::from_millis(50);
         let mut left = count;
+        let mut last = Instant::now();
         while left > 0 {
-            let mut fds = [PollFd::new(self.sink.as_fd(), PollFlags::POLLIN)];
-            // Nothing for so long: what is missing was lost.
-            if ppoll(&mut fds, Some(PATIENCE.into()), None).unwrap_or(0) == 0 {
-                return;
+            if spins {
+                if last.elapsed() > PATIENCE {
+                    return;
+                }
+            } else {
+                let mut fds = [PollFd::new(self.sink.as_fd(), PollFlags::POLLIN)];
+                if ppoll(&mut fds, Some(PATIENCE.into()), None).unwrap_or(0) == 0 {
+                    return;
+                }
             }
             if let Ok(taken) = receiver.receive(self.sink.as_raw_fd(), left) {
                 left -= taken;
+                last = Instant::now();
             }
         }
     }
@@ -361,7 +374,7 @@ impl<'s> Server<'s> {
         self.both(rounds.min(100), sent)?;
         let receive = self.receive(rounds)?;
         let send = self.send(rounds, sent, |count| Ask::Drain { count });
-        let send_live = self.send(rounds, sent, |count| Ask::Watch { count });
+        let send_live = self.send(rounds, sent, live);
         let both = self.both(rounds, sent)?;
         let mut segmented = Vec::new();
         for segments in [1, 2, 4, 8] {
@@ -369,7 +382,8 @@ impl<'s> Server<'s> {
             segmented.push(Segmented { segments, cost });
         }
         let call = self.call(rounds, &sizes, |count| Ask::Drain { count })?;
-        let call_live = self.call(rounds, &sizes, |count| Ask::Watch { count })?;
+        let call_live = self.call(rounds, &sizes, live)?;
+        let call_spinning = self.call(rounds, &sizes, spinning)?;
         Ok(Floor {
             core,
             peer_core,
@@ -382,6 +396,7 @@ impl<'s> Server<'s> {
             call,
             send_live,
             call_live,
+            call_spinning,
         })
     }
 
@@ -517,6 +532,19 @@ impl<'s> Server<'s> {
     }
 }
 
+/// What a peer is asked that sleeps until datagrams come.
+fn live(count: usize) -> Ask {
+    Ask::Watch {
+        count,
+        spins: false,
+    }
+}
+
+/// What a peer is asked that never sleeps.
+fn spinning(count: usize) -> Ask {
+    Ask::Watch { count, spins: true }
+}
+
 /// The CPU time of something, in nanoseconds, with that of reading the clock.
 fn timed<T>(what: impl FnOnce() -> T) -> (T, f64) {
     let before = cpu();
@@ -555,7 +583,8 @@ mod tests {
                 is_mean: false,
             },
             Ask::Drain { count: 63 },
-            Ask::Watch { count: 64 },
+            live(64),
+            spinning(64),
             Ask::End,
         ] {
             assert_eq!(Ask::read(7 << 16 | ask.code()), ask);
@@ -573,6 +602,7 @@ mod tests {
             floor.call,
             floor.send_live,
             floor.call_live,
+            floor.call_spinning,
         ];
         for cost in costs
             .into_iter()

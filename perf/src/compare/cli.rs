@@ -97,6 +97,10 @@ pub struct Common {
     /// calls are late through no fault of the server, and by its default trunkline refuses them.
     #[arg(long, value_name = "MS")]
     delay_target_ms: Option<u64>,
+    /// Let the generator look for datagrams all the time and never sleep: then no server pays for
+    /// waking it, as none does whose peers are beyond a network card. The floor's peer does so, too.
+    #[arg(long)]
+    spin: bool,
     /// Less of everything, in minutes: shows that it works and roughly what comes out.
     #[arg(long)]
     quick: bool,
@@ -219,6 +223,7 @@ impl Common {
             common_rate,
             server_share: self.server_share,
             delay_target_ms: self.delay_target_ms,
+            generator_spins: self.spin,
         };
         if self.quick {
             options.rounds = options.rounds.min(3);

@@ -9,7 +9,7 @@ use super::process::Times;
 use super::results::{Latency, Options, Point, Role, ServerTime};
 use super::server::{Server, free_port};
 use crate::floor::CallSizes;
-use crate::load::{self, Moment, Numbers, Plan, Report, Sink, Source, Spread};
+use crate::load::{self, Moment, Numbers, Plan, Report, Sink, Source, Spread, Wait};
 
 /// Of a thousand calls with the large deck, how many every other gateway refuses: the gateway
 /// that is second to one of them never does, so no call ends so.
@@ -90,6 +90,10 @@ pub(crate) fn plan(entrant: Entrant, place: &Place, options: &Options, rate: f64
             from_prefix: "+4930".to_owned(),
         },
         cores: options.generator_cores.clone(),
+        wait: match options.generator_spins {
+            true => Wait::Spin,
+            false => Wait::Sleep,
+        },
         ..Plan::default()
     }
 }

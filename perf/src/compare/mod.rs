@@ -52,8 +52,15 @@ fn floor_of_a_call(options: &Options, sizes: &CallSizes) -> io::Result<Floor> {
         let (received, sent) = (sizes.received.len() as f64, sizes.sent.len() as f64);
         (found.receive.median_ns * received + segmented.cost.median_ns * sent) / 1e3
     });
+    // The floor's peer waits as the generator did, or its wake-ups would count on one side only.
+    let call = if options.generator_spins {
+        found.call_spinning
+    } else {
+        found.call_live
+    };
     Ok(Floor {
-        cpu_us_per_call: found.call.median_ns / 1e3,
+        cpu_us_per_call: call.median_ns / 1e3,
+        still_us_per_call: Some(found.call.median_ns / 1e3),
         receive_us: found.receive.median_ns / 1e3,
         send_us: found.send.median_ns / 1e3,
         coalesced_us_per_call: coalesced,

@@ -76,6 +76,9 @@ pub struct Options {
     /// trunkline's `[overload] delay_target_ms`; none = its default.
     #[serde(default)]
     pub delay_target_ms: Option<u64>,
+    /// Whether the generator looked for datagrams all the time, so that no server paid for waking it.
+    #[serde(default)]
+    pub generator_spins: bool,
 }
 
 /// A server that took part.
@@ -254,11 +257,16 @@ pub struct Instructions {
 /// The kernel's own cost for the datagrams of a call, in batches, with nothing in between.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Floor {
-    /// Time on the processor for the datagrams of one call.
+    /// Time on the processor for the datagrams of one call, to a peer that waits as the generator
+    /// does.
     pub cpu_us_per_call: f64,
+    /// The same to a peer that takes them later: nothing but receives and sends. Absent from
+    /// sittings that had only this floor, as `cpu_us_per_call`.
+    #[serde(default)]
+    pub still_us_per_call: Option<f64>,
     /// For one datagram received.
     pub receive_us: f64,
-    /// For one datagram sent.
+    /// For one datagram sent, to a peer that takes it later.
     pub send_us: f64,
     /// The same where a destination's datagrams leave in segmented sends; if it was measured.
     pub coalesced_us_per_call: Option<f64>,

@@ -222,7 +222,7 @@ fn figure_table(page: &mut String, sitting: &Sitting) {
     page.push_str(
         "<h2>Figures</h2>\n<p class=\"soft\">Medians [least..greatest] of the rounds. \
                    The floor is what the same datagrams cost the kernel in batches, with nothing \
-                   in between.</p>\n<div class=\"scroll\"><table><thead><tr><th></th>",
+                   in between and a peer that waits for them as the generator does.</p>\n<div class=\"scroll\"><table><thead><tr><th></th>",
     );
     for subject in &sitting.subjects {
         put(page, &format!("<th>{}</th>", escape(&subject.title)));
@@ -276,6 +276,12 @@ fn method(page: &mut String, sitting: &Sitting) {
             number(share * 100.0)
         )
     });
+    let waits = match options.generator_spins {
+        true => " The generator never slept, so that no server paid for waking it.",
+        false => {
+            " The generator slept when it had nothing to do; waking it counts as the server's."
+        }
+    };
     let cores: Vec<String> = options
         .generator_cores
         .iter()
@@ -289,7 +295,7 @@ fn method(page: &mut String, sitting: &Sitting) {
          prefixes, 2.5 % of the calls refused by the first gateway). Calls come at an even rate \
          whatever the answers (open loop), ring {} ms and are held for {} ms; a call is an INVITE \
          with SDP, 180, 200, ACK, BYE, 200. Warm-up {} s, then {} s measured, {} rounds, the \
-         servers by turns, each point with a fresh server.{}</p>\n\
+         servers by turns, each point with a fresh server.{}{waits}</p>\n\
          <p>CPU is the scheduler's run time of all threads of the server; the division into user \
          space and kernel is the kernel's own, by clock ticks. Set-up is INVITE due to 2xx \
          received, without the callee's ringing, so it holds two passes through the server. The \

@@ -15,6 +15,7 @@ mod cmd_route;
 mod cmd_run;
 mod cmd_stats;
 mod failure;
+mod processor;
 mod secret;
 mod table;
 
@@ -93,6 +94,10 @@ enum RouteCommand {
 }
 
 fn main() -> ExitCode {
+    if let Err(why) = processor::check() {
+        eprintln!("{why}");
+        return ExitCode::FAILURE;
+    }
     // Before anything large is made; the configuration may want it otherwise.
     boot::use_pages(boot::Pages::Small);
     let done = match CommandLine::parse().command {

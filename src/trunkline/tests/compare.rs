@@ -25,6 +25,7 @@ fn options() -> Options {
         common_rate: RATE,
         server_share: None,
         delay_target_ms: None,
+        generator_spins: false,
     }
 }
 

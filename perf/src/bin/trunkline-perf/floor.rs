@@ -15,9 +15,10 @@ use crate::run::write_json;
 ///
 /// CPU time of one pinned thread within its system calls, `recvmmsg` and `sendmmsg` of 64, over
 /// loopback; the median of nine portions, with the cheapest and the dearest. A still peer takes the
-/// datagrams after all are sent; a live one sleeps, is woken and takes them meanwhile, as a router's
-/// peers do: hold a router against that. The sizes are those of a typical call, of the calls of a
-/// run (--run), or given one by one.
+/// datagrams after all are sent; a live one sleeps, is woken and takes them meanwhile; a spinning one
+/// takes them meanwhile and never sleeps. Hold a router against the one whose peer waits as the
+/// router's did. The sizes are those of a typical call, of the calls of a run (--run), or given one
+/// by one.
 #[derive(Args)]
 pub(crate) struct Measure {
     /// The core to measure
@@ -75,6 +76,7 @@ impl Measure {
         let call = format!("a call: {received} received, {sent} sent");
         line(&format!("{call}, peer still"), &floor.call);
         line(&format!("{call}, peer live"), &floor.call_live);
+        line(&format!("{call}, peer spinning"), &floor.call_spinning);
         if let Some(path) = &self.json {
             write_json(path, &floor)?;
         }
