@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod chains;
+mod digest;
 mod flow;
 mod flows;
 mod slab;
@@ -15,6 +16,7 @@ mod texts;
 mod time;
 
 pub use chains::Chains;
+pub use digest::{Digest, Running};
 pub use flow::{ConnId, Flow, ListenerId, Transport};
 pub use flows::{FlowId, Flows};
 pub use slab::Slab;

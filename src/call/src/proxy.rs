@@ -74,13 +74,9 @@ pub fn check_extensions(message: &Message<'_>) -> Result<(), Refusal> {
 /// not a loop (RFC 5393 §4.2.1). The trunk belongs to it, since routes hang on trunks.
 #[must_use]
 pub fn routed_by(message: &Message<'_>, names: &DialogNames, trunk: u32, keys: &Keys) -> u64 {
-    let mut told = [0; 32];
-    told[..8].copy_from_slice(&names.call_id.to_le_bytes());
-    told[8..16].copy_from_slice(&names.from_tag.to_le_bytes());
-    told[16..24].copy_from_slice(&names.to_tag.to_le_bytes());
-    told[24..28].copy_from_slice(&message.cseq().to_le_bytes());
-    told[28..].copy_from_slice(&trunk.to_le_bytes());
-    let mut routed = keys.routed(keys.routed_none(), [message.uri(), &told].into_iter());
+    let number = u64::from(message.cseq()) << 32 | u64::from(trunk);
+    let routed = keys.routed_names(keys.routed_none(), names, number);
+    let mut routed = keys.routed(routed, std::iter::once(message.uri()));
     for id in [HeaderId::Route, HeaderId::ProxyRequire] {
         if message.has(id) {
             let lines = message.lines_of(id).map(|line| line.value);

@@ -2,13 +2,19 @@
 //! Record-Route URI.
 //!
 //! A token names a slot, so that a response or an in-dialog request finds its state without a
-//! search, and carries a keyed hash, so that nobody can make one up. Both are written in base 32
-//! with small letters, because a peer may compare or repeat a parameter in any case.
+//! search, and carries a keyed hash of it, so that nobody can make one up. Both are written in base
+//! 32 with small letters, because a peer may compare or repeat a parameter in any case.
 //!
 //! ```text
 //!   branch        z9hG4bKtl <slot 13> <mac 8> <loop 8>          38 characters
 //!   record-route  tl=       <slot 13> <mac 10>                  23 characters
 //! ```
+//!
+//! What leaves the process is hidden by SipHash-1-3, which nobody can compute without its key, however
+//! many tokens he has seen. It is taken over the characters of the slot as they are written: a few
+//! whole words, so that reading a token is comparing before it is decoding. A Record-Route token also
+//! holds for one Call-ID only; its name, a [`Digest`], stands for it in the hash. Two Call-IDs with one
+//! name cannot be found without the secret key of names, which no token tells anything of.
 //!
 //! The key of the branch lives as long as the process; the keys of Record-Route and of names are the
 //! node's secret and outlive it, so that dialogs of an earlier life are still recognised as ours (RFC 3261
@@ -16,7 +22,7 @@
 
 use std::hash::Hasher;
 
-use base::SlotId;
+use base::{Digest, SlotId};
 use sip::Message;
 use siphasher::sip::SipHasher13;
 
@@ -44,9 +50,9 @@ pub type RouteText = [u8; ROUTE_TOKEN_BYTES];
 pub struct Keys {
     branch: (u64, u64),
     route: (u64, u64),
-    name: (u64, u64),
-    /// The name of nothing: most requests that begin a call have no To tag.
-    no_name: u64,
+    names: Digest,
+    /// What requests are routed by is mixed with these.
+    routed: (u64, u64),
 }
 
 /// What tells a dialog from others (RFC 3261 §12), hashed.
@@ -73,37 +79,37 @@ impl Keys {
             half(&node, 0) ^ half(&node, 16).rotate_left(17),
             half(&node, 8) ^ half(&node, 24).rotate_left(29),
         );
-        let derived = |label: &[u8]| SipHasher13::new_with_keys(route.0, route.1).hash(label);
-        let name = (
-            derived(b"names, first half"),
-            derived(b"names, second half"),
-        );
+        let branch = (half(&process, 0), half(&process, 8));
+        let derived = |(k0, k1), label: &[u8], number| {
+            let mut hasher = SipHasher13::new_with_keys(k0, k1);
+            hasher.write(label);
+            hasher.write_usize(number);
+            hasher.finish()
+        };
         Keys {
-            branch: (half(&process, 0), half(&process, 8)),
-            name,
-            no_name: SipHasher13::new_with_keys(name.0, name.1).hash(b""),
+            branch,
             route,
+            names: Digest::new(|at| derived(route, b"names", at)),
+            routed: (derived(branch, b"routed", 0), derived(branch, b"routed", 1)),
         }
     }
 
     /// The names that a message goes by.
     #[must_use]
+    #[inline]
     pub fn names(&self, message: &Message<'_>) -> DialogNames {
-        let to_tag = message.to_tag();
         DialogNames {
             call_id: self.name(message.call_id()),
             from_tag: self.name(message.from_tag()),
-            to_tag: match to_tag {
-                [] => self.no_name,
-                to_tag => self.name(to_tag),
-            },
+            to_tag: self.name(message.to_tag()),
         }
     }
 
     /// A keyed hash of something a peer chose: a tag, a Call-ID. Never leaves the node.
     #[must_use]
-    pub fn name(&self, bytes: &[u8]) -> u64 {
-        SipHasher13::new_with_keys(self.name.0, self.name.1).hash(bytes)
+    #[inline]
+    pub fn name(&self, text: &[u8]) -> u64 {
+        self.names.text(text)
     }
 
     /// The branch for a client transaction in `slot`. `routed` is [`Keys::routed`] of the request,
@@ -118,19 +124,20 @@ impl Keys {
     #[must_use]
     pub fn stateless_branch(&self, incoming: &[u8], routed: u64) -> BranchText {
         // 24 low bits are the index and 30 above the generation: generation 0 is nobody's slot.
-        let hash = absorb(self.branch.0 ^ routed, self.branch.1, incoming);
+        let hash = absorb(self.routed.0 ^ routed, self.routed.1, incoming);
         let bits = (hash & 0x00ff_ffff) | (hash & (0x3ff << 54));
         self.branch_of(bits, routed ^ hash)
     }
 
     fn branch_of(&self, bits: u64, routed: u64) -> BranchText {
+        let slot = slot_text(bits);
         let mut text = [0; BRANCH_BYTES];
         let (prefix, rest) = text.split_at_mut(BRANCH_PREFIX.len());
         prefix.copy_from_slice(BRANCH_PREFIX);
-        let (slot, rest) = rest.split_at_mut(SLOT_CHARS);
+        let (head, rest) = rest.split_at_mut(SLOT_CHARS);
         let (mac, seen) = rest.split_at_mut(BRANCH_MAC_CHARS);
-        slot.copy_from_slice(&slot_text(bits));
-        mac.copy_from_slice(&eight(self.branch_mac(bits)));
+        head.copy_from_slice(&slot);
+        mac.copy_from_slice(&eight(self.branch_mac(&slot)));
         seen.copy_from_slice(&eight(routed));
         text
     }
@@ -143,15 +150,14 @@ impl Keys {
     }
 
     /// The bits and the loop mark of an unforged branch of ours.
+    #[inline]
     fn read_ours<'b>(&self, branch: &'b [u8]) -> Option<(u64, &'b [u8; LOOP_CHARS])> {
         let rest = branch.strip_prefix(BRANCH_PREFIX)?;
         let (slot, rest) = rest.split_first_chunk::<SLOT_CHARS>()?;
         let (mac, rest) = rest.split_first_chunk::<BRANCH_MAC_CHARS>()?;
-        let (seen, rest) = rest.split_first_chunk::<LOOP_CHARS>()?;
-        let bits = read_slot(slot)?;
-        let ours = eight(self.branch_mac(bits));
-        let is_ours = rest.is_empty() && (*mac == ours || mac.eq_ignore_ascii_case(&ours));
-        is_ours.then_some((bits, seen))
+        let seen = rest.try_into().ok()?;
+        let is_ours = in_small(*mac) == eight(self.branch_mac(slot));
+        is_ours.then(|| (read_slot(slot), seen))
     }
 
     /// Whether `branch` was made by us for a request that was routed by the same values: a loop,
@@ -159,7 +165,7 @@ impl Keys {
     #[must_use]
     pub fn is_loop(&self, branch: &[u8], routed: u64) -> bool {
         self.read_ours(branch)
-            .is_some_and(|(_, seen)| read_eight(*seen) == Some(low(routed)))
+            .is_some_and(|(_, seen)| in_small(*seen) == eight(routed))
     }
 
     /// Mixes the values by which a request is routed, in the order they are given, into what was
@@ -167,45 +173,58 @@ impl Keys {
     /// a loop that is none.
     #[must_use]
     pub fn routed<'a>(&self, before: u64, values: impl Iterator<Item = &'a [u8]>) -> u64 {
-        values.fold(before, |state, value| absorb(state, self.branch.0, value))
+        values.fold(before, |state, value| absorb(state, self.routed.0, value))
+    }
+
+    /// Mixes the names of its dialog in, and one number more.
+    #[must_use]
+    #[inline]
+    pub fn routed_names(&self, before: u64, names: &DialogNames, number: u64) -> u64 {
+        let key = self.routed.0;
+        let state = fold(before ^ names.call_id, key ^ names.from_tag) ^ key;
+        fold(state ^ names.to_tag, key ^ number) ^ key
     }
 
     /// What [`Keys::routed`] begins with.
     #[must_use]
     pub const fn routed_none(&self) -> u64 {
-        self.branch.1
+        self.routed.1
     }
 
-    fn branch_mac(&self, bits: u64) -> u64 {
-        SipHasher13::new_with_keys(self.branch.0, self.branch.1).hash(&bits.to_le_bytes())
+    #[inline]
+    fn branch_mac(&self, slot: &[u8; SLOT_CHARS]) -> u64 {
+        let (first, second) = slot_words(slot);
+        sip_hash(self.branch, [first, second])
     }
 
     /// The Record-Route token of the call in `slot`, good only for the Call-ID of this name.
     #[must_use]
     pub fn route(&self, slot: SlotId, call_id: u64) -> RouteText {
+        let slot = slot_text(slot.bits());
         let mut text = [0; ROUTE_TOKEN_BYTES];
         let (head, mac) = text.split_at_mut(SLOT_CHARS);
-        head.copy_from_slice(&slot_text(slot.bits()));
-        mac.copy_from_slice(&ten(self.route_mac(slot.bits(), call_id)));
+        head.copy_from_slice(&slot);
+        mac.copy_from_slice(&ten(self.route_mac(&slot, call_id)));
         text
     }
 
     /// The call's slot in a Record-Route token, if we gave the token out for the Call-ID of this
     /// name. The slot may be of an earlier life of this node: compare the call's own Call-ID too.
     #[must_use]
+    #[inline]
     pub fn read_route(&self, token: &[u8], call_id: u64) -> Option<SlotId> {
         let (slot, mac) = token.split_first_chunk::<SLOT_CHARS>()?;
-        let bits = read_slot(slot)?;
-        let ours = ten(self.route_mac(bits, call_id));
+        let ours = ten(self.route_mac(slot, call_id));
         let is_ours = mac == ours || mac.eq_ignore_ascii_case(&ours);
-        is_ours.then(|| SlotId::from_bits(bits)).flatten()
+        is_ours
+            .then(|| SlotId::from_bits(read_slot(slot)))
+            .flatten()
     }
 
-    fn route_mac(&self, bits: u64, call_id: u64) -> u64 {
-        let mut named = [0; 16];
-        named[..8].copy_from_slice(&bits.to_le_bytes());
-        named[8..].copy_from_slice(&call_id.to_le_bytes());
-        SipHasher13::new_with_keys(self.route.0, self.route.1).hash(&named)
+    #[inline]
+    fn route_mac(&self, slot: &[u8; SLOT_CHARS], call_id: u64) -> u64 {
+        let (first, second) = slot_words(slot);
+        sip_hash(self.route, [first, second, call_id])
     }
 
     /// A To tag for a response that we make ourselves: the same for every copy of a request, so
@@ -225,11 +244,6 @@ impl Keys {
 pub(crate) fn may_hold_branch(via: &[u8]) -> bool {
     via.windows(BRANCH_PREFIX.len())
         .any(|window| window == BRANCH_PREFIX)
-}
-
-/// What eight characters hold of `value`.
-const fn low(value: u64) -> u64 {
-    value & 0xff_ffff_ffff
 }
 
 /// The low 40 bits of `value` in eight characters, all at once.
@@ -263,42 +277,86 @@ fn slot_text(bits: u64) -> [u8; SLOT_CHARS] {
     text
 }
 
-/// Reads what [`eight`] wrote, in either case: the digits are put together again, and what does not
-/// give the same text when it is written was none of ours.
-fn read_eight(text: [u8; 8]) -> Option<u64> {
+/// Eight characters in small letters; digits stay as they are. Control characters become digits, but
+/// no message with one in a token gets this far.
+const fn in_small(text: [u8; 8]) -> [u8; 8] {
+    (u64::from_le_bytes(text) | 0x2020_2020_2020_2020).to_le_bytes()
+}
+
+/// The characters of a slot as two words, the same in either case.
+#[inline]
+fn slot_words(slot: &[u8; SLOT_CHARS]) -> (u64, u64) {
+    let (mut first, mut second) = ([0; 8], [0; 8]);
+    first.copy_from_slice(&slot[..8]);
+    second.copy_from_slice(&slot[SLOT_CHARS - 8..]);
+    let word = |text| u64::from_le_bytes(in_small(text));
+    (word(first), word(second))
+}
+
+/// SipHash-1-3 over whole words. The length is left out: under one key all are equally many.
+#[inline]
+fn sip_hash<const WORDS: usize>((k0, k1): (u64, u64), words: [u64; WORDS]) -> u64 {
+    let mut state = [
+        k0 ^ 0x736f_6d65_7073_6575,
+        k1 ^ 0x646f_7261_6e64_6f6d,
+        k0 ^ 0x6c79_6765_6e65_7261,
+        k1 ^ 0x7465_6462_7974_6573,
+    ];
+    for word in words {
+        state[3] ^= word;
+        sip_round(&mut state);
+        state[0] ^= word;
+    }
+    state[2] ^= 0xff;
+    for _ in 0..3 {
+        sip_round(&mut state);
+    }
+    state[0] ^ state[1] ^ state[2] ^ state[3]
+}
+
+#[inline]
+fn sip_round([v0, v1, v2, v3]: &mut [u64; 4]) {
+    *v0 = v0.wrapping_add(*v1);
+    *v1 = v1.rotate_left(13) ^ *v0;
+    *v0 = v0.rotate_left(32);
+    *v2 = v2.wrapping_add(*v3);
+    *v3 = v3.rotate_left(16) ^ *v2;
+    *v0 = v0.wrapping_add(*v3);
+    *v3 = v3.rotate_left(21) ^ *v0;
+    *v2 = v2.wrapping_add(*v1);
+    *v1 = v1.rotate_left(17) ^ *v2;
+    *v2 = v2.rotate_left(32);
+}
+
+/// Reads what [`eight`] wrote, in either case. Of other characters it makes something.
+#[inline]
+fn read_eight(text: [u8; 8]) -> u64 {
     let text = u64::from_be_bytes(text);
-    let letters = text & 0x4040_4040_4040_4040;
-    let text = text | letters >> 1;
-    let is_letter = letters >> 6;
+    let is_letter = (text & 0x4040_4040_4040_4040) >> 6;
+    // '0' is 0x30 and 'a' is 0x61: what is above the low four bits of a digit goes.
     let digits = (text & 0x1f1f_1f1f_1f1f_1f1f) + is_letter * 9;
     let digits = digits ^ (is_letter ^ 0x0101_0101_0101_0101) << 4;
     let value = (digits & 0x1f00_1f00_1f00_1f00) >> 3 | digits & 0x001f_001f_001f_001f;
     let value = (value & 0x03ff_0000_03ff_0000) >> 6 | value & 0x0000_03ff_0000_03ff;
-    let value = (value & 0x000f_ffff_0000_0000) >> 12 | value & 0x000f_ffff;
-    (eight(value) == text.to_be_bytes()).then_some(value)
+    (value & 0x000f_ffff_0000_0000) >> 12 | value & 0x000f_ffff
 }
 
-/// Reads what [`slot_text`] wrote; `None` too if it is more than 64 bits.
-fn read_slot(text: &[u8; SLOT_CHARS]) -> Option<u64> {
-    let (high, low) = text.split_at(SLOT_CHARS - 8);
-    let mut first = [b'0'; 8];
-    first[8 - high.len()..].copy_from_slice(high);
-    let high = read_eight(first)?;
-    let low = read_eight(low.try_into().ok()?)?;
-    (high >> 24 == 0).then_some(high << 40 | low)
+/// Reads what [`slot_text`] wrote, in either case.
+#[inline]
+fn read_slot(text: &[u8; SLOT_CHARS]) -> u64 {
+    let (mut first, mut last) = ([0; 8], [0; 8]);
+    first.copy_from_slice(&text[..8]);
+    last.copy_from_slice(&text[SLOT_CHARS - 8..]);
+    // The first five characters are the first word's; its other three are said again by the last.
+    (read_eight(first) >> 15) << 40 | read_eight(last)
 }
 
 /// Takes `value` into a running mix: one wide multiplication for each 16 octets.
 #[inline]
 fn absorb(state: u64, key: u64, value: &[u8]) -> u64 {
     let fold = |state: u64, pair: &[u8; 16]| {
-        let half = |at: usize| {
-            let mut half = [0; 8];
-            half.copy_from_slice(&pair[at..at + 8]);
-            u64::from_le_bytes(half)
-        };
-        let wide = u128::from(state ^ half(0)) * u128::from(key ^ half(8));
-        wide as u64 ^ (wide >> 64) as u64
+        let whole = u128::from_le_bytes(*pair);
+        fold(state ^ whole as u64, key ^ (whole >> 64) as u64)
     };
     let mut state = state ^ (value.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let Some(last) = value.last_chunk::<16>() else {
@@ -315,6 +373,12 @@ fn absorb(state: u64, key: u64, value: &[u8]) -> u64 {
         state = fold(state, last);
     }
     state ^ key
+}
+
+#[inline]
+fn fold(one: u64, other: u64) -> u64 {
+    let wide = u128::from(one) * u128::from(other);
+    wide as u64 ^ (wide >> 64) as u64
 }
 
 #[cfg(test)]
@@ -355,25 +419,41 @@ mod tests {
             one_by_one(&mut long, value);
             assert_eq!((eight(value), ten(value)), (short, middle));
             assert_eq!(slot_text(value), long);
-            assert_eq!(read_eight(short), Some(low(value)));
-            assert_eq!(
-                read_eight(short.map(|char| char.to_ascii_uppercase())),
-                Some(low(value))
-            );
-            assert_eq!(read_slot(&long), Some(value));
+            let in_capitals = |char: u8| char.to_ascii_uppercase();
+            assert_eq!(read_eight(short), value & 0xff_ffff_ffff);
+            assert_eq!(read_eight(short.map(in_capitals)), value & 0xff_ffff_ffff);
+            assert_eq!(read_slot(&long), value);
+            assert_eq!(read_slot(&long.map(in_capitals)), value);
         }
-        assert_eq!(read_slot(b"fvvvvvvvvvvvv"), Some(u64::MAX));
-        assert_eq!(read_slot(b"g000000000000"), None, "65 bits");
+        assert_eq!(read_slot(b"fvvvvvvvvvvvv"), u64::MAX);
+    }
+
+    /// The hasher of the crate, which puts the length behind the words, agrees.
+    #[test]
+    fn our_siphash_is_siphash() {
+        let key = (0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908);
+        let hasher = SipHasher13::new_with_keys(key.0, key.1);
+        let words = [1, u64::MAX, 0x0123_4567_89ab_cdef];
+        let bytes: Vec<u8> = words
+            .iter()
+            .flat_map(|word: &u64| word.to_le_bytes())
+            .collect();
+        let [a, b, c] = words;
+        assert_eq!(sip_hash(key, [a, b, c, 24 << 56]), hasher.hash(&bytes));
+        assert_eq!(sip_hash(key, [a, 8 << 56]), hasher.hash(&bytes[..8]));
     }
 
     #[test]
-    fn other_characters_are_not_read() {
-        let known = |char: u8| matches!(char, b'0'..=b'9' | b'a'..=b'v' | b'A'..=b'V');
-        for char in 0..=255 {
-            for at in 0..8 {
-                let mut text = *b"0a9vVq7m";
-                text[at] = char;
-                assert_eq!(read_eight(text).is_some(), known(char), "{char} at {at}");
+    fn a_branch_with_another_character_is_nobodys() {
+        let branch = keys().branch(SlotId::new(ShardId(3), 0x00aa_bbcc, 0x1234_5678), 1);
+        for at in 0..SLOT_CHARS + BRANCH_MAC_CHARS {
+            let place = BRANCH_PREFIX.len() + at;
+            for char in b'!'..=255 {
+                let mut other = branch;
+                other[place] = char;
+                let is_same = char.eq_ignore_ascii_case(&branch[place]);
+                let read = keys().read_branch(&other);
+                assert_eq!(read.is_some(), is_same, "{char} at {at}");
             }
         }
     }

@@ -18,7 +18,10 @@ type Header<'a> = (&'a [u8], &'a [u8]);
 impl Router {
     /// Where responses to a request go.
     pub(crate) fn reply_flow(&self, message: &Message<'_>, source: &Flow) -> Flow {
-        crate::admission::reply_to(&message.via(), source)
+        match message.is_answered_to_source() {
+            true => *source,
+            false => crate::admission::reply_to(&message.via(), source),
+        }
     }
 
     /// Composes a response of ours to `message`.

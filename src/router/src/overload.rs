@@ -136,7 +136,7 @@ impl Router {
         inbound: &Inbound<'_>,
         out: &Out,
     ) {
-        if !self.settings.overload.feedback {
+        if !self.settings.overload.feedback || !message.via_has_more() {
             return;
         }
         let via = message.via_text();
@@ -201,7 +201,7 @@ impl Router {
 
     /// Whether the sender of a request says something of overload control.
     pub(crate) fn has_feedback(&self, message: &Message<'_>) -> bool {
-        self.neighbours.mark.find(message.via_text()).is_some()
+        message.via_has_more() && self.neighbours.mark.find(message.via_text()).is_some()
     }
 
     /// Takes off what the sender of a request says of overload control: it is for us (§5.6).

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::index::{Entry, Index};
 use crate::octets;
+use crate::via;
 use crate::{Error, HeaderId, Method, NameAddr, Uri, Via};
 
 /// A request or response that was parsed. All ranges are offsets into [`Message::bytes`].
@@ -121,6 +122,37 @@ impl<'a> Message<'a> {
     #[inline]
     pub fn branch(&self) -> &'a [u8] {
         self.index.via.branch.of(self.bytes)
+    }
+
+    /// Whether that branch is one by RFC 3261: the cookie and something after it.
+    #[must_use]
+    #[inline]
+    pub fn has_cookie(&self) -> bool {
+        via::has_cookie(self.branch())
+    }
+
+    /// The host of the topmost Via's sent-by, and the port that it stands for.
+    #[must_use]
+    #[inline]
+    pub fn sent_by(&self) -> (&'a [u8], u16) {
+        let via = &self.index.via;
+        let port = via.port.unwrap_or_else(|| self.via().port_or_default());
+        (via.host.of(self.bytes), port)
+    }
+
+    /// Whether answers go to the very address and port that the request came from: its Via has an
+    /// `rport` (RFC 3581 §4) and no `maddr`.
+    #[must_use]
+    #[inline]
+    pub fn is_answered_to_source(&self) -> bool {
+        self.index.via.rport.is_some() && self.index.via.maddr.is_none()
+    }
+
+    /// Whether the topmost Via has parameters besides those of RFC 3261 and RFC 3581.
+    #[must_use]
+    #[inline]
+    pub fn via_has_more(&self) -> bool {
+        self.index.via.has_more
     }
 
     /// The topmost Via as it is written.

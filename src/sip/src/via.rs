@@ -41,17 +41,19 @@ pub struct Via<'a> {
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct ViaSpans {
     transport: Span,
-    host: Span,
-    port: Option<u16>,
+    pub(crate) host: Span,
+    pub(crate) port: Option<u16>,
     pub(crate) branch: Span,
     received: Option<IpAddr>,
-    rport: Option<Option<u16>>,
-    maddr: Option<Span>,
+    pub(crate) rport: Option<Option<u16>>,
+    pub(crate) maddr: Option<Span>,
     ttl: Option<u8>,
     pub(crate) range: Span,
     sent_by: Span,
     received_span: Option<Span>,
     rport_span: Option<Span>,
+    /// Whether there are parameters besides those of RFC 3261 and RFC 3581.
+    pub(crate) has_more: bool,
 }
 
 /// The octets of `SIP/2.0/UDP ` and its like.
@@ -91,7 +93,7 @@ impl<'a> Via<'a> {
     /// Whether the branch is one by RFC 3261: the cookie and something after it.
     #[must_use]
     pub fn has_cookie(&self) -> bool {
-        self.branch.len() > COOKIE.len() && has_cookie_prefix(self.branch)
+        has_cookie(self.branch)
     }
 
     /// Whether the branch is the cookie and nothing else (RFC 4475 §3.2.1).
@@ -134,6 +136,7 @@ impl ViaSpans {
         sent_by: Span::EMPTY,
         received_span: None,
         rport_span: None,
+        has_more: false,
     };
 
     /// What they are in these bytes.
@@ -302,21 +305,28 @@ impl ViaSpans {
                     .ok()
                     .map(|ttl| ttl as u8);
             }
-            _ => {}
+            _ => self.has_more = true,
         }
         Ok(())
     }
+}
+
+/// The cookie and something after it.
+#[inline]
+pub(crate) fn has_cookie(branch: &[u8]) -> bool {
+    branch.len() > COOKIE.len() && has_cookie_prefix(branch)
 }
 
 pub(crate) fn is_bare_cookie(branch: &[u8]) -> bool {
     branch.len() == COOKIE.len() && has_cookie_prefix(branch)
 }
 
-/// The cookie is compared as all tokens are: without case (RFC 3261 §7.3.1).
+/// The cookie is compared as all tokens are: without case (RFC 3261 §7.3.1). Most write it as there.
+#[inline]
 fn has_cookie_prefix(branch: &[u8]) -> bool {
     branch
-        .get(..COOKIE.len())
-        .is_some_and(|prefix| prefix.eq_ignore_ascii_case(COOKIE))
+        .first_chunk::<{ COOKIE.len() }>()
+        .is_some_and(|prefix| prefix == COOKIE || prefix.eq_ignore_ascii_case(COOKIE))
 }
 
 /// `SIP / 2.0 / transport` and a space; returns the transport.
