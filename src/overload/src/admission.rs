@@ -5,10 +5,16 @@
 //!        delay over target, ≥ 16 messages               not at the limit, delay under target, 0.5 s
 //!   Calm ─────────────────────────────────▶ Limiting ──────────────────────────────────▶ Calm
 //!                                            │  ▲
-//!                          each period:      ▼  │      limit = capacity · (1 + swing · error)
-//!                                                         capacity ·= 1 + gain · error
-//!                                                         error = (target - delay) / target
+//!                          each period:      ▼  │      limit = capacity · (1 + (target - delay) / settle)
+//!
+//!   a queue stands:   capacity ·= 1 - trust · (how the queue grew - how it should have grown)
+//!   none does:        capacity ·= 1 + growth, if the limit was used
 //! ```
+//!
+//! A queue is the integral of what comes in over what is served. So where one stands, its growth over
+//! a period tells how far the capacity is off, at once; its length only says how much must be taken
+//! off the limit for a while. Where none stands there is nothing to see but that more would do, and
+//! the capacity grows step by step until a short queue says that it is met.
 //!
 //! What is controlled is the *number of new calls a second* and not the share of them that is taken:
 //! what a shard can serve changes slowly, while what it is offered may grow tenfold within one
@@ -84,14 +90,25 @@ const LIMIT_FLOOR: f64 = 0.125;
 /// A queue off its target is made up for within this time: so long the limit is above or below what
 /// can be served.
 const SETTLE_US: f64 = 150_000.0;
-/// The most that the limit is off the capacity for that.
-const SWING_MAX: f64 = 0.3;
-/// How much the capacity is moved by a period with no queue at all, and how often as much at most if
-/// the ones before were the same: then it is far off.
-const GAIN: f64 = 0.01;
-const GAIN_TIMES_MAX: f64 = 6.0;
-/// How much more with each target's worth of delay beyond twice the target: then it is far off.
-const GAIN_FAR: f64 = 0.04;
+/// The most that the limit is below the capacity for that, and above it.
+const SWING_DOWN_MAX: f64 = 0.6;
+const SWING_UP_MAX: f64 = 0.05;
+/// How much of what one period says about the capacity is believed, and the most that it may say.
+/// Arrivals are random: a twentieth of a second is off by several per cent.
+const TRUST: f64 = 0.3;
+const SURPRISE_MAX: f64 = 0.5;
+/// A long queue that does not shrink, after so many periods, is a full buffer: what it does not say
+/// is that the capacity is far off.
+const STUCK_AFTER: u32 = 1;
+const STUCK: f64 = -0.05;
+/// What refusing a request costs, in calls: its 503 and the ACK.
+const REFUSAL_COST: f64 = 1.0 / 7.0;
+/// How much the capacity grows in a period without a queue, and how often as much at most if the ones
+/// before were the same: then it is far off.
+const GROWTH: f64 = 0.01;
+const GROWTH_TIMES_MAX: f64 = 5.0;
+/// The share of the limit that must have been used before it may grow.
+const USED: f64 = 0.8;
 /// Over how long the usual is taken.
 const USUAL_SECONDS: f64 = 1.0;
 /// What the first capacity is of what was served while the queue began to stand.
@@ -120,10 +137,10 @@ pub struct Admission {
     /// Which share of what is refused is dropped.
     drop: f64,
     calm_periods: u32,
-    /// How many periods in a row the queue was well below its target, or well above it: a full buffer
-    /// cannot grow, so its delay says less than is so.
-    off_periods: u32,
-    off_side: i8,
+    /// How many periods in a row no queue stood, or one well above the target: a full buffer cannot
+    /// grow, so its delay says less than is so.
+    clear_periods: u32,
+    standing_periods: u32,
     /// This period: since when, the least delay, how many messages, calls offered and taken.
     since: Time,
     due: Time,
@@ -155,8 +172,8 @@ impl Admission {
             peak: 0.0,
             drop: 0.0,
             calm_periods: 0,
-            off_periods: 0,
-            off_side: 0,
+            clear_periods: 0,
+            standing_periods: 0,
             since: Time::ZERO,
             due: Time::ZERO,
             seen: Time::ZERO,
@@ -208,7 +225,7 @@ impl Admission {
         let cost = f64::from(class.cost());
         self.offered += cost;
         let is_late = self.is_late(delay_us) && class != Class::Priority;
-        let fits = !self.is_limiting || self.shares.take(source, class, coin as u32);
+        let fits = !self.is_limiting || self.shares.take(self.seen, source, class, coin as u32);
         if fits && !is_late {
             self.taken += cost;
             return Decision::Admit;
@@ -292,17 +309,22 @@ impl Admission {
         let is_cut = self.shares.roll(seconds as f32);
         self.usual += (taken - self.usual) * (seconds / USUAL_SECONDS).min(1.0);
         if self.is_limiting {
-            self.adjust(delay_us, offered, is_cut);
+            self.adjust(&Period {
+                micros: period_us as f64,
+                delay_us: delay_us as f64,
+                offered,
+                taken,
+                is_cut,
+            });
         } else if delay_us > self.rules.target_us {
             self.is_limiting = true;
             self.calm_periods = 0;
             self.capacity = (taken.max(self.usual) * ONSET).max(LIMIT_MIN);
             self.limit = self.capacity;
-            self.off_periods = 0;
+            (self.clear_periods, self.standing_periods) = (0, 0);
         }
         if self.is_limiting {
-            let next = PERIOD_US as f32 / 1e6;
-            self.shares.divide(self.limit as f32, next);
+            self.shares.divide(self.limit as f32, now);
         }
         self.delay_us = delay_us;
         self.since = now;
@@ -321,44 +343,37 @@ impl Admission {
         self.taken = 0.0;
     }
 
-    /// A controller for a queue, which is an integral of what comes in: in proportion to the error for
-    /// the limit, and slowly, by its sum, for the capacity.
-    fn adjust(&mut self, delay_us: u64, offered: f64, is_cut: bool) {
+    /// The capacity by what the queue did, and the limit by how long it is.
+    fn adjust(&mut self, period: &Period) {
         let target = self.rules.target_us as f64;
-        let error = ((target - delay_us as f64) / target).clamp(-4.0, 1.0);
-        let is_bound = offered > 0.9 * self.limit;
-        let side = if error > 0.9 {
-            1
-        } else if error < -0.4 {
-            -1
+        let stands = |delay_us: f64| delay_us > target / 2.0;
+        let is_bound = period.offered > 0.9 * self.limit;
+        let is_clear = !stands(period.delay_us);
+        let is_long = period.delay_us > 2.0 * target;
+        self.clear_periods = if is_clear { self.clear_periods + 1 } else { 0 };
+        self.standing_periods = if is_long {
+            self.standing_periods + 1
         } else {
             0
         };
-        self.off_periods = if side != 0 && side == self.off_side {
-            self.off_periods + 1
-        } else {
-            0
-        };
-        self.off_side = side;
-        let gain = GAIN * (0.5 * f64::from(self.off_periods)).clamp(1.0, GAIN_TIMES_MAX);
         let floor = (self.peak * LIMIT_FLOOR).max(LIMIT_MIN);
-        if error < 0.0 {
-            self.capacity *= 1.0 + gain * error - GAIN_FAR * (-1.0 - error).max(0.0);
-        } else if self.drop > 0.0 {
-            self.drop = (self.drop - DROP_STEP * error).max(0.0);
-        } else if is_bound {
-            self.capacity *= 1.0 + gain * error;
+        if stands(self.delay_us as f64) && !is_clear {
+            self.capacity *= 1.0 - TRUST * self.surprise(period);
+        } else if is_clear && self.drop > 0.0 {
+            self.drop = (self.drop - DROP_STEP).max(0.0);
+        } else if is_clear && period.taken > USED * self.limit {
+            let times = (0.5 * f64::from(self.clear_periods)).clamp(1.0, GROWTH_TIMES_MAX);
+            self.capacity *= 1.0 + GROWTH * times;
             self.peak = (self.peak * 0.999).max(self.capacity);
         }
-        if self.capacity < floor {
-            self.capacity = floor;
+        self.capacity = self.capacity.max(floor);
+        if self.capacity <= floor && self.standing_periods >= DROP_AFTER {
+            self.drop = (self.drop + DROP_STEP).min(1.0);
         }
-        if self.capacity <= floor && self.off_periods >= DROP_AFTER {
-            self.drop = (self.drop - DROP_STEP * error.min(0.0)).min(1.0);
-        }
-        let swing = (target / SETTLE_US).min(SWING_MAX) * error;
-        self.limit = (self.capacity * (1.0 + swing)).max(floor);
-        let is_calm = !is_bound && !is_cut && error >= 0.0;
+        let swing = (target - period.delay_us) / SETTLE_US;
+        self.limit =
+            (self.capacity * (1.0 + swing.clamp(-SWING_DOWN_MAX, SWING_UP_MAX))).max(floor);
+        let is_calm = !is_bound && !period.is_cut && period.delay_us <= target;
         self.calm_periods = if is_calm { self.calm_periods + 1 } else { 0 };
         if self.calm_periods >= CALM_PERIODS {
             self.is_limiting = false;
@@ -366,4 +381,26 @@ impl Admission {
             self.shares.release();
         }
     }
+
+    /// By which share of what is served the queue grew more than it should have, had the capacity
+    /// been right. Refusals are served too.
+    fn surprise(&self, period: &Period) -> f64 {
+        let refusing = (period.offered - period.taken).max(0.0) * REFUSAL_COST;
+        let grew = (period.delay_us - self.delay_us as f64) / period.micros.max(1.0);
+        let should = (period.taken + refusing) / (self.capacity + refusing) - 1.0;
+        if self.standing_periods > STUCK_AFTER && grew > STUCK {
+            return SURPRISE_MAX / 2.0;
+        }
+        (grew - should).clamp(-SURPRISE_MAX, SURPRISE_MAX)
+    }
+}
+
+/// What was seen between two measurements.
+struct Period {
+    micros: f64,
+    delay_us: f64,
+    /// Calls a second.
+    offered: f64,
+    taken: f64,
+    is_cut: bool,
 }

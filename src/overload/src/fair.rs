@@ -11,6 +11,8 @@
 //! Cost: a message touches one entry (64 octets). A period visits only the sources that spoke, at
 //! most [`ROUNDS_MAX`] times each.
 
+use base::Time;
+
 /// A source: the number of its trunk, or the last one, which all others share.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SourceId(pub u32);
@@ -63,8 +65,11 @@ struct Source {
     demand: [f32; Class::COUNT],
     /// Which share of a class is taken: a coin below it.
     pass: [u32; Class::COUNT],
-    /// What may still be taken in this period, in calls: of priority, and of all else.
+    /// Calls that may be taken now, of priority and of all else; they come in at these rates, as of
+    /// this time. Not a sum for each period: that one may last longer than it was meant to.
     left: [f32; 2],
+    inflow: [f32; 2],
+    filled: Time,
     level: f32,
     /// What came lately, in calls a second.
     seen: f32,
@@ -80,8 +85,10 @@ pub(crate) struct Shares {
     sources: Vec<Source>,
     /// Those that spoke lately.
     listed: Vec<u32>,
-    /// What a source of weight 1 may take that has not spoken before: in this period, and its level.
-    fresh: [f32; 2],
+    /// The level of a source of weight 1 that has not spoken before.
+    fresh: f32,
+    /// The last division.
+    divided: Time,
 }
 
 impl Shares {
@@ -93,6 +100,8 @@ impl Shares {
             demand: [0.0; Class::COUNT],
             pass: [u32::MAX; Class::COUNT],
             left: [0.0; 2],
+            inflow: [0.0; 2],
+            filled: Time::ZERO,
             level: 0.0,
             seen: 0.0,
             cut: 0.0,
@@ -102,7 +111,8 @@ impl Shares {
         Shares {
             sources: vec![idle; sources_max.max(1)],
             listed: Vec::with_capacity(sources_max.max(1)),
-            fresh: [0.0; 2],
+            fresh: 0.0,
+            divided: Time::ZERO,
         }
     }
 
@@ -136,17 +146,20 @@ impl Shares {
         if !entry.is_listed {
             entry.is_listed = true;
             entry.pass = [u32::MAX; Class::COUNT];
-            entry.left = [self.fresh[0] * entry.weight; 2];
-            entry.level = self.fresh[1] * entry.weight;
+            entry.level = self.fresh * entry.weight;
+            entry.inflow = [entry.level; 2];
+            entry.left = entry.inflow.map(room);
+            entry.filled = self.divided;
             self.listed.push(at as u32);
         }
     }
 
     /// Whether a request is within its source's share. `coin` is drawn for each transaction, the
     /// same for all copies of a request.
-    pub(crate) fn take(&mut self, source: SourceId, class: Class, coin: u32) -> bool {
+    pub(crate) fn take(&mut self, now: Time, source: SourceId, class: Class, coin: u32) -> bool {
         let at = self.place(source);
         let entry = &mut self.sources[at];
+        entry.fill(now);
         let left = &mut entry.left[usize::from(class != Class::Priority)];
         if *left <= 0.0 || coin > entry.pass[class as usize] {
             return false;
@@ -193,14 +206,15 @@ impl Shares {
         }
     }
 
-    /// Divides `limit`, in calls a second, for a period of `seconds`.
-    pub(crate) fn divide(&mut self, limit: f32, seconds: f32) {
+    /// Divides `limit`, in calls a second, until the next division.
+    pub(crate) fn divide(&mut self, limit: f32, now: Time) {
         let level = self.level(limit);
         for &at in &self.listed {
-            self.sources[at as usize].bound(level, seconds);
+            self.sources[at as usize].bound(level, now);
         }
         // Who has not spoken yet may begin with an equal share.
-        self.fresh = [level * seconds + 1.0, level];
+        self.fresh = level;
+        self.divided = now;
     }
 
     /// The level for weight 1: the largest at which all that are over it and the whole demand of all
@@ -241,8 +255,9 @@ impl Source {
             + self.demand[2] * Class::Other.cost()
     }
 
-    /// Sets what may pass in the next period: priority first, then calls, then the rest.
-    fn bound(&mut self, level: f32, seconds: f32) {
+    /// Sets what may pass from now on: priority first, then calls, then the rest.
+    fn bound(&mut self, level: f32, now: Time) {
+        self.fill(now);
         self.level = level * self.weight;
         let mut left = self.level;
         for class in [Class::Priority, Class::Call, Class::Other] {
@@ -259,11 +274,19 @@ impl Source {
             left = (left - wanted).max(0.0);
         }
         let first = (self.demand[0] * Class::Priority.cost()).min(self.level);
-        // A quarter more than the mean, because a period is short: the limit's own feedback sees to
-        // the sum.
-        let room = |level: f32| level * seconds * 1.25 + 1.0;
-        self.left = [room(self.level), room(self.level - first)];
+        self.inflow = [self.level, self.level - first];
         self.advance_cut();
+    }
+
+    /// Lets in what came since the last time, up to the room that there is.
+    #[inline]
+    fn fill(&mut self, now: Time) {
+        let seconds = now.micros_since(self.filled) as f32 / 1e6;
+        self.filled = now;
+        for (left, inflow) in self.left.iter_mut().zip(self.inflow) {
+            // A quarter more than the mean: the limit's own feedback sees to the sum.
+            *left = (*left + inflow * 1.25 * seconds).min(room(inflow));
+        }
     }
 
     /// Calls of this period so far.
@@ -289,6 +312,11 @@ impl Source {
     }
 }
 
+/// How many calls may come at once, at a rate: those of a tenth of a second.
+fn room(rate: f32) -> f32 {
+    rate * 0.1 + 1.0
+}
+
 /// The largest coin that passes if `share` of all are to pass.
 fn coin_below(share: f32) -> u32 {
     if share >= 1.0 {
@@ -310,7 +338,7 @@ mod tests {
             }
         }
         shares.roll(1.0);
-        shares.divide(limit, 1.0);
+        shares.divide(limit, Time::ZERO);
         let taken = |source: &Source| source.demand[1].min(source.level);
         shares.sources.iter().map(taken).collect()
     }
@@ -332,7 +360,7 @@ mod tests {
             shares.offer(SourceId(1), Class::Call);
         }
         shares.roll(1.0);
-        shares.divide(80.0, 1.0);
+        shares.divide(80.0, Time::ZERO);
         assert_eq!(shares.sources[0].level, 20.0);
         assert_eq!(shares.sources[1].level, 60.0);
     }
@@ -347,14 +375,14 @@ mod tests {
             }
         }
         shares.roll(1.0);
-        shares.divide(150.0, 1.0);
+        shares.divide(150.0, Time::ZERO);
         let half = u32::MAX / 2;
         assert_eq!(shares.sources[0].pass[0], u32::MAX);
         assert!(shares.sources[0].pass[1].abs_diff(half) < 100);
         assert_eq!(shares.sources[0].pass[2], 0);
         // Calls that eat up their room leave that of priority alone.
-        while shares.take(only, Class::Call, 0) {}
-        assert!(shares.take(only, Class::Priority, u32::MAX));
+        while shares.take(Time::ZERO, only, Class::Call, 0) {}
+        assert!(shares.take(Time::ZERO, only, Class::Priority, u32::MAX));
     }
 
     #[test]

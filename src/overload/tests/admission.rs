@@ -65,7 +65,10 @@ fn goodput_is_what_refusals_leave() {
                 "{} and not {want}",
                 report.goodput()
             );
-            assert!(report.setup_p99_us() < 500_000);
+            // Where refusing takes most of the processor some INVITEs are lost before, and one in a
+            // hundred is taken by its second copy.
+            let copies_us = if best(load, &costs) < 0.5 { 100_000 } else { 0 };
+            assert!(report.setup_p99_us() < 500_000 + copies_us);
         }
     }
 }
@@ -113,6 +116,7 @@ fn a_starved_processor_sheds_by_delay() {
         (20_000, 100_000),
         (10_000, 50_000),
         (3_000, 15_000),
+        (1_000, 5_000),
         (4_000, 41_000),
     ] {
         let share = ours as f64 / of as f64;

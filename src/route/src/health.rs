@@ -9,6 +9,9 @@
 //!   └─────────────────────────────────────────────────  Returning (a tenth of its calls … all)
 //! ```
 //!
+//! Attempts wait side by side. So *in a row* means that the gateway answered none of those that were
+//! under way while the silent one waited.
+//!
 //! A gateway that is not probed returns when its hold-down is over. Any response counts as life,
 //! a refusal too: a 503 is an answer to one call, not the end of a gateway (RFC 7339 argues
 //! against the on and off of the classic reading). Maintenance is the operator's word and stands
@@ -115,6 +118,8 @@ pub struct Health {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Slot {
     phase: Phase,
+    /// When it answered an attempt last.
+    heard: Time,
     /// Silent attempts in a row.
     silent: u16,
     probes_failed: u16,
@@ -145,6 +150,7 @@ enum Told {
 impl Slot {
     const FRESH: Slot = Slot {
         phase: Phase::Up,
+        heard: Time::ZERO,
         silent: 0,
         probes_failed: 0,
         probes_ok: 0,
@@ -209,6 +215,14 @@ impl Slot {
         self.adjust(gateway);
     }
 
+    /// Whether it answered anything while a silent attempt waited for it: then it lives, and what was
+    /// lost was one message. Above all in our own buffer: a router that is overrun would else take
+    /// all its gateways for dead.
+    fn was_heard_meanwhile(&self, gateway: &Gateway, now: Time) -> bool {
+        self.heard != Time::ZERO
+            && now.micros_since(self.heard) < u64::from(gateway.no_response_ms) * 1_000
+    }
+
     fn adjust(&mut self, gateway: &Gateway) {
         self.returns_alone = gateway.probe.is_none();
         self.slow_return_ms = gateway.health.slow_return_ms;
@@ -221,7 +235,9 @@ impl Slot {
         };
         let passive = gateway.health.down_after;
         let probe = gateway.probe.unwrap_or_default();
+        if event == AttemptOk { self.heard = now; }
         match (self.phase, event) {
+            (_, AttemptTimedOut) if self.was_heard_meanwhile(gateway, now) => {}
             (Phase::Up, AttemptTimedOut | TransportError) => {
                 self.silent = self.silent.saturating_add(1);
                 if passive > 0 && self.silent >= passive { self.fall(gateway, now); }

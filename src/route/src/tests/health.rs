@@ -78,11 +78,23 @@ fn silence_in_a_row_takes_it_down_and_an_answer_breaks_the_row() {
             (0, Some(AttemptTimedOut), Up),
             (1, Some(AttemptTimedOut), Up),
             (2, Some(AttemptOk), Up),
-            (3, Some(AttemptTimedOut), Up),
-            (4, Some(TransportError), Up),
-            (5, Some(AttemptTimedOut), down(10_005)),
+            (2_002, Some(AttemptTimedOut), Up),
+            (2_003, Some(TransportError), Up),
+            (2_004, Some(AttemptTimedOut), down(12_004)),
         ],
     );
+}
+
+/// Attempts wait side by side: an answer to one says that the gateway lived while the others waited,
+/// whatever became of theirs.
+#[test]
+fn an_answer_meanwhile_excuses_silent_calls() {
+    let mut events = vec![(500, Some(AttemptOk), Up)];
+    events.extend((0..20).map(|at| (2_400 + at, Some(AttemptTimedOut), Up)));
+    events.push((2_500, Some(AttemptTimedOut), Up));
+    events.push((2_501, Some(AttemptTimedOut), Up));
+    events.push((2_502, Some(AttemptTimedOut), down(12_502)));
+    check(None, &events);
 }
 
 #[test]
