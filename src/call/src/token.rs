@@ -22,7 +22,7 @@
 
 use std::hash::Hasher;
 
-use base::{Digest, SlotId};
+use base::{Digest, ShardId, SlotId};
 use sip::Message;
 use siphasher::sip::SipHasher13;
 
@@ -147,6 +147,15 @@ impl Keys {
     pub fn read_branch(&self, branch: &[u8]) -> Option<SlotId> {
         let (bits, _) = self.read_ours(branch)?;
         SlotId::from_bits(bits)
+    }
+
+    /// The shard that a branch of ours names. Whether it is forged is not asked: this is for handing
+    /// the message on, and the shard itself asks.
+    #[must_use]
+    #[inline]
+    pub fn shard_of_branch(branch: &[u8]) -> Option<ShardId> {
+        let slot = branch.strip_prefix(BRANCH_PREFIX)?.first_chunk()?;
+        Some(SlotId::from_bits(read_slot(slot))?.shard())
     }
 
     /// The bits and the loop mark of an unforged branch of ours.
@@ -384,7 +393,6 @@ fn fold(one: u64, other: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use base::ShardId;
 
     fn keys() -> Keys {
         Keys::new([7; 32], [9; 32])
@@ -395,6 +403,8 @@ mod tests {
         let slot = SlotId::new(ShardId(1023), 0x00ff_ffff, SlotId::GENERATION_MAX);
         let branch = keys().branch(slot, 77);
         assert_eq!(keys().read_branch(&branch), Some(slot));
+        assert_eq!(Keys::shard_of_branch(&branch), Some(slot.shard()));
+        assert_eq!(Keys::shard_of_branch(&branch[1..]), None);
         let mut upper = branch;
         upper[BRANCH_PREFIX.len()..].make_ascii_uppercase();
         assert_eq!(keys().read_branch(&upper), Some(slot));

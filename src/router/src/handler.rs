@@ -7,7 +7,7 @@ use base::{ListenerId, ShardId};
 use call::Event;
 use shards::{Fellow, Frame, Handler, Inbound, Undelivered};
 use sip::frame::{FrameError, Framing};
-use sip::{ErrorKind, Method, parse, response_route, sniff};
+use sip::{ErrorKind, Method, parse, response_route, sniff, sniff_branch, sniff_call_id};
 use transaction::{ClientEvent, ServerEvent};
 
 use crate::counters::Count;
@@ -171,7 +171,14 @@ impl Handler for Router {
         if self.settings.shards == 1 {
             return None;
         }
-        sniff(bytes).map(|sniffed| self.owner_of(sniffed.call_id))
+        // A response belongs to whoever sent the request: its branch says so, and is found sooner.
+        if bytes.starts_with(b"SIP/2.0 ")
+            && let Some(shard) = sniff_branch(bytes).and_then(call::Keys::shard_of_branch)
+            && shard.0 < self.settings.shards
+        {
+            return Some(shard);
+        }
+        sniff_call_id(bytes).map(|call_id| self.owner_of(call_id))
     }
 
     fn frame(&self, bytes: &[u8]) -> Frame {
