@@ -126,6 +126,12 @@ fn part_of(uri: &[u8], name: &[u8]) -> Option<u8> {
     if name.is_empty() || name.len() > usize::from(u8::MAX) {
         return None;
     }
+    // `sip:` most often, then the number or a plus sign and the number.
+    for at in [4, 5] {
+        if uri.get(at..).is_some_and(|rest| rest.starts_with(name)) {
+            return Some(at as u8);
+        }
+    }
     let scheme = &uri[..uri.len().min(SCHEME_BYTES_MAX)];
     let user = scheme.iter().position(|&octet| octet == b':')? as u8 + 1;
     (user..=user + SKIP_MAX).find(|&at| uri[usize::from(at).min(uri.len())..].starts_with(name))

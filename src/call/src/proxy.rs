@@ -164,8 +164,11 @@ pub fn routes<'a>(
     let mut lines = message.lines_of(HeaderId::Route);
     let first = lines.next().and_then(|line| token_of(line.value));
     let mut loose = usize::MAX;
-    // Our own URI has parameters.
-    if found.uri.contains(&b';') {
+    // Our own URI has parameters. The parser has taken a usual one apart.
+    if message
+        .request_uri()
+        .is_ok_and(|uri| !uri.params.is_empty())
+    {
         let count = message.values(HeaderId::Route).count();
         read_strict(message, count, &is_us, &mut found)?;
         loose = count - usize::from(found.strict);
@@ -251,6 +254,9 @@ pub fn beyond_us<'a>(
 /// Record-Route value, or its Contact. And whether it is the former.
 #[must_use]
 pub fn before_us<'a>(request: &Message<'a>) -> Option<(&'a [u8], bool)> {
+    if !request.has(HeaderId::RecordRoute) {
+        return contact(request).map(|uri| (uri, false));
+    }
     match request.values(HeaderId::RecordRoute).next() {
         Some(value) => NameAddr::parse(value.bytes)
             .ok()
@@ -262,11 +268,8 @@ pub fn before_us<'a>(request: &Message<'a>) -> Option<(&'a [u8], bool)> {
 /// The first Contact's URI.
 #[must_use]
 pub fn contact<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
-    let line = message.lines_of(HeaderId::Contact).next()?;
-    // Most often the line is `<uri>` and nothing else; whether it is a URI the caller will see.
-    if let [b'<', uri @ .., b'>'] = line.value
-        && !uri.contains(&b'>')
-    {
+    // Whether it is a URI the caller will see.
+    if let Some(uri) = message.lone_uri(HeaderId::Contact) {
         return Some(uri);
     }
     let value = message.values(HeaderId::Contact).next()?;

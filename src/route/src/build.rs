@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use base::{GatewayId, ListenerId, TrunkId};
 
-use crate::gateway::{escape_prefix, host_text};
+use crate::gateway::{Around, host_text};
 use crate::ingress::{Egress, Ingress};
 use crate::limits::{
     DIGITS_MAX, GATEWAYS_MAX, ROUTES_MAX, TARGETS_MAX, TECH_PREFIX_BYTES_MAX, TRUNKS_MAX,
@@ -343,6 +343,11 @@ fn build_gateways(spec: &Spec, ids: &Ids, errors: &mut Vec<BuildError>) -> Box<[
                 continue;
             }
         };
+        let host = host_text(
+            gateway.domain.as_deref(),
+            gateway.address,
+            gateway.transport,
+        );
         gateways[id as usize] = Some(Gateway {
             id: GatewayId(id),
             name: gateway.name.as_str().into(),
@@ -350,12 +355,7 @@ fn build_gateways(spec: &Spec, ids: &Ids, errors: &mut Vec<BuildError>) -> Box<[
             address: gateway.address,
             transport: gateway.transport,
             listener: Some(listener),
-            host: host_text(
-                gateway.domain.as_deref(),
-                gateway.address,
-                gateway.transport,
-            ),
-            escaped_prefix: escape_prefix(&gateway.called.prefix),
+            around: Around::new(&host, &gateway.called),
             called: gateway.called.clone(),
             maintenance: gateway.maintenance,
             probe: gateway.probe,

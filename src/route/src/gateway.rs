@@ -38,10 +38,36 @@ pub struct Gateway {
     pub coalesce: Option<Coalesce>,
     /// Whether it is asked how much it can take (RFC 7339).
     pub overload_control: bool,
-    /// `host[:port][;transport=tcp]` as the Request-URI ends.
-    pub(crate) host: Box<str>,
-    /// The prefix that is put before a number, escaped as a user part must be.
-    pub(crate) escaped_prefix: Box<str>,
+    /// What stands around a number in the Request-URI.
+    pub(crate) around: Around,
+}
+
+/// What stands around the number in the Request-URIs of a gateway, in the pieces that are written.
+#[derive(Clone, Debug)]
+pub(crate) struct Around {
+    /// `sip:`, the prefix, escaped as a user part must be, and `+` if the number gets one.
+    before: Box<[u8]>,
+    /// `@host[:port][;transport=tcp]`
+    behind: Box<[u8]>,
+    /// The same and `;user=phone`.
+    behind_phone: Box<[u8]>,
+}
+
+impl Around {
+    /// For a gateway with this `host[:port][;transport=tcp]`.
+    pub(crate) fn new(host: &str, called: &EgressFormat) -> Around {
+        let plus = match called.style {
+            EgressStyle::E164Plus => "+",
+            EgressStyle::E164 | EgressStyle::Dialled => "",
+        };
+        let prefix = escape_prefix(&called.prefix);
+        let boxed = |text: String| text.into_bytes().into_boxed_slice();
+        Around {
+            before: boxed(format!("sip:{prefix}{plus}")),
+            behind: boxed(format!("@{host}")),
+            behind_phone: boxed(format!("@{host};user=phone")),
+        }
+    }
 }
 
 /// How datagrams for one peer are brought to one length, to leave in one system call.
@@ -135,55 +161,47 @@ impl Gateway {
     /// The host is the gateway's; `user=phone` stays if the caller had it, other parameters, the
     /// password and the headers were for us and go.
     pub fn write_uri(&self, number: &Number<'_>, original: &Uri<'_>, out: &mut Vec<u8>) -> bool {
-        let (plus, prefix, user) = self.user(number, original);
-        let has_user = !(plus.is_empty() && prefix.is_empty() && user.is_empty());
-        let parts: [&[u8]; 7] = [
-            b"sip:",
-            prefix,
-            plus,
-            user,
-            if has_user { b"@" } else { b"" },
-            self.host.as_bytes(),
-            if has_user && is_phone(original) {
-                b";user=phone"
-            } else {
-                b""
-            },
-        ];
-        let length: usize = parts.iter().map(|part| part.len()).sum();
-        if length > URI_BYTES_MAX {
+        let (before, user) = self.user(number, original);
+        let behind = match (before, user) {
+            // Without a user part there is no `@` either.
+            (b"sip:", []) => &self.around.behind[1..],
+            _ if is_phone(original) => &self.around.behind_phone,
+            _ => &self.around.behind,
+        };
+        if before.len() + user.len() + behind.len() > URI_BYTES_MAX {
             return false;
         }
-        for part in parts {
+        for part in [before, user, behind] {
             out.extend_from_slice(part);
         }
         true
     }
 
-    /// The user part in its pieces: `+`, what is put before, and the number.
-    fn user<'n>(
-        &'n self,
-        number: &Number<'n>,
-        original: &Uri<'n>,
-    ) -> (&'n [u8], &'n [u8], &'n [u8]) {
+    /// What is put before the number, and the number as it is written.
+    fn user<'n>(&'n self, number: &Number<'n>, original: &Uri<'n>) -> (&'n [u8], &'n [u8]) {
         if number.is_raw() {
-            return (b"", b"", original.user);
+            return (b"sip:", original.user);
         }
-        let strip = usize::from(self.called.strip);
-        let prefix = self.escaped_prefix.as_bytes();
-        let digits = || number.text().get(strip..).unwrap_or(&[]);
-        match self.called.style {
-            EgressStyle::E164Plus => (b"+", prefix, digits()),
-            EgressStyle::E164 => (b"", prefix, digits()),
-            EgressStyle::Dialled => (b"", prefix, original.user.get(strip..).unwrap_or(&[])),
-        }
+        let digits = match self.called.style {
+            EgressStyle::E164Plus | EgressStyle::E164 => number.text(),
+            EgressStyle::Dialled => original.user,
+        };
+        let stripped = digits.get(usize::from(self.called.strip)..);
+        (&self.around.before, stripped.unwrap_or(&[]))
     }
 }
 
 /// Whether the caller said that the user part is a telephone number.
 pub(crate) fn is_phone(uri: &Uri<'_>) -> bool {
-    let user = uri.param(b"user").flatten();
-    user.is_some_and(|value| value.eq_ignore_ascii_case(b"phone"))
+    // None, or this one alone, is what most have.
+    match uri.params {
+        b"" => false,
+        b"user=phone" => true,
+        _ => {
+            let user = uri.param(b"user").flatten();
+            user.is_some_and(|value| value.eq_ignore_ascii_case(b"phone"))
+        }
+    }
 }
 
 /// The end of a Request-URI: the domain or the address, and the transport unless it is UDP.
@@ -209,7 +227,7 @@ pub(crate) fn host_text(
 }
 
 /// `prefix` as it may stand in a user part: all but digits, `*` and `+` escaped.
-pub(crate) fn escape_prefix(prefix: &str) -> Box<str> {
+fn escape_prefix(prefix: &str) -> String {
     let mut escaped = String::new();
     for octet in prefix.bytes() {
         match octet {
@@ -217,5 +235,5 @@ pub(crate) fn escape_prefix(prefix: &str) -> Box<str> {
             _ => write!(escaped, "%{octet:02X}").expect("a String takes all"),
         }
     }
-    escaped.into()
+    escaped
 }

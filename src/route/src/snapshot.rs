@@ -327,7 +327,7 @@ impl Snapshot {
         out.clear();
         self.trunk(trunk).ok_or(NoRoute)?;
         let id = self.find_route(number)?;
-        let route = self.route(id);
+        let plan = &self.plans[self.rows[id.0 as usize].plan as usize];
         let mut add = |target: &Target| {
             let gateway = self
                 .gateway(target.gateway)
@@ -337,11 +337,11 @@ impl Snapshot {
                 verdict: health.verdict(gateway, now, dice),
             });
         };
-        match route.mode {
-            Mode::Ordered | Mode::Parallel => route.targets.iter().for_each(add),
+        match plan.mode {
+            Mode::Ordered | Mode::Parallel => plan.targets.iter().for_each(add),
             Mode::Weighted => {
-                for place in order(route.mode, route.targets, dice) {
-                    add(&route.targets[usize::from(place)]);
+                for place in order(plan.mode, &plan.targets, dice) {
+                    add(&plan.targets[usize::from(place)]);
                 }
             }
         }
@@ -356,14 +356,27 @@ impl Snapshot {
     pub fn route(&self, id: RouteId) -> Route<'_> {
         let row = self.rows[id.0 as usize];
         let plan = &self.plans[row.plan as usize];
-        let digits = &self.digits[row.start as usize..][..usize::from(row.length)];
         Route {
-            prefix: if digits.is_empty() { "*" } else { digits },
+            prefix: self.prefix(id),
             targets: &plan.targets,
             mode: plan.mode,
             advance: plan.advance,
             attempts_max: plan.attempts_max,
             ring_ms: plan.ring_ms,
+        }
+    }
+
+    /// The prefix of a route as records write it.
+    ///
+    /// # Panics
+    /// If the id is of another snapshot and not in this one.
+    #[must_use]
+    #[inline]
+    pub fn prefix(&self, id: RouteId) -> &str {
+        let row = self.rows[id.0 as usize];
+        match &self.digits[row.start as usize..][..usize::from(row.length)] {
+            "" => "*",
+            digits => digits,
         }
     }
 }

@@ -55,6 +55,17 @@ enum Look {
     Request,
 }
 
+/// What becomes of a message before it is parsed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LetIn {
+    /// It is done with.
+    Done,
+    /// A request from here; go on.
+    From(Source),
+    /// Go on; nobody has looked who sent it.
+    Unseen,
+}
+
 fn look(bytes: &[u8]) -> Look {
     match bytes {
         [b'I', b'N', b'V', b'I', ..] => Look::Invite,
@@ -122,19 +133,36 @@ pub(crate) fn is_urgent(message: &Message<'_>) -> bool {
 }
 
 impl Router {
-    /// Looks at a message before it is parsed. True: it is done with.
+    /// Looks at a message before it is parsed: of a request it is then known who sent it.
     #[inline]
-    pub(crate) fn is_shut_out(&mut self, inbound: &Inbound<'_>, out: &mut Out) -> bool {
+    pub(crate) fn let_in(&mut self, inbound: &Inbound<'_>, out: &mut Out) -> LetIn {
         let delay_us = out.now().micros_since(inbound.received);
         self.gate.admission.observe(out.now(), delay_us);
         let look = look(inbound.bytes);
         if look == Look::Other {
-            return false;
+            return LetIn::Unseen;
         }
         let source = self.source(inbound);
-        if !source.is_known() {
-            return self.is_unread(look, inbound, out);
+        let is_done = match source.is_known() {
+            true => self.is_shut_out(source, look, inbound, delay_us, out),
+            false => self.is_unread(look, inbound, out),
+        };
+        match is_done {
+            true => LetIn::Done,
+            false => LetIn::From(source),
         }
+    }
+
+    /// Whether a request of a known source is done with.
+    #[inline]
+    fn is_shut_out(
+        &mut self,
+        source: Source,
+        look: Look,
+        inbound: &Inbound<'_>,
+        delay_us: u64,
+        out: &mut Out,
+    ) -> bool {
         match look {
             Look::Invite | Look::Request => {
                 let (id, is_late) = (

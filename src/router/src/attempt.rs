@@ -237,7 +237,8 @@ impl Router {
         let Some(held) = self.forks.get(fork) else {
             return false;
         };
-        let (source, breadth) = (held.fork.source, held.plan.breadth);
+        let (source, inner) = (held.fork.source.peer, held.fork.source.listener);
+        let breadth = held.plan.breadth;
         let mut text = std::mem::take(&mut self.uri_text);
         text.clear();
         let changes = self.target_uri(fork, dialled, next, &mut text, out);
@@ -247,6 +248,7 @@ impl Router {
             &mut Onward {
                 flow,
                 source,
+                inner,
                 uri: changes.then_some(&text[..]),
                 routes: &dialled.asked.routes,
                 record_route: self.call_of(fork),

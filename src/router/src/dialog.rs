@@ -267,7 +267,8 @@ impl Router {
         };
         let mut onward = Onward {
             flow: onward,
-            source: inbound.flow,
+            source: inbound.flow.peer,
+            inner: inbound.flow.listener,
             uri: None,
             routes: &asked.routes,
             record_route: None,
@@ -291,14 +292,16 @@ impl Router {
         }
         let Some(key) = key else { return };
         let is_invite = message.method() == Method::Invite;
-        let Some((server, fork)) = self.admit(message, is_invite, key, &inbound.flow, out) else {
+        let kind = match is_invite {
+            true => call::Kind::Invite,
+            false => call::Kind::NonInvite,
+        };
+        let taken = self.admit(message, kind, asked.routed, key, &inbound.flow, out);
+        let Some((server, fork)) = taken else {
             return;
         };
         if let Some(place) = place {
             self.note_request(message, place, fork, out);
-        }
-        if let Some(held) = self.forks.get_mut(fork) {
-            held.plan.routed = asked.routed;
         }
         if is_invite {
             self.respond_local(server, message, 100, &[], &inbound.flow, out);

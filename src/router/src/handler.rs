@@ -10,6 +10,7 @@ use sip::frame::{FrameError, Framing};
 use sip::{ErrorKind, Method, parse, response_route, sniff, sniff_branch, sniff_call_id};
 use transaction::{ClientEvent, ServerEvent};
 
+use crate::admission::LetIn;
 use crate::counters::Count;
 use crate::mail::{Letter, Notice};
 use crate::wake::Wake;
@@ -199,15 +200,18 @@ impl Handler for Router {
     }
 
     fn message(&mut self, inbound: &Inbound<'_>, out: &mut Out) {
-        if self.is_shut_out(inbound, out) {
-            return;
-        }
+        let source = match self.let_in(inbound, out) {
+            LetIn::Done => return,
+            LetIn::From(source) => Some(source),
+            LetIn::Unseen => None,
+        };
         let mut index = self.take_index();
         let parsed = parse(inbound.bytes, &mut index);
         match parsed {
             Ok(message) if message.is_request() => {
                 self.note_neighbour(&message, inbound, out);
-                self.request(&message, inbound, out);
+                let source = source.unwrap_or_else(|| self.source(inbound));
+                self.request(&message, source, inbound, out);
             }
             Ok(message) => self.response(&message, inbound, out),
             Err(error) => self.malformed(inbound, &mut index, error, out),

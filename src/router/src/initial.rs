@@ -4,9 +4,9 @@ use base::{Flow, SlotId, TrunkId};
 use call::proxy;
 use call::{Call, DialogNames, Fork, Identity, Invite, Moment, Purpose, Target, next_hop};
 use cdr::{Cause, Party};
-use route::{Candidates, Mode, Number, NumberBuffer, NumberError};
+use route::{Candidates, Mode, Number, NumberBuffer, NumberError, RouteId, Snapshot};
 use shards::Inbound;
-use sip::{Message, Method, NameAddr, Uri};
+use sip::{HeaderId, Message, Method, NameAddr, Uri};
 use smallvec::SmallVec;
 use transaction::{Kind, ServerEvent};
 
@@ -59,29 +59,33 @@ impl Router {
             self.count(Count::Invites, out);
             self.count_trunk(trunk, TrunkCell::Calls, out);
         }
-        let Some((server, fork)) = self.admit(message, is_invite, key, flow, out) else {
+        let kind = match is_invite {
+            true => call::Kind::Invite,
+            false => call::Kind::NonInvite,
+        };
+        let Some((server, fork)) = self.admit(message, kind, asked.routed, key, flow, out) else {
             return;
         };
         let call = match is_invite {
             false => None,
-            true => match self.begin_call(message, &asked.names, trunk, fork, inbound, out) {
-                Some(call) => Some(call),
-                None => {
-                    self.count(Count::CallsFull, out);
-                    return self.drop_fork(server, fork, message, 503, flow, out);
+            true => {
+                match self.begin_call(message, &asked.names, trunk, (server, fork), inbound, out) {
+                    Some(call) => Some(call),
+                    None => {
+                        self.count(Count::CallsFull, out);
+                        return self.drop_fork(server, fork, message, 503, flow, out);
+                    }
                 }
-            },
+            }
         };
         let mut buffer = NumberBuffer::new();
         let number = self.world.number(trunk, &asked.uri, &mut buffer);
-        match self.plan(message, asked, &number, trunk, call, out) {
-            Ok(plan) => {
-                let Some(held) = self.forks.get_mut(fork) else {
-                    return;
-                };
-                held.plan = plan;
+        match self.plan(message, asked, &number, trunk, (fork, call), out) {
+            Ok(()) => {
                 if let Some(call) = call {
-                    held.fork.purpose = Purpose::Initial { call };
+                    if let Some(held) = self.forks.get_mut(fork) {
+                        held.fork.purpose = Purpose::Initial { call };
+                    }
                     self.respond_local(server, message, 100, &[], flow, out);
                 }
                 let target = Dialled {
@@ -127,20 +131,15 @@ impl Router {
     pub(crate) fn admit(
         &mut self,
         message: &Message<'_>,
-        is_invite: bool,
+        fork_kind: call::Kind,
+        routed: u64,
         key: transaction::Key,
         flow: &Flow,
         out: &mut Out,
     ) -> Option<(SlotId, SlotId)> {
-        let kind = if is_invite {
-            Kind::Invite
-        } else {
-            Kind::NonInvite
-        };
-        let fork_kind = if is_invite {
-            call::Kind::Invite
-        } else {
-            call::Kind::NonInvite
+        let kind = match fork_kind {
+            call::Kind::Invite => Kind::Invite,
+            call::Kind::NonInvite => Kind::NonInvite,
         };
         let Some(request) = out.packet(message.bytes().len()) else {
             self.count(Count::PacketsFull, out);
@@ -153,7 +152,7 @@ impl Router {
         fork.request = Some(request);
         let fork = self.forks.insert(Held {
             fork,
-            plan: Plan::none(0),
+            plan: Plan::none(routed),
         });
         let reply = self.reply_flow(message, flow);
         let server = match fork {
@@ -212,20 +211,22 @@ impl Router {
         message: &Message<'_>,
         names: &DialogNames,
         trunk: TrunkId,
-        fork: SlotId,
+        (server, fork): (SlotId, SlotId),
         inbound: &Inbound<'_>,
         out: &mut Out,
     ) -> Option<SlotId> {
-        let caller = self.reply_flow(message, &inbound.flow);
+        // What is for the caller goes where its answers go.
+        let kept = self.table.server_ref(server)?.flow();
+        let caller = &self.flows[kept];
         let (caller_target, caller_is_routed) = proxy::before_us(message)
             .and_then(|(uri, routed)| Some((Uri::parse(uri).ok()?, routed)))
             .map_or((Target::Peer, false), |(uri, routed)| {
-                (next_hop::target(&uri, &caller), routed)
+                (next_hop::target(&uri, caller), routed)
             });
         let call = Call {
             call_id: names.call_id,
             caller_tag: names.from_tag,
-            caller: self.flows.keep(&caller)?,
+            caller: self.flows.retain(kept),
             caller_target: caller_target.into(),
             caller_is_routed,
             trunk,
@@ -248,12 +249,11 @@ impl Router {
             attempts: SmallVec::new(),
             dialogs: SmallVec::new(),
         };
-        let (hash, caller) = (call.call_id, call.caller);
         let Ok(id) = self.calls.insert(call) else {
-            self.flows.release(caller);
+            self.flows.release(kept);
             return None;
         };
-        self.by_call_id.insert(hash, id.index());
+        self.by_call_id.insert(names.call_id, id.index());
         Some(id)
     }
 
@@ -264,95 +264,69 @@ impl Router {
         asked: &Asked<'_>,
         number: &Result<Number<'_>, NumberError>,
         trunk: TrunkId,
-        call: Option<SlotId>,
+        (fork, call): (SlotId, Option<SlotId>),
         out: &mut Out,
-    ) -> Result<Plan, Denied> {
-        let mut prefix: SmallVec<[u8; 32]> = SmallVec::new();
-        let called = number.as_ref().map_or(&b""[..], Number::text);
+    ) -> Result<(), Denied> {
         let channel = call.map_or(Ok(()), |call| self.take_channel(call, trunk));
-        let planned = channel.and_then(|()| {
-            let mut plan = Plan {
-                breadth: breadth(message)?,
-                ..Plan::none(asked.routed)
-            };
-            plan.follows_redirects = self
-                .world
-                .trunk(trunk)
-                .is_some_and(|trunk| trunk.follow_redirects);
-            let number = number.as_ref().map_err(|error| rejected(error.status()))?;
-            match asked.routes.next {
-                Some(next) => self.plan_by_route(next, &mut plan)?,
-                None => self.plan_by_number(trunk, number, &mut plan, &mut prefix, out)?,
-            }
-            Ok(plan)
-        });
+        let mut route = None;
+        let planned = channel
+            .and_then(|()| self.choose(message, asked, number, trunk, fork, &mut route, out));
         if let Some(call) = call {
-            self.keep_identity(call, message, called, &prefix);
+            let called = number.as_ref().map_or(&b""[..], Number::text);
+            self.keep_identity(call, message, called, route);
         }
         planned
     }
 
-    /// A preloaded Route beyond us is followed only where routing itself could lead.
-    fn plan_by_route(&self, next: &[u8], plan: &mut Plan) -> Result<(), Denied> {
-        let foreign = Denied {
-            status: 403,
-            cause: Cause::Rejected,
-            count: Count::ForeignTarget,
-        };
-        let hop = Uri::parse(next).map(|uri| next_hop::hop(&uri));
-        let Ok(next_hop::Hop::Address(transport, address)) = hop else {
-            return Err(foreign);
-        };
-        let transport = transport.unwrap_or(base::Transport::Udp);
-        let gateway = self.world.egress(address, transport).ok_or(foreign)?;
-        plan.candidates = Candidates::only(gateway);
-        plan.attempts_left = 1;
-        plan.by_route = true;
-        Ok(())
-    }
-
-    fn plan_by_number(
+    /// Fills the plan of a fork, and says by which route.
+    fn choose(
         &mut self,
+        message: &Message<'_>,
+        asked: &Asked<'_>,
+        number: &Result<Number<'_>, NumberError>,
         trunk: TrunkId,
-        number: &Number<'_>,
-        plan: &mut Plan,
-        prefix: &mut SmallVec<[u8; 32]>,
+        fork: SlotId,
+        route: &mut Option<RouteId>,
         out: &mut Out,
     ) -> Result<(), Denied> {
-        let (dice, now) = (out.random(), out.now());
-        let found =
-            self.world
-                .candidates(trunk, number, &self.health, now, dice, &mut plan.candidates);
-        let Ok(id) = found else {
-            return Err(Denied {
-                status: 404,
-                cause: Cause::NoRoute,
-                count: Count::NoRoute,
-            });
-        };
-        let route = self.world.route(id);
-        plan.advance = route.advance;
-        plan.attempts_left = route.attempts_max;
-        plan.ring_ms = route.ring_ms;
-        plan.fork_at_once(route.mode == Mode::Parallel);
-        prefix.extend_from_slice(route.prefix_text());
-        if !plan.has_next() {
-            return Err(Denied {
-                status: 503,
-                cause: Cause::NoGateway,
-                count: Count::NoGateway,
-            });
+        let breadth = breadth(message)?;
+        let number = number.as_ref().map_err(|error| rejected(error.status()))?;
+        let held = self.forks.get_mut(fork);
+        let plan = &mut held.expect("its request was just taken").plan;
+        plan.breadth = breadth;
+        let of_trunk = self.world.trunk(trunk);
+        plan.follows_redirects = of_trunk.is_some_and(|trunk| trunk.follow_redirects);
+        match asked.routes.next {
+            Some(next) => plan_by_route(&self.world, next, plan),
+            None => {
+                let (dice, now) = (out.random(), out.now());
+                let candidates = &mut plan.candidates;
+                let found =
+                    self.world
+                        .candidates(trunk, number, &self.health, now, dice, candidates);
+                *route = found.ok();
+                plan_by_number(&self.world, *route, plan)
+            }
         }
-        Ok(())
     }
 
     /// Keeps the names of a call for its record.
-    fn keep_identity(&mut self, call: SlotId, message: &Message<'_>, called: &[u8], prefix: &[u8]) {
+    fn keep_identity(
+        &mut self,
+        call: SlotId,
+        message: &Message<'_>,
+        called: &[u8],
+        route: Option<RouteId>,
+    ) {
         let (from, to) = (message.from_uri(), message.to_uri());
-        let calling = listed(message, sip::HeaderId::PAssertedIdentity)
-            .and_then(|value| NameAddr::parse(value).ok())
-            .map_or(from, |asserted| asserted.uri);
+        let calling = match message.has(HeaderId::PAssertedIdentity) {
+            false => from,
+            true => listed(message, HeaderId::PAssertedIdentity)
+                .and_then(|value| NameAddr::parse(value).ok())
+                .map_or(from, |asserted| asserted.uri),
+        };
         let calling = user_of(calling);
+        let prefix = route.map_or("", |route| self.world.prefix(route));
         let identity = Identity {
             call_id: message.call_id(),
             from_uri: from,
@@ -360,7 +334,7 @@ impl Router {
             request_uri: message.uri(),
             called,
             calling,
-            prefix,
+            prefix: prefix.as_bytes(),
         };
         let mut text = std::mem::take(&mut self.record_text);
         text.clear();
@@ -390,8 +364,60 @@ impl Router {
     }
 }
 
+/// A preloaded Route beyond us is followed only where routing itself could lead.
+fn plan_by_route(world: &Snapshot, next: &[u8], plan: &mut Plan) -> Result<(), Denied> {
+    let foreign = Denied {
+        status: 403,
+        cause: Cause::Rejected,
+        count: Count::ForeignTarget,
+    };
+    let hop = Uri::parse(next).map(|uri| next_hop::hop(&uri));
+    let Ok(next_hop::Hop::Address(transport, address)) = hop else {
+        return Err(foreign);
+    };
+    let transport = transport.unwrap_or(base::Transport::Udp);
+    let gateway = world.egress(address, transport).ok_or(foreign)?;
+    plan.candidates = Candidates::only(gateway);
+    plan.attempts_left = 1;
+    plan.by_route = true;
+    Ok(())
+}
+
+/// The route's rules for its candidates, which are in the plan already.
+fn plan_by_number(world: &Snapshot, route: Option<RouteId>, plan: &mut Plan) -> Result<(), Denied> {
+    let no_route = Denied {
+        status: 404,
+        cause: Cause::NoRoute,
+        count: Count::NoRoute,
+    };
+    let route = world.route(route.ok_or(no_route)?);
+    plan.advance = route.advance;
+    plan.attempts_left = route.attempts_max;
+    plan.ring_ms = route.ring_ms;
+    plan.fork_at_once(route.mode == Mode::Parallel);
+    match plan.has_next() {
+        true => Ok(()),
+        false => Err(Denied {
+            status: 503,
+            cause: Cause::NoGateway,
+            count: Count::NoGateway,
+        }),
+    }
+}
+
 /// The user part of a URI that only a record will show: not worth taking all of it apart.
 fn user_of(uri: &[u8]) -> &[u8] {
+    if let [b's', b'i', b'p', b':', rest @ ..] = uri
+        && let Some(at) = memchr::memchr2(b'@', b':', rest)
+        && rest[at] == b'@'
+    {
+        return &rest[..at];
+    }
+    any_user_of(uri)
+}
+
+#[cold]
+fn any_user_of(uri: &[u8]) -> &[u8] {
     let is_tel = uri
         .get(..4)
         .is_some_and(|it| it.eq_ignore_ascii_case(b"tel:"));

@@ -1,6 +1,7 @@
 //! How a request is written for its next hop: the steps of RFC 3261 §16.6 as edits.
 
 use std::fmt::Write;
+use std::net::SocketAddr;
 
 use base::{Flow, ListenerId, PacketId, SlotId, Transport};
 use call::proxy::Routes;
@@ -60,8 +61,10 @@ pub(crate) fn token_of<'v>(heads: &[Head], value: &'v [u8]) -> Option<&'v [u8]> 
 pub(crate) struct Onward<'a> {
     /// The path it takes.
     pub(crate) flow: Flow,
-    /// The path it came by.
-    pub(crate) source: Flow,
+    /// Where it came from.
+    pub(crate) source: SocketAddr,
+    /// The listener that it came to.
+    pub(crate) inner: ListenerId,
     /// The new Request-URI, if it changes.
     pub(crate) uri: Option<&'a [u8]>,
     /// What its Route says of us.
@@ -163,24 +166,27 @@ impl Router {
             return None;
         }
         let outer = self.heads.get(usize::from(onward.flow.listener.0))?;
-        let inner = self.heads.get(usize::from(onward.source.listener.0))?;
-        let token = onward
-            .record_route
-            .map(|call| self.route_token(call, message));
-        let token: &[u8] = token.as_ref().map_or(&[], |token| token);
-        let (toward, back) = (&*outer.record_route, &*inner.record_route);
-        let lines = [toward, token, b">\r\n", back, token, b">\r\n"];
+        let inner = self.heads.get(usize::from(onward.inner.0))?;
+        let token;
+        let lines: [&[u8]; 6];
         let relay = Relay {
             uri: changed_uri(message, onward),
             via: &outer.via,
             branch,
-            source: onward.source.peer,
+            source: onward.source,
             hops: hops(message),
             breadth: onward.breadth,
             record_route: match onward.record_route {
                 None => &[],
-                Some(_) if onward.source.listener == onward.flow.listener => &lines[..3],
-                Some(_) => &lines,
+                Some(call) => {
+                    token = self.route_token(call, message);
+                    let (toward, back) = (&*outer.record_route, &*inner.record_route);
+                    lines = [toward, &token, b">\r\n", back, &token, b">\r\n"];
+                    match onward.inner == onward.flow.listener {
+                        true => &lines[..3],
+                        false => &lines,
+                    }
+                }
             },
             own_routes: routes.own,
         };
@@ -225,7 +231,7 @@ impl Router {
             set_uri(message, onward, edits);
         }
         forward::push_via_of(message, &head.via, branch, edits);
-        forward::stamp_via(message, onward.source.peer, edits);
+        forward::stamp_via(message, onward.source, edits);
         Router::strip_feedback(&self.neighbours, message, edits);
         forward::set_max_breadth(message, onward.breadth, edits);
         if let Some(call) = onward.record_route {
@@ -264,7 +270,7 @@ impl Router {
     /// on its way through us, so that each side finds an address that it can use (RFC 5658 §5).
     fn plan_record_route(&mut self, message: &Message<'_>, call: SlotId, onward: &Onward<'_>) {
         let token = self.route_token(call, message);
-        let (inner, outer) = (onward.source.listener, onward.flow.listener);
+        let (inner, outer) = (onward.inner, onward.flow.listener);
         let head = |id: ListenerId| match self.heads.get(usize::from(id.0)) {
             Some(head) => head.entry(),
             None => &[],

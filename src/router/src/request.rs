@@ -53,7 +53,13 @@ pub(crate) fn read_uri<'a>(
 
 impl Router {
     /// A request that was parsed.
-    pub(crate) fn request(&mut self, message: &Message<'_>, inbound: &Inbound<'_>, out: &mut Out) {
+    pub(crate) fn request(
+        &mut self,
+        message: &Message<'_>,
+        source: Source,
+        inbound: &Inbound<'_>,
+        out: &mut Out,
+    ) {
         self.count(Count::Requests, out);
         match self.table.match_request(message) {
             Match::Retransmission(server) => {
@@ -66,12 +72,12 @@ impl Router {
                 if !self.is_same_peer(server, inbound) {
                     self.count(Count::AcksDropped, out);
                 } else if self.step_server(server, ServerEvent::Ack, out) {
-                    self.new_request(message, inbound, None, out);
+                    self.new_request(message, source, inbound, None, out);
                 } else {
                     self.count(Count::AcksAbsorbed, out);
                 }
             }
-            Match::AckUnmatched => self.new_request(message, inbound, None, out),
+            Match::AckUnmatched => self.new_request(message, source, inbound, None, out),
             Match::Cancel {
                 key,
                 retransmission,
@@ -83,9 +89,9 @@ impl Router {
                         self.step_server(server, ServerEvent::Request, out);
                     }
                 }
-                None => self.cancel_request(message, key, invite, inbound, out),
+                None => self.cancel_request(message, source, key, invite, inbound, out),
             },
-            Match::New(key) => self.new_request(message, inbound, Some(key), out),
+            Match::New(key) => self.new_request(message, source, inbound, Some(key), out),
         }
     }
 
@@ -128,12 +134,12 @@ impl Router {
     fn new_request(
         &mut self,
         message: &Message<'_>,
+        source: Source,
         inbound: &Inbound<'_>,
         key: Option<transaction::Key>,
         out: &mut Out,
     ) {
         let flow = &inbound.flow;
-        let source = self.source(inbound);
         let routes = match self.routes(message, flow.local) {
             Ok(routes) => routes,
             Err(_) if !source.is_known() => return self.stranger(message, inbound, out),
@@ -275,6 +281,7 @@ impl Router {
     fn cancel_request(
         &mut self,
         message: &Message<'_>,
+        source: Source,
         key: transaction::Key,
         invite: Option<base::SlotId>,
         inbound: &Inbound<'_>,
@@ -285,7 +292,7 @@ impl Router {
         let invite = invite.filter(|&invite| self.is_same_peer(invite, inbound));
         let Some(invite) = invite else {
             self.count(Count::CancelsStray, out);
-            if self.source(inbound).is_known() {
+            if source.is_known() {
                 self.refuse(message, 481, &inbound.flow, out);
             } else {
                 self.unanswered(message, out);

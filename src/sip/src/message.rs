@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::forward::is_alone;
 use crate::index::{Entry, Index};
 use crate::octets;
 use crate::via;
@@ -284,6 +285,15 @@ impl<'a> Message<'a> {
     #[must_use]
     pub fn header(&self, id: HeaderId) -> Option<&'a [u8]> {
         self.index.first(id).map(|line| line.value.of(self.bytes))
+    }
+
+    /// What is in the angle brackets of the header's first line, if that has `<uri>` and nothing else,
+    /// as most do. Cheaper than to ask for the header's values.
+    #[must_use]
+    #[inline]
+    pub fn lone_uri(&self, id: HeaderId) -> Option<&'a [u8]> {
+        let value = self.header(id)?;
+        is_alone(value).then(|| &value[1..value.len() - 1])
     }
 
     /// The value of the first line of that name, in any case. A long name also finds the compact

@@ -223,28 +223,34 @@ fn four_digits(digits: [u8; 4]) -> Option<u16> {
 /// A v4 address as nearly everybody writes it.
 #[inline]
 fn usual_v4(literal: &[u8]) -> Option<Ipv4Addr> {
-    let (mut address, mut part, mut digits, mut dots) = (0_u32, 0_u32, 0, 0);
-    if literal.len() > 15 {
+    let (a, rest) = v4_part(literal)?;
+    let (b, rest) = v4_part(rest.strip_prefix(b".")?)?;
+    let (c, rest) = v4_part(rest.strip_prefix(b".")?)?;
+    let (d, rest) = v4_part(rest.strip_prefix(b".")?)?;
+    rest.is_empty().then(|| Ipv4Addr::new(a, b, c, d))
+}
+
+/// The number up to 255 that the text begins with, and what follows its one to three digits. `None`
+/// too if it has a zero in front, which could be meant to be octal: whoever is strict decides.
+#[inline(always)]
+fn v4_part(text: &[u8]) -> Option<(u8, &[u8])> {
+    let digit = |octet: &u8| Some(octet.wrapping_sub(b'0')).filter(|&digit| digit <= 9);
+    let (first, rest) = text.split_first()?;
+    let first = digit(first)?;
+    let Some(second) = rest.first().and_then(digit) else {
+        return Some((first, rest));
+    };
+    if first == 0 {
         return None;
     }
-    for &octet in literal {
-        if octet == b'.' {
-            if digits == 0 || part > 255 {
-                return None;
-            }
-            address = address << 8 | part;
-            (part, digits, dots) = (0, 0, dots + 1);
-            continue;
+    let two = first * 10 + second;
+    match rest.get(1).and_then(digit) {
+        None => Some((two, &rest[1..])),
+        Some(third) => {
+            let part = u16::from(two) * 10 + u16::from(third);
+            Some((u8::try_from(part).ok()?, &rest[2..]))
         }
-        let digit = u32::from(octet.wrapping_sub(b'0'));
-        // A zero in front could be meant to be octal: whoever is strict about that decides.
-        if digit > 9 || digits == 3 || digits > 0 && part == 0 {
-            return None;
-        }
-        part = part * 10 + digit;
-        digits += 1;
     }
-    (dots == 3 && digits > 0 && part <= 255).then(|| Ipv4Addr::from_bits(address << 8 | part))
 }
 
 /// The address that a literal without brackets stands for.

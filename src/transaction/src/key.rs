@@ -22,16 +22,6 @@ pub struct Key {
 }
 
 impl Key {
-    fn of(fields: &Fields<'_>, to_tag: Option<NonZeroU32>) -> Key {
-        let [first, second] = fields.finish();
-        let halves = |word: u64| [word as u32, (word >> 32) as u32];
-        let ([a, b], [c, d]) = (halves(first), halves(second));
-        Key {
-            hash: [a, b, c, d],
-            to_tag,
-        }
-    }
-
     /// The half that places it in the index.
     pub(crate) fn place(&self) -> u64 {
         u64::from(self.hash[1]) << 32 | u64::from(self.hash[0])
@@ -57,7 +47,46 @@ pub(crate) struct Keyring {
 }
 
 /// What is hashed of a request, but for its method.
-type Fields<'k> = Running<'k, 2>;
+#[derive(Clone, Copy)]
+struct Fields<'k> {
+    running: Running<'k, 2>,
+    /// The port and the lengths of host and branch.
+    numbers: u64,
+}
+
+impl<'k> Fields<'k> {
+    /// Who sent it, and its branch. Equal hosts and ports, not equal bytes: case does not count, 5060
+    /// may be left out.
+    #[inline]
+    fn of(digest: &'k Digest, host: &[u8], port: u16, branch: &[u8]) -> Fields<'k> {
+        let mut running = digest.begin();
+        running.text_in_any_case(host);
+        running.text(branch);
+        let lengths = (branch.len() as u64) << 16 | host.len() as u64;
+        Fields {
+            running,
+            numbers: lengths << 16 | u64::from(port),
+        }
+    }
+
+    /// With the method: one that is known by its number, any other by its name.
+    #[inline]
+    fn key(mut self, method: Method, name: &[u8], to_tag: Option<NonZeroU32>) -> Key {
+        let mut number = method as u64;
+        if method == Method::Other {
+            number |= (name.len() as u64) << 8;
+            self.running.text(name);
+        }
+        self.running.pair(self.numbers, number);
+        let [first, second] = self.running.finish();
+        let halves = |word: u64| [word as u32, (word >> 32) as u32];
+        let ([a, b], [c, d]) = (halves(first), halves(second));
+        Key {
+            hash: [a, b, c, d],
+            to_tag,
+        }
+    }
+}
 
 impl Keyring {
     pub(crate) fn new(secret: [u8; 16]) -> Keyring {
@@ -75,21 +104,22 @@ impl Keyring {
     /// The key of a request; of its INVITE if it is an ACK.
     #[inline]
     pub(crate) fn key(&self, request: &Message<'_>) -> Key {
-        let (mut fields, to_tag) = self.identity(request);
-        match request.method() {
-            Method::Ack => put_method(Method::Invite, b"", &mut fields),
-            method => put_method(method, request.method_bytes(), &mut fields),
-        }
-        Key::of(&fields, to_tag)
+        let (fields, to_tag) = self.identity(request);
+        let method = match request.method() {
+            Method::Ack => Method::Invite,
+            method => method,
+        };
+        fields.key(method, request.method_bytes(), to_tag)
     }
 
     /// The key of a CANCEL, and that of the INVITE which it would cancel.
     pub(crate) fn cancel_keys(&self, cancel: &Message<'_>) -> (Key, Key) {
-        let (mut fields, to_tag) = self.identity(cancel);
-        let mut invite = fields;
-        put_method(cancel.method(), cancel.method_bytes(), &mut fields);
-        put_method(Method::Invite, b"", &mut invite);
-        (Key::of(&fields, to_tag), Key::of(&invite, to_tag))
+        let (fields, to_tag) = self.identity(cancel);
+        let invite = fields.key(Method::Invite, b"INVITE", to_tag);
+        (
+            fields.key(cancel.method(), cancel.method_bytes(), to_tag),
+            invite,
+        )
     }
 
     /// The tag of a To, hashed: never 0, also for none.
@@ -104,28 +134,25 @@ impl Keyring {
         if !via.has_cookie() {
             return None;
         }
-        let mut fields = self.digest.begin();
-        put_sender(via.host, via.port_or_default(), via.branch, &mut fields);
-        put_method(Method::of(method), method, &mut fields);
-        Some(Key::of(&fields, None))
+        let fields = Fields::of(&self.digest, via.host, via.port_or_default(), via.branch);
+        Some(fields.key(Method::of(method), method, None))
     }
 
     /// All of a key but the method; and the To tag's hash, by RFC 2543 rules.
     #[inline]
     fn identity(&self, request: &Message<'_>) -> (Fields<'_>, Option<NonZeroU32>) {
-        let mut fields = self.digest.begin();
         let (host, port) = request.sent_by();
-        put_sender(host, port, request.branch(), &mut fields);
+        let mut fields = Fields::of(&self.digest, host, port, request.branch());
         if request.has_cookie() {
             return (fields, None);
         }
-        let to_tag = self.put_rest(request, &mut fields);
+        let to_tag = self.put_rest(request, &mut fields.running);
         (fields, Some(to_tag))
     }
 
     /// What tells requests of clients older than RFC 3261 besides.
     #[cold]
-    fn put_rest(&self, request: &Message<'_>, fields: &mut Fields<'_>) -> NonZeroU32 {
+    fn put_rest(&self, request: &Message<'_>, fields: &mut Running<'_, 2>) -> NonZeroU32 {
         let transport = request.via().transport;
         fields.pair(transport.len() as u64, u64::from(request.cseq()));
         fields.text_in_any_case(transport);
@@ -135,30 +162,6 @@ impl Keyring {
         }
         self.tag(request.to_tag())
     }
-}
-
-/// Who sent it, and its branch. Equal hosts and ports, not equal bytes: case does not count, 5060 may
-/// be left out.
-#[inline]
-fn put_sender(host: &[u8], port: u16, branch: &[u8], fields: &mut Fields<'_>) {
-    let port_and_host = u64::from(port) << 32 | host.len() as u64;
-    fields.pair(port_and_host, branch.len() as u64);
-    fields.text_in_any_case(host);
-    fields.text(branch);
-}
-
-/// The method: one that is known by its number, any other by its name.
-#[inline]
-fn put_method(method: Method, name: &[u8], fields: &mut Fields<'_>) {
-    if method == Method::Other {
-        fields.text(name);
-    }
-    let name_bytes = if method == Method::Other {
-        name.len()
-    } else {
-        0
-    };
-    fields.pair(method as u64, name_bytes as u64);
 }
 
 #[cfg(test)]
