@@ -6,8 +6,8 @@ use route::Prefixes;
 use shards::{Random, Wheel};
 use sip::Index;
 
-use crate::Meter;
 use crate::peers::script::{Script, Step};
+use crate::{Meter, turn};
 
 /// One thing that is counted.
 pub(crate) struct Case {
@@ -21,6 +21,8 @@ pub(crate) struct Case {
 
 /// Calls side by side in one round.
 const CALLS: usize = 64;
+/// Turns with a datagram each in one round.
+const TURNS: usize = 16;
 
 macro_rules! case {
     ($name:literal, $operations:expr, $run:expr) => {
@@ -94,6 +96,16 @@ pub(crate) const CASES: &[Case] = &[
     case!("sniff/bye", 100, |meter| sniff(meter, Step::Bye)),
     case!("wheel/insert_and_cancel", 1_000, wheel),
     case!("prefix/longest_of_100k", 1_000, prefix),
+    case!("turn/one_datagram", TURNS, |meter| {
+        turn::alone(meter, TURNS, 1);
+    }),
+    case!("turn/batch_of_64", 64, |meter| turn::alone(meter, 1, 64)),
+    case!("turn/one_handed_over", TURNS, |meter| {
+        turn::handed_over(meter, TURNS, 1);
+    }),
+    case!("turn/batch_of_64_handed_over", 64, |meter| {
+        turn::handed_over(meter, 1, 64);
+    }),
 ];
 
 /// A call by its steps; `only` counts one of them, none counts all.

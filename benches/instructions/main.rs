@@ -13,8 +13,11 @@
 //! ```
 
 mod cases;
+#[path = "../../shards/tests/bench/mirror.rs"]
+mod mirror;
 #[path = "../../src/router/tests/bench/mod.rs"]
 mod peers;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

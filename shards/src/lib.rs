@@ -52,6 +52,7 @@ mod tcp;
 mod train;
 mod udp;
 mod wheel;
+mod workbench;
 pub mod world;
 
 pub use config::{ListenerSpec, RuntimeConfig, WorldConfig};
@@ -70,6 +71,7 @@ pub use stats::{
 };
 pub use udp::BufferReport;
 pub use wheel::Wheel;
+pub use workbench::Workbench;
 pub use world::{Sent, StreamId, World};
 
 /// How often [`Handler::housekeeping`] is called.

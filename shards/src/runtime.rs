@@ -118,8 +118,8 @@ impl std::error::Error for StartError {}
 
 /// The shards, running.
 pub struct Running<H: Handler> {
-    shards: Vec<Arc<Shared<H>>>,
-    inboxes: Arc<[Inbox<H::Letter>]>,
+    pub(crate) shards: Vec<Arc<Shared<H>>>,
+    pub(crate) inboxes: Arc<[Inbox<H::Letter>]>,
     threads: Vec<JoinHandle<()>>,
     rings: Vec<Arc<RecordRing>>,
     stats: Arc<[Arc<ShardStats>]>,
@@ -141,35 +141,10 @@ pub fn start<H>(
 where
     H: Handler + Send + 'static,
 {
-    let count = config.cpus.len();
-    if count == 0 || count > ShardId::COUNT_MAX {
-        return Err(StartError::Nothing("shard"));
-    }
-    if config.listeners.is_empty() {
-        return Err(StartError::Nothing("listener"));
-    }
-    probe(&config)?;
-    let (sockets, buffers, addresses) = open(&config, count)?;
-    let steering = steer(&config, &sockets)?;
-    let (polls, inboxes) = doors(&config, count)?;
-    let limits = &config.limits;
-    let ring = || Arc::new(RecordRing::new(limits.records, limits.record_bytes));
-    let mut running = Running {
-        shards: (0..count).map(|_| Arc::new(shared(limits))).collect(),
-        inboxes: inboxes.into(),
-        threads: Vec::with_capacity(count),
-        rings: (0..count).map(|_| ring()).collect(),
-        stats: (0..count)
-            .map(|_| ShardStats::new(&config.tables()))
-            .collect(),
-        buffers,
-        addresses,
-        steering: Arc::new(steering),
-        published: AtomicU64::new(0),
-    };
+    let (mut running, parts) = prepare(&config)?;
     let all: Arc<[Arc<Shared<H>>]> = running.shards.clone().into();
     let clock = Clock::new();
-    for (at, (poll, sockets)) in polls.into_iter().zip(sockets).enumerate() {
+    for (at, (poll, sockets)) in parts.into_iter().enumerate() {
         let handler = make(ShardId(at as u16));
         let links = running.links(at, config.seed);
         let (limits, cpu) = (config.limits.clone(), config.cpus[at]);
@@ -202,6 +177,42 @@ where
         }
     }
     Ok(running)
+}
+
+/// What only the shard itself has: its event queue and its sockets.
+pub(crate) type Parts = (Poll, Sockets);
+
+/// Opens everything; no shard runs yet.
+pub(crate) fn prepare<H: Handler>(
+    config: &RuntimeConfig,
+) -> Result<(Running<H>, Vec<Parts>), StartError> {
+    let count = config.cpus.len();
+    if count == 0 || count > ShardId::COUNT_MAX {
+        return Err(StartError::Nothing("shard"));
+    }
+    if config.listeners.is_empty() {
+        return Err(StartError::Nothing("listener"));
+    }
+    probe(config)?;
+    let (sockets, buffers, addresses) = open(config, count)?;
+    let steering = steer(config, &sockets)?;
+    let (polls, inboxes) = doors(config, count)?;
+    let limits = &config.limits;
+    let ring = || Arc::new(RecordRing::new(limits.records, limits.record_bytes));
+    let running = Running {
+        shards: (0..count).map(|_| Arc::new(shared(limits))).collect(),
+        inboxes: inboxes.into(),
+        threads: Vec::with_capacity(count),
+        rings: (0..count).map(|_| ring()).collect(),
+        stats: (0..count)
+            .map(|_| ShardStats::new(&config.tables()))
+            .collect(),
+        buffers,
+        addresses,
+        steering: Arc::new(steering),
+        published: AtomicU64::new(0),
+    };
+    Ok((running, polls.into_iter().zip(sockets).collect()))
 }
 
 /// The event queues of all shards, and the inboxes that wake them.
@@ -341,7 +352,7 @@ fn steer(config: &RuntimeConfig, shards: &[Sockets]) -> Result<Steering, StartEr
 
 impl<H: Handler> Running<H> {
     /// What the outbox of a shard is made of besides memory.
-    fn links(&self, at: usize, seed: u64) -> Links<H> {
+    pub(crate) fn links(&self, at: usize, seed: u64) -> Links<H> {
         let count = self.shards.len();
         Links {
             shard: ShardId(at as u16),

@@ -33,6 +33,8 @@ use crate::udp::UdpSocket;
 
 /// The event that says that something is in the inbox.
 pub(crate) const INBOX_TOKEN: Token = Token(usize::MAX);
+/// How many events are taken at a time.
+pub(crate) const EVENTS_MAX: usize = 1_024;
 /// Events of UDP sockets count from here, by their place.
 const UDP_TOKEN: usize = 1 << 40;
 /// How long a stopping shard waits for its last records to be taken.
@@ -141,25 +143,30 @@ impl<H: Handler> Station<H> {
 
     /// Turns until the end.
     pub(crate) fn run(mut self) {
-        let mut events = Events::with_capacity(1_024);
+        let mut events = Events::with_capacity(EVENTS_MAX);
         while !self.turn() {
-            self.sleep(&mut events);
-            for event in &events {
-                match event.token() {
-                    INBOX_TOKEN => {}
-                    Token(token) if token >= UDP_TOKEN => {
-                        let socket = &mut self.udp[token - UDP_TOKEN];
-                        socket.is_ready |= event.is_readable();
-                        socket.is_blocked &= !event.is_writable();
-                    }
-                    Token(token) => self.streams.event(token, event),
+            self.wait(&mut events);
+        }
+    }
+
+    /// Waits until there is something to do, and notes where.
+    pub(crate) fn wait(&mut self, events: &mut Events) {
+        self.sleep(events);
+        for event in &*events {
+            match event.token() {
+                INBOX_TOKEN => {}
+                Token(token) if token >= UDP_TOKEN => {
+                    let socket = &mut self.udp[token - UDP_TOKEN];
+                    socket.is_ready |= event.is_readable();
+                    socket.is_blocked &= !event.is_writable();
                 }
+                Token(token) => self.streams.event(token, event),
             }
         }
     }
 
     /// One turn. Returns whether it was the last.
-    fn turn(&mut self) -> bool {
+    pub(crate) fn turn(&mut self) -> bool {
         let began = self.tick();
         self.has_more = false;
         self.commands();
