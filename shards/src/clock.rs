@@ -1,58 +1,51 @@
 //! The only reader of time.
 
-#![expect(clippy::disallowed_methods)] // so that nobody else needs to
-
-use std::time::{Duration, Instant, SystemTime};
-
 use base::{Time, Wall};
+
+use crate::sys::{civil_us, monotonic_us};
 
 const STAMP_AGE_MAX_US: i64 = 60_000_000;
 
 /// The clock of all shards of a process: one origin, so that their times compare.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
-    origin: Instant,
+    /// On the kernel's monotonic clock.
+    origin_us: i64,
 }
 
 impl Clock {
     /// A clock that begins now. A moment earlier, to be exact: time 0 is before every event.
     pub(crate) fn new() -> Clock {
         Clock {
-            origin: Instant::now(),
+            origin_us: monotonic_us(),
         }
     }
 
     pub(crate) fn now(&self) -> Time {
-        Time(u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX))
-    }
-
-    pub(crate) fn wall(&self) -> Wall {
-        Wall(i64::try_from(since_epoch().as_micros()).unwrap_or(i64::MAX))
+        Time((monotonic_us() - self.origin_us) as u64)
     }
 }
 
-/// Both clocks at the beginning of a turn, so that a later moment of it costs one reading of one
-/// clock.
+/// Both clocks at one moment, so that another moment costs one reading of one clock. The civil one
+/// may be set at any time: an anchor is made anew before anything of the kernel's is compared with it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Anchor {
-    clock: Clock,
     now: Time,
     wall: Wall,
 }
 
 impl Anchor {
-    pub(crate) fn new(clock: Clock) -> Anchor {
+    /// For `now`, which was read this moment.
+    pub(crate) fn new(now: Time) -> Anchor {
         Anchor {
-            clock,
-            now: clock.now(),
-            wall: clock.wall(),
+            now,
+            wall: Wall(civil_us()),
         }
     }
 
-    /// The present moment, on both clocks.
-    pub(crate) fn read(&self) -> (Time, Wall) {
-        let now = self.clock.now();
-        (now, self.wall.plus_micros(now.micros_since(self.now)))
+    /// A later moment in civil time.
+    pub(crate) fn wall(&self, now: Time) -> Wall {
+        self.wall.plus_micros(now.micros_since(self.now))
     }
 
     /// When the kernel had what it stamped so, if it did.
@@ -68,12 +61,6 @@ fn stamped(stamp: Wall, now: Time, wall: Wall) -> Time {
         age_us @ 0..=STAMP_AGE_MAX_US => Time(now.0.saturating_sub(age_us as u64)),
         _ => now,
     }
-}
-
-fn since_epoch() -> Duration {
-    SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -96,8 +83,10 @@ mod tests {
 
     #[test]
     fn the_clocks_go_forward_together() {
-        let anchor = Anchor::new(Clock::new());
-        let (now, wall) = anchor.read();
+        let clock = Clock::new();
+        let anchor = Anchor::new(clock.now());
+        let now = clock.now();
+        let wall = anchor.wall(now);
         assert_eq!(wall.0 - anchor.wall.0, (now.0 - anchor.now.0) as i64);
         assert!(wall > Wall(1_700_000_000_000_000));
     }

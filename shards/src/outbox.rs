@@ -29,7 +29,7 @@ pub struct Outbox<H: Handler> {
     pub(crate) packets: Packets,
     pub(crate) wheel: Wheel,
     /// What was sent since the last flush, in order.
-    pub(crate) outgoing: VecDeque<Outgoing>,
+    pub(crate) outgoing: Vec<Outgoing>,
     sends_max: usize,
     /// Failures whose handler is to be told.
     pub(crate) failures: VecDeque<(u64, Undelivered)>,
@@ -56,13 +56,46 @@ pub(crate) enum Mail<L> {
     /// Into the other shards' inboxes at once; who got some is woken after the turn.
     Inboxes {
         all: Arc<[Inbox<L>]>,
-        touched: Vec<bool>,
+        touched: Touched,
     },
     /// Kept until the world takes them; `room` says how many each shard would still take.
     Staged {
         letters: Vec<(ShardId, L)>,
         room: Vec<usize>,
     },
+}
+
+/// Which shards got something this turn.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    shards: Vec<bool>,
+    any: bool,
+}
+
+impl Touched {
+    pub(crate) fn new(shards: usize) -> Touched {
+        Touched {
+            shards: vec![false; shards],
+            any: false,
+        }
+    }
+
+    pub(crate) fn note(&mut self, shard: usize) {
+        self.shards[shard] = true;
+        self.any = true;
+    }
+
+    /// Says which they were, and forgets them.
+    pub(crate) fn take(&mut self, mut shard: impl FnMut(usize)) {
+        if !std::mem::take(&mut self.any) {
+            return;
+        }
+        for (at, touched) in self.shards.iter_mut().enumerate() {
+            if std::mem::take(touched) {
+                shard(at);
+            }
+        }
+    }
 }
 
 /// What an outbox is made of besides memory.
@@ -100,7 +133,7 @@ impl<H: Handler> Outbox<H> {
             random: Random::new(links.seed, u64::from(links.shard.0)),
             packets,
             wheel: Wheel::new(limits.timers),
-            outgoing: VecDeque::with_capacity(limits.sends),
+            outgoing: Vec::with_capacity(limits.sends),
             sends_max: limits.sends,
             failures: VecDeque::with_capacity(limits.sends),
             mail: links.mail,
@@ -189,7 +222,7 @@ impl<H: Handler> Outbox<H> {
             return;
         }
         self.packets.retain(packet);
-        self.outgoing.push_back(Outgoing::Send {
+        self.outgoing.push(Outgoing::Send {
             flow: *flow,
             packet,
             token,
@@ -202,7 +235,7 @@ impl<H: Handler> Outbox<H> {
             self.count(Metric::SendQueueFull, 1);
             return;
         }
-        self.outgoing.push_back(Outgoing::Close(conn));
+        self.outgoing.push(Outgoing::Close(conn));
     }
 
     /// Remembers to call [`Handler::deadline`] with `token` after `delay_us`. `None` = the wheel is
@@ -233,7 +266,9 @@ impl<H: Handler> Outbox<H> {
             Mail::Inboxes { all, touched } => {
                 let from = self.shard;
                 let posted = all[index].push(Parcel::Letter { from, letter });
-                touched[index] |= posted;
+                if posted {
+                    touched.note(index);
+                }
                 posted
             }
             Mail::Staged { letters, room } => {
@@ -329,7 +364,7 @@ impl<H: Handler> Outbox<H> {
         };
         let fits = all.get(to).is_some_and(put);
         if fits {
-            touched[to] = true;
+            touched.note(to);
         }
         fits
     }
@@ -343,7 +378,7 @@ impl<H: Handler> Outbox<H> {
         let bytes = self.packets.bytes(packet);
         let passed = (all.get(to)).is_some_and(|inbox| inbox.pass(self.shard, flow, token, bytes));
         if passed {
-            touched[to] = true;
+            touched.note(to);
         }
         passed
     }

@@ -20,7 +20,7 @@ use crate::handler::Handler;
 use crate::in_hand::take_offending;
 use crate::inbox::Inbox;
 use crate::limits::Limits;
-use crate::outbox::{Links, Mail, Outbox};
+use crate::outbox::{Links, Mail, Outbox, Touched};
 use crate::ring::{RecordReader, RecordRing};
 use crate::shard::{INBOX_TOKEN, Sockets, Station};
 use crate::stats::ShardStats;
@@ -360,7 +360,7 @@ impl<H: Handler> Running<H> {
             seed,
             mail: Mail::Inboxes {
                 all: self.inboxes.clone(),
-                touched: vec![false; count],
+                touched: Touched::new(count),
             },
             notices: self.shards[at].notices.clone(),
             records: self.rings[at].clone(),

@@ -120,12 +120,15 @@ impl<H: Handler> Solo<H> {
         let wall = self.config.wall_epoch.plus_micros(at.0);
         self.out.set_time(at, wall);
         call(&mut self.handler, &mut self.out);
-        while let Some(outgoing) = self.out.outgoing.pop_front() {
-            if let Outgoing::Send { flow, packet, .. } = outgoing {
-                sent(&flow, self.out.bytes(packet));
-                self.out.release(packet);
+        let mut outgoing = std::mem::take(&mut self.out.outgoing);
+        for one in &outgoing {
+            if let Outgoing::Send { flow, packet, .. } = one {
+                sent(flow, self.out.bytes(*packet));
+                self.out.release(*packet);
             }
         }
+        outgoing.clear();
+        self.out.outgoing = outgoing;
         // Nobody carries letters or failures here.
         if let Mail::Staged { letters, .. } = &mut self.out.mail {
             letters.clear();

@@ -39,9 +39,9 @@ pub struct HistogramDef {
 /// Numbers with one writer, the shard, and any number of readers.
 ///
 /// ```text
-///   ┌───────────┬────────────────────────────────────────┬───────────────┐
-///   │ counters  │ histograms: sum, buckets … of each    │ dynamic cells │
-///   └───────────┴────────────────────────────────────────┴───────────────┘
+///   ┌──────┬───────────┬───────────────────────────────────┬───────────────┬──────┐
+///   │ edge │ counters  │ histograms: sum, buckets of each  │ dynamic cells │ edge │
+///   └──────┴───────────┴───────────────────────────────────┴───────────────┴──────┘
 /// ```
 ///
 /// Every access is relaxed: each word stands for itself, and a reader that sees one update need not
@@ -51,15 +51,12 @@ pub struct Page {
     counters: &'static [CounterDef],
     histograms: &'static [HistogramDef],
     dynamic: usize,
-    lines: Box<[Line]>,
+    cells: Box<[AtomicU64]>,
 }
 
-/// Two cache lines, which is what one core's prefetcher fetches and another's write takes away.
-#[derive(Default, Debug)]
-#[repr(align(128))]
-struct Line([AtomicU64; LINE_CELLS]);
-
-const LINE_CELLS: usize = 16;
+/// Unused cells before and after the others: two cache lines, which is what one core's prefetcher
+/// fetches and another's write takes away.
+const EDGE: usize = 16;
 
 impl Page {
     /// A page of zeros: the counters and histograms of the two tables, and `dynamic` cells for what
@@ -70,13 +67,13 @@ impl Page {
         histograms: &'static [HistogramDef],
         dynamic: usize,
     ) -> Page {
-        let cells = counters.len() + histograms.len() * HISTOGRAM_CELLS + dynamic;
-        let lines = (0..cells.div_ceil(LINE_CELLS)).map(|_| Line::default());
+        let used = counters.len() + histograms.len() * HISTOGRAM_CELLS + dynamic;
+        let cells = (0..EDGE + used + EDGE).map(|_| AtomicU64::new(0));
         Page {
             counters,
             histograms,
             dynamic,
-            lines: lines.collect(),
+            cells: cells.collect(),
         }
     }
 
@@ -183,7 +180,7 @@ impl Page {
     }
 
     fn cell(&self, cell: usize) -> &AtomicU64 {
-        &self.lines[cell / LINE_CELLS].0[cell % LINE_CELLS]
+        &self.cells[EDGE + cell]
     }
 
     fn grow(&self, cell: usize, n: u64) {
@@ -395,7 +392,11 @@ mod tests {
 
     #[test]
     fn pages_of_two_shards_share_no_line() {
-        let page = Page::new(&DEFS, &[], 0);
-        assert_eq!(std::ptr::from_ref(&page.lines[0]).addr() % 128, 0);
+        let page = Page::new(&DEFS, &TIMES, 3);
+        let line = |cell| std::ptr::from_ref(page.cell(cell)).addr() / 128;
+        let memory = page.cells.as_ptr_range();
+        let (before, behind) = (memory.start.addr() - 1, memory.end.addr());
+        assert!(before / 128 < line(page.counter_cell(0)));
+        assert!(line(page.dynamic_cell(2)) < behind / 128);
     }
 }

@@ -14,7 +14,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use crate::handler::{Handler, Undelivered};
 use crate::limits::Limits;
 use crate::metric::Metric;
-use crate::outbox::Outbox;
+use crate::outbox::{Outbox, Outgoing};
 use crate::sys::{self, Sender};
 use crate::train::{PLAN_MAX, Planner, Waiting};
 
@@ -143,6 +143,50 @@ impl UdpSocket {
             peer,
             conn: None,
         }
+    }
+
+    /// Sends the first packets of a turn straight from where the handler put them, as far as they are
+    /// datagrams of this socket. Returns how many left: 0 if they must be queued instead, because
+    /// others wait already or the kernel did not take the first.
+    pub(crate) fn send_straight<H: Handler>(
+        &mut self,
+        sender: &mut Sender,
+        outgoing: &[Outgoing],
+        out: &mut Outbox<H>,
+    ) -> usize {
+        if self.has_waiting() {
+            return 0;
+        }
+        let mut batch = sender.batch();
+        for one in outgoing {
+            match one {
+                Outgoing::Send { flow, packet, .. }
+                    if flow.transport == Transport::Udp
+                        && flow.listener == self.listener
+                        && batch.has_room() =>
+                {
+                    let source = source(self.is_wildcard, flow);
+                    batch.datagram(flow.peer, source, out.packets.bytes(*packet));
+                }
+                _ => break,
+            }
+        }
+        let asked = batch.len();
+        // What an error means is decided when it is met again, by `flush`.
+        let (sent, bytes) = batch.send(self.fd()).unwrap_or_default();
+        for one in &outgoing[..sent] {
+            if let Outgoing::Send { packet, .. } = *one {
+                out.packets.release(packet);
+            }
+        }
+        if sent > 0 {
+            out.count(Metric::DatagramsOut, sent as u64);
+            out.count(Metric::DatagramBytesOut, bytes);
+            if sent < asked {
+                out.count(Metric::SendPartial, 1);
+            }
+        }
+        sent
     }
 
     /// Takes a packet to be sent, with the caller's reference. `false`: too many wait already.
@@ -355,7 +399,7 @@ mod tests {
     use super::*;
     use crate::handler::{Fellow, Place};
     use crate::inbox::Inbox;
-    use crate::outbox::{Links, Mail};
+    use crate::outbox::{Links, Mail, Touched};
     use crate::ring::RecordRing;
     use crate::stats::{ShardStats, Tables};
     use crate::sys::Receiver;
@@ -422,7 +466,7 @@ mod tests {
             seed: 1,
             mail: Mail::Inboxes {
                 all: inboxes.into(),
-                touched: Vec::new(),
+                touched: Touched::new(0),
             },
             notices: Arc::new(ArrayQueue::new(1)),
             records: Arc::new(RecordRing::new(1, 1)),

@@ -5,8 +5,10 @@
 //! that each slot is visited once and its timers move down a level until they are due.
 //!
 //! Cost: insert and cancel touch the timer's own 32 bytes and its two neighbours in the list; a
-//! timer moves at most six times in its life. The next deadline is found from seven bitmaps. Held by
-//! `benches/timers.rs`. Most timers of SIP are cancelled, so nothing is kept sorted.
+//! timer moves at most six times in its life. The first slot is found from seven bitmaps, and a slot
+//! knows the first tick of what was put into it, so that a shard sleeps until there is something to
+//! fire and not only to move. Held by `benches/timers.rs`. Most timers of SIP are cancelled, so
+//! nothing is kept sorted.
 
 use std::num::NonZeroU64;
 
@@ -20,7 +22,8 @@ const LEVELS: usize = 7;
 const SPAN_TICKS: u64 = 1 << (DIGIT_BITS * LEVELS as u32);
 
 // The heads of the lists are nodes like the timers, so that a timer leaves its list without knowing
-// which one it is in. First those of the slots, level by level, then these two:
+// which one it is in. The tick of a slot's head is not after that of any timer in the slot. First
+// those of the slots, level by level, then these two:
 /// Timers of a slot that was reached, to be moved down.
 const PENDING: u32 = (LEVELS * SLOTS) as u32;
 /// Timers that are due.
@@ -42,6 +45,8 @@ pub struct Wheel {
     elapsed: u64,
     /// For each level, which slots hold timers.
     occupied: [u64; LEVELS],
+    /// The first tick of the first slot with timers, or an earlier one: until then nothing is due.
+    first: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +68,7 @@ impl Wheel {
             prev: head,
             next: head,
             generation: 0,
-            tick: 0,
+            tick: u64::MAX,
             token: 0,
         }));
         Wheel {
@@ -73,20 +78,26 @@ impl Wheel {
             free: 0,
             elapsed: 0,
             occupied: [0; LEVELS],
+            first: u64::MAX,
         }
     }
 
     /// Remembers a deadline; `None` if the wheel is full.
     pub fn insert(&mut self, deadline: Time, token: u64) -> Option<TimerId> {
         let index = self.allocate()?;
-        let generation = {
-            let node = &mut self.nodes[index as usize];
-            // Rounded up: early is wrong, late is usual.
-            node.tick = deadline.0.div_ceil(TICK_US);
-            node.token = token;
-            node.generation
+        // Rounded up: early is wrong, late is usual.
+        let tick = deadline.0.saturating_add(TICK_US - 1) / TICK_US;
+        let next = self.head_for(tick);
+        let prev = self.append(next, index, tick);
+        let node = &mut self.nodes[index as usize];
+        let generation = node.generation;
+        *node = Node {
+            prev,
+            next,
+            generation,
+            tick,
+            token,
         };
-        self.link(index);
         self.len += 1;
         let bits = u64::from(generation) << 32 | u64::from(index);
         Some(TimerId(
@@ -112,6 +123,10 @@ impl Wheel {
     /// Each timer taken or moved costs 1 of `work`; at 0 it stops, to be called again next turn.
     pub fn pop(&mut self, now: Time, work: &mut u32) -> Option<u64> {
         let now_tick = now.0 / TICK_US;
+        if now_tick < self.first && !self.has_pending() {
+            self.elapsed = self.elapsed.max(now_tick);
+            return None;
+        }
         while *work > 0 {
             let due = self.nodes[DUE as usize].next;
             if due != DUE {
@@ -135,7 +150,8 @@ impl Wheel {
                     let to = if level == 0 { DUE } else { PENDING };
                     self.splice((level * SLOTS + slot) as u32, to);
                 }
-                _ => {
+                next => {
+                    self.first = next.map_or(u64::MAX, |(tick, ..)| tick);
                     self.elapsed = self.elapsed.max(now_tick);
                     return None;
                 }
@@ -147,13 +163,20 @@ impl Wheel {
     /// When [`Wheel::pop`] should be called next: not after the next deadline. `None` = no deadline.
     #[must_use]
     pub fn next(&self) -> Option<Time> {
-        let waiting = [DUE, PENDING]
-            .iter()
-            .any(|&head| self.nodes[head as usize].next != head);
-        if waiting {
+        if self.has_pending() {
             return Some(Time(self.elapsed * TICK_US));
         }
-        self.next_slot().map(|(tick, ..)| Time(tick * TICK_US))
+        // All timers of a slot come before those of the next one.
+        let (_, level, slot) = self.next_slot()?;
+        let head = &self.nodes[level * SLOTS + slot];
+        // At the rim a tick may lie beyond what a clock can say.
+        Some(Time(head.tick.saturating_mul(TICK_US)))
+    }
+
+    /// Whether a slot was reached and not all of it has been dealt with.
+    fn has_pending(&self) -> bool {
+        let is_full = |head: u32| self.nodes[head as usize].next != head;
+        is_full(DUE) || is_full(PENDING)
     }
 
     /// How many deadlines are remembered.
@@ -180,22 +203,40 @@ impl Wheel {
         Some((above | (slot as u64) << shift, level, slot))
     }
 
+    /// Puts a timer that is in no list into the one that its tick belongs to.
     fn link(&mut self, index: u32) {
-        let limit = self.elapsed | (SPAN_TICKS - 1);
-        let tick = self.nodes[index as usize].tick.min(limit);
-        let head = if tick <= self.elapsed {
-            DUE
-        } else {
-            let level = (tick ^ self.elapsed).ilog2() / DIGIT_BITS;
-            let slot = (tick >> (DIGIT_BITS * level)) as usize % SLOTS;
-            self.occupied[level as usize] |= 1 << slot;
-            (level as usize * SLOTS + slot) as u32
-        };
-        let last = self.nodes[head as usize].prev;
-        self.nodes[index as usize].prev = last;
-        self.nodes[index as usize].next = head;
+        let tick = self.nodes[index as usize].tick;
+        let next = self.head_for(tick);
+        let prev = self.append(next, index, tick);
+        let node = &mut self.nodes[index as usize];
+        (node.prev, node.next) = (prev, next);
+    }
+
+    /// Which list a tick belongs to. Something is about to be put there.
+    #[inline]
+    fn head_for(&mut self, tick: u64) -> u32 {
+        if tick <= self.elapsed {
+            return DUE;
+        }
+        // What lies beyond the wheel waits at its rim.
+        let tick = tick.min(self.elapsed | (SPAN_TICKS - 1));
+        let level = (tick ^ self.elapsed).ilog2() / DIGIT_BITS;
+        let shift = DIGIT_BITS * level;
+        let slot = (tick >> shift) as usize % SLOTS;
+        self.occupied[level as usize] |= 1 << slot;
+        self.first = self.first.min(tick >> shift << shift);
+        (level as usize * SLOTS + slot) as u32
+    }
+
+    /// Makes a timer the last of a list and returns the one before it, with which it is still to be
+    /// linked.
+    #[inline]
+    fn append(&mut self, head: u32, index: u32, tick: u64) -> u32 {
+        let list = &mut self.nodes[head as usize];
+        list.tick = list.tick.min(tick);
+        let last = std::mem::replace(&mut list.prev, index);
         self.nodes[last as usize].next = index;
-        self.nodes[head as usize].prev = index;
+        last
     }
 
     fn unlink(&mut self, index: u32) {
@@ -205,6 +246,7 @@ impl Wheel {
         if prev == next && prev < PENDING {
             // Only its head is left in that slot.
             self.occupied[prev as usize / SLOTS] &= !(1 << (prev as usize % SLOTS));
+            self.nodes[prev as usize].tick = u64::MAX;
         }
     }
 
@@ -223,8 +265,8 @@ impl Wheel {
         self.nodes[first as usize].prev = before;
         self.nodes[last as usize].next = to;
         self.nodes[to as usize].prev = last;
-        self.nodes[from as usize].prev = from;
-        self.nodes[from as usize].next = from;
+        let list = &mut self.nodes[from as usize];
+        (list.prev, list.next, list.tick) = (from, from, u64::MAX);
     }
 
     fn allocate(&mut self) -> Option<u32> {

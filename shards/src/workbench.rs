@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::ShardId;
-use mio::Events;
 
 use crate::clock::Clock;
 use crate::config::RuntimeConfig;
@@ -17,6 +16,7 @@ use crate::outbox::Outbox;
 use crate::runtime::{Running, StartError, prepare};
 use crate::shard::{EVENTS_MAX, Station};
 use crate::stats::ShardStats;
+use crate::sys::Events;
 
 /// All shards of a process, each as it runs on its thread, but on this one.
 pub struct Workbench<H: Handler> {
@@ -58,7 +58,7 @@ impl<H: Handler> Workbench<H> {
         Ok(Workbench {
             stations: stations.collect(),
             running,
-            events: Events::with_capacity(EVENTS_MAX),
+            events: Events::new(EVENTS_MAX),
         })
     }
 

@@ -5,8 +5,18 @@
 
 #![allow(unsafe_code)]
 
+/// A system call without the C library's function for it, which makes each call that may wait a
+/// point where the thread can be cancelled: 60 instructions around each. Nobody cancels a shard.
+macro_rules! call {
+    ($number:expr, $($argument:expr),+ $(,)?) => {
+        libc::syscall($number, $($argument),+)
+    };
+}
+
 mod address;
 pub(crate) mod bpf;
+mod clock;
+mod events;
 mod receive;
 mod send;
 
@@ -14,6 +24,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
+pub(crate) use clock::{civil_us, monotonic_us};
+pub(crate) use events::{Events, Ready};
 pub(crate) use receive::Receiver;
 pub(crate) use send::{SEGMENTS_MAX, Sender};
 

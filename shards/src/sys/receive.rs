@@ -103,12 +103,13 @@ impl Receiver {
         // SAFETY: the headers point into vectors of this value that are never resized and whose
         // heap memory does not move with it; their lengths were set above or never changed.
         let count = unsafe {
-            libc::recvmmsg(
+            call!(
+                libc::SYS_recvmmsg,
                 fd,
                 self.headers.as_mut_ptr(),
                 self.headers.len() as libc::c_uint,
                 libc::MSG_DONTWAIT,
-                std::ptr::null_mut(),
+                std::ptr::null_mut::<libc::timespec>(),
             )
         };
         if count < 0 {

@@ -90,6 +90,13 @@ impl<'b> Batch<'_, 'b> {
         self.messages
     }
 
+    /// Adds a message of one piece that is one datagram.
+    #[inline]
+    pub(crate) fn datagram(&mut self, peer: SocketAddr, source: Option<IpAddr>, bytes: &'b [u8]) {
+        self.message(peer, source, None);
+        self.piece(bytes);
+    }
+
     /// Begins a message: its pieces follow. `source` is the address of ours that it must leave from;
     /// the kernel cuts it into datagrams of `segment` octets.
     pub(crate) fn message(
@@ -131,7 +138,8 @@ impl<'b> Batch<'_, 'b> {
         // into vectors of the sender, which are never resized, and to octets that are borrowed for
         // 'b, which outlives this value; `piece` checked that their counts lie within the vectors.
         let sent = unsafe {
-            libc::sendmmsg(
+            call!(
+                libc::SYS_sendmmsg,
                 fd,
                 self.sender.headers.as_mut_ptr(),
                 self.messages as libc::c_uint,

@@ -17,7 +17,6 @@ use std::net::{IpAddr, SocketAddr};
 
 use base::{ConnId, Flow, ListenerId, PacketId, ShardId, Slab, Time, Transport};
 
-use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Registry, Token};
 
@@ -26,6 +25,7 @@ use crate::limits::Limits;
 use crate::metric::Metric;
 use crate::outbox::Outbox;
 use crate::packet::Packets;
+use crate::sys::Ready;
 
 mod dial;
 mod read;
@@ -114,6 +114,8 @@ pub(crate) struct Streams {
     failures: Vec<(ShardId, u64, Undelivered)>,
     /// Accepting pauses while descriptors are short.
     paused: bool,
+    /// Whether a listener may have connections to accept, and accepting does not pause.
+    may_accept: bool,
     waiting: usize,
     limits: Limits,
 }
@@ -162,15 +164,17 @@ impl Streams {
             buffer: vec![0; READ_BYTES],
             failures: Vec::new(),
             paused: false,
+            may_accept: true,
             waiting: 0,
             limits: limits.clone(),
         }
     }
 
     /// An event of a listener or a connection.
-    pub(crate) fn event(&mut self, token: usize, event: &Event) {
+    pub(crate) fn event(&mut self, token: usize, event: Ready) {
         if let Some(acceptor) = self.acceptors.get_mut(token) {
             acceptor.is_ready = true;
+            self.may_accept = true;
             return;
         }
         let Some(id) = token
@@ -189,6 +193,16 @@ impl Streams {
         if event.is_writable() || event.is_error() {
             self.list(id);
         }
+    }
+
+    /// Whether there is nothing to accept and nothing to read.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.readable.is_empty() && !self.may_accept
+    }
+
+    /// Whether something may have to be written, or told of what could not be.
+    pub(crate) fn has_output(&self) -> bool {
+        !self.writable.is_empty() || !self.failures.is_empty()
     }
 
     /// Accepts and reads, within the budget. Returns whether something is left.
@@ -214,7 +228,8 @@ impl Streams {
                 self.read_one(id, handler, out, deliver);
             }
         }
-        !self.readable.is_empty() || (!self.paused && self.acceptors.iter().any(|it| it.is_ready))
+        self.may_accept = !self.paused && self.acceptors.iter().any(|it| it.is_ready);
+        !self.is_quiet()
     }
 
     fn accept<H: Handler>(&mut self, registry: &Registry, budget: &mut usize, out: &mut Outbox<H>) {
@@ -445,6 +460,7 @@ impl Streams {
             for acceptor in &mut self.acceptors {
                 acceptor.is_ready = true;
             }
+            self.may_accept = true;
         }
     }
 }

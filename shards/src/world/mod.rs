@@ -566,8 +566,9 @@ impl<H: Handler> World<H> {
                 self.post(shard, event);
             }
         }
-        while let Some(outgoing) = self.nodes[shard].out.outgoing.pop_front() {
-            match outgoing {
+        let mut outgoing = std::mem::take(&mut self.nodes[shard].out.outgoing);
+        for one in outgoing.drain(..) {
+            match one {
                 Outgoing::Send {
                     flow,
                     packet,
@@ -584,6 +585,7 @@ impl<H: Handler> World<H> {
                 }
             }
         }
+        self.nodes[shard].out.outgoing = outgoing;
         while let Some((token, why)) = self.nodes[shard].out.failures.pop_front() {
             self.undelivered(self.now, from, token, why);
         }

@@ -150,17 +150,19 @@ impl<T> Slab<T> {
         })
     }
 
-    /// The slots at `start..` in the order of their places, at most `count` of them, for an audit
+    /// How many places were ever used: what an audit has to look at.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The values at `start..` in the order of their places, of at most `count` places, for an audit
     /// in slices; and where to go on (0 after the last).
-    pub fn slice(&self, start: usize, count: usize) -> (impl Iterator<Item = (SlotId, &T)>, usize) {
+    pub fn slice(&self, start: usize, count: usize) -> (impl Iterator<Item = &T>, usize) {
         let end = (start + count).min(self.slots.len());
         let next = if end == self.slots.len() { 0 } else { end };
         let slots = self.slots.get(start..end).unwrap_or(&[]);
-        let found = slots.iter().enumerate().filter_map(move |(offset, slot)| {
-            let id = || SlotId::new(self.shard, (start + offset) as u32, slot.generation);
-            slot.value.as_ref().map(|value| (id(), value))
-        });
-        (found, next)
+        (slots.iter().filter_map(|slot| slot.value.as_ref()), next)
     }
 }
 

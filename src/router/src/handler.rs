@@ -149,11 +149,14 @@ impl Router {
         page.set(Count::ClientsHeld as usize, clients as u64);
     }
 
-    /// Counts the calls that are up, a slice of the table at a time.
+    /// Counts the calls that are up, a slice of the table at a time: all of it once a second, or
+    /// less often if it is so large that this would hold up the shard.
     fn audit(&mut self, out: &Out) {
-        const SLICE: usize = 4_096;
-        let (slice, next) = self.calls.slice(self.audit_at, SLICE);
-        let up = slice.filter(|(_, call)| call.is_up()).count() as u64;
+        const SLICES: usize = 1_000 / shards::HOUSEKEEPING_MS as usize;
+        const SLICE_MAX: usize = 4_096;
+        let slice = self.calls.places().div_ceil(SLICES).clamp(1, SLICE_MAX);
+        let (slice, next) = self.calls.slice(self.audit_at, slice);
+        let up = slice.filter(|call| call.is_up()).count() as u64;
         self.up_so_far += up;
         self.audit_at = next;
         if next == 0 {
