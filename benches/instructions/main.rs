@@ -10,9 +10,11 @@
 //! make budgets ARGS="call/"       # the cases whose names contain this
 //! make budgets ARGS="--bless"     # write the counts down as the new budgets
 //! make budgets ARGS="--profile call/invite"   # the functions of one case, dearest first
+//! make budgets ARGS="--lines"     # the cache lines that a call touches, for people
 //! ```
 
 mod cases;
+mod lines;
 #[path = "../../shards/tests/bench/mirror.rs"]
 mod mirror;
 #[path = "../../src/router/tests/bench/mod.rs"]
@@ -42,6 +44,9 @@ fn main() -> ExitCode {
     if let Some(name) = value_of("--case") {
         return child(name);
     }
+    if arguments.iter().any(|it| it == "--lines") {
+        return lines::show();
+    }
     // What cargo itself gives to every bench.
     let arguments: Vec<String> = arguments
         .iter()
@@ -64,6 +69,10 @@ fn main() -> ExitCode {
 
 /// One case, in the process that callgrind watches.
 fn child(name: &str) -> ExitCode {
+    if let Some(step) = name.strip_prefix(lines::CASE) {
+        lines::child(step).expect("the parent names a step that there is");
+        return ExitCode::SUCCESS;
+    }
     let case = CASES
         .iter()
         .find(|case| case.name == name)
