@@ -96,6 +96,16 @@ impl SlotId {
         SlotId(NonZeroU64::new(raw).expect("a generation is never 0"))
     }
 
+    /// The id of the same place when it is given out the next time.
+    #[inline]
+    pub(crate) fn successor(self) -> SlotId {
+        match self.generation() {
+            Self::GENERATION_MAX => SlotId::new(self.shard(), self.index(), 1),
+            // The generation lies above the index and does not run over into the shard.
+            _ => SlotId(self.0.saturating_add(1 << Self::INDEX_BITS)),
+        }
+    }
+
     /// Reads an id from its 64 bits, as it travelled in a Via or a Record-Route.
     ///
     /// `None` if no slab can have given it out. A `Some` may still name a slot that is gone.

@@ -273,8 +273,9 @@ impl Call {
     }
 
     /// Finds or makes the dialog of a tag. `target`: where requests to the callee go, and whether
-    /// that is a proxy beyond us. Returns which flow is not held: that of the dialog before, `peer`
-    /// itself if nothing changed, or if the call has [`DIALOGS_MAX`] others.
+    /// that is a proxy beyond us. Returns which dialog it is, none if the call has [`DIALOGS_MAX`]
+    /// others; and which flow is not held: that of the dialog before, or `peer` itself if nothing
+    /// changed.
     #[must_use = "each dialog holds a reference to its flow"]
     pub fn dialog(
         &mut self,
@@ -282,20 +283,20 @@ impl Call {
         attempt: usize,
         peer: FlowId,
         target: (Target, bool),
-    ) -> Option<FlowId> {
+    ) -> (Option<usize>, Option<FlowId>) {
         let attempt = u8::try_from(attempt).unwrap_or(u8::MAX);
         if let Some(at) = self.dialogs.iter().position(|dialog| dialog.tag == tag) {
             let dialog = &mut self.dialogs[at];
             // A 183 may name another place than the 200; behind that, only a refresh moves it.
             if dialog.answered.is_some() {
-                return Some(peer);
+                return (Some(at), Some(peer));
             }
             dialog.attempt = attempt;
             (dialog.target, dialog.is_routed) = (target.0.into(), target.1);
-            return Some(std::mem::replace(&mut dialog.peer, peer));
+            return (Some(at), Some(std::mem::replace(&mut dialog.peer, peer)));
         }
         if self.dialogs.len() >= DIALOGS_MAX {
-            return Some(peer);
+            return (None, Some(peer));
         }
         self.dialogs.push(Dialog {
             tag,
@@ -307,7 +308,7 @@ impl Call {
             ending: None,
             is_recorded: false,
         });
-        None
+        (Some(self.dialogs.len() - 1), None)
     }
 
     /// Makes sure that the dialog of a 2xx can be followed, since it will be billed: if the call has

@@ -13,7 +13,7 @@
 //!   client ──┘                           client ──▶ call ──┘
 //! ```
 
-use base::SlotId;
+use base::{FlowId, SlotId};
 use call::{Branch, Invite, Purpose};
 use sip::Message;
 use transaction::ServerEvent;
@@ -36,6 +36,11 @@ const CALL_TAG: u32 = 1 << 30;
 const SERVER_TAG: u32 = 1 << 29;
 
 impl Interest {
+    /// Whether this is the tag of a fork's branch, and so its number.
+    pub(crate) fn is_branch(tag: u32) -> bool {
+        tag < SERVER_TAG
+    }
+
     pub(crate) fn of(tag: u32) -> Interest {
         match tag {
             _ if tag & crate::branch::CANCEL_TAG != 0 => Interest::Fork,
@@ -112,11 +117,11 @@ impl Router {
         &mut self,
         call: SlotId,
         attempt: usize,
-        client: SlotId,
+        vendor: FlowId,
         response: &Message<'_>,
         out: &mut Out,
     ) {
-        self.note_dialog(call, attempt, client, response, out);
+        let dialog = self.note_dialog(call, attempt, vendor, response, out);
         let Some(held) = self.calls.get(call) else {
             return;
         };
@@ -127,7 +132,7 @@ impl Router {
         let Some(packet) = self.compose_upstream(&caller, response, out) else {
             return;
         };
-        self.call_progress(call, response, out);
+        self.call_progress(call, response.status(), dialog, out);
         if self.is_accepted(server) {
             self.pass_2xx(server, packet, response, out);
         } else {

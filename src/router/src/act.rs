@@ -230,26 +230,26 @@ impl Router {
 
     /// Frees a fork; its call keeps what is left of the INVITE.
     pub(crate) fn free_fork(&mut self, id: SlotId, left: call::Invite, out: &mut Out) {
-        let Some(mut held) = self.forks.remove(id) else {
+        let Some(held) = self.forks.get_mut(id) else {
             return;
         };
-        let kept = [
-            held.fork.request,
-            held.fork.best.and_then(|best| best.packet),
-            held.plan.redirect.map(|redirect| redirect.packet),
-        ];
-        for packet in kept.into_iter().flatten() {
+        if let Some(packet) = held.fork.request {
             out.release(packet);
         }
-        for timer in held
-            .fork
-            .branches
-            .iter_mut()
-            .filter_map(|it| it.timer.take())
-        {
-            out.cancel(timer);
+        if let Some(packet) = held.fork.best.and_then(|best| best.packet) {
+            out.release(packet);
         }
-        if let call::Purpose::Initial { call } = held.fork.purpose {
+        if let Some(redirect) = held.plan.redirect {
+            out.release(redirect.packet);
+        }
+        for branch in &mut held.fork.branches {
+            if let Some(timer) = branch.timer.take() {
+                out.cancel(timer);
+            }
+        }
+        let purpose = held.fork.purpose;
+        self.forks.discard(id);
+        if let call::Purpose::Initial { call } = purpose {
             self.fork_left_call(call, left, out);
         }
     }

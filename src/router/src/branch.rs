@@ -1,68 +1,45 @@
-//! What a branch's fork wants done: forward, keep, cancel, go on, finish.
+//! A branch fails, or is to be cancelled: keep its answer, cancel, go on, finish.
 
-use base::{Flow, PacketId, SlotId};
-use call::{Best, Branch, BranchState, Effect, Event, Next, Purpose, Step, next_hop, proxy};
+use base::{PacketId, SlotId};
+use call::{Best, Branch, BranchState, Effect, Event, Next, Purpose, Step, proxy};
 use cdr::{Cause, Party};
 use route::HealthEvent;
-use sip::relay::Upstream;
-use sip::{Message, Uri, parse};
+use sip::{Message, parse};
 use transaction::{ClientEvent, Kind, ServerEvent};
 
 use crate::accepted::Interest;
 use crate::counters::{Count, GatewayCell};
 use crate::held::Redirect;
 use crate::local::copy;
-use crate::paths::token_of;
-use crate::wake::Wake;
 use crate::{Out, Router};
 
 /// Which user tag of a client transaction says that it is a CANCEL.
 pub(crate) const CANCEL_TAG: u32 = 1 << 31;
 
 impl Router {
-    /// A response that a client transaction hands up.
-    pub(crate) fn branch_answered(
+    /// A branch was refused, or redirected: what the call learns of it, and what comes next.
+    #[cold]
+    pub(crate) fn branch_refused(
         &mut self,
-        client: SlotId,
+        fork: SlotId,
+        at: usize,
         response: &Message<'_>,
         out: &mut Out,
     ) {
-        let Some(slot) = self.table.client_ref(client) else {
-            return;
-        };
-        let (fork, tag) = (slot.user(), slot.user_tag());
-        if self.is_probe(tag) {
-            return self.probe_answered(client, response.status(), out);
-        }
-        match Interest::of(tag) {
-            Interest::Fork => {}
-            Interest::Call(at) => {
-                return self.call_answered_again(fork, at, client, response, out);
-            }
-            Interest::Server => return self.server_answered_again(fork, response, out),
-        }
-        let Some(at) = self
-            .forks
-            .get(fork)
-            .and_then(|held| held.fork.branch_of(client))
-        else {
-            // A CANCEL's answer says nothing that its INVITE's does not say better.
-            return self.dissolve(fork, out);
-        };
-        self.branch_spoke(fork, at, response.status(), out);
-        self.note_response(fork, at, response, out);
         let status = response.status();
-        let event = if status < 200 {
-            Event::Provisional(status)
-        } else {
-            Event::Final(status)
-        };
+        if let Some(call) = self.call_of(fork).and_then(|call| self.calls.get_mut(call)) {
+            let q850 = proxy::reason_q850(response);
+            call.attempt_ended(at, status, call::verdict::cause_of(status), out.now());
+            if let Some(attempt) = call.attempts.get_mut(at) {
+                attempt.q850 = q850;
+            }
+        }
         if status / 100 == 3 {
             self.note_redirect(fork, at, response, out);
         }
-        let advances = status >= 300 && self.advances(fork, status);
+        let advances = self.advances(fork, status);
         let step = match self.forks.get_mut(fork) {
-            Some(held) => held.fork.step(at, event, advances),
+            Some(held) => held.fork.step(at, Event::Final(status), advances),
             None => return,
         };
         self.carry_out(fork, at, step, Some(response), out);
@@ -148,7 +125,7 @@ impl Router {
         }
     }
 
-    /// Does what a step of the fork says, in its order.
+    /// Does what a step of the fork says about a branch that failed, in its order.
     fn carry_out(
         &mut self,
         fork: SlotId,
@@ -159,11 +136,6 @@ impl Router {
     ) {
         if let Some(status) = step.keep {
             self.keep_best(fork, status, response, out);
-        }
-        if step.forward
-            && let Some(response) = response
-        {
-            self.forward_response(fork, response, out);
         }
         if step.cancel_this {
             self.cancel_branch(fork, at, out);
@@ -244,74 +216,6 @@ impl Router {
         }
         self.put_index(first);
         self.put_index(second);
-    }
-
-    /// A response as it goes upstream by this path: without our Via.
-    pub(crate) fn compose_upstream(
-        &mut self,
-        to: &Flow,
-        response: &Message<'_>,
-        out: &mut Out,
-    ) -> Option<PacketId> {
-        let is_framed = !to.transport.is_reliable() || response.content_length().is_some();
-        if let Some(upstream) = Upstream::of(response).filter(|_| is_framed) {
-            let Some(packet) = out.packet(upstream.composed_len()) else {
-                self.count(Count::PacketsFull, out);
-                return None;
-            };
-            let len = upstream.compose(out.buffer(packet));
-            out.set_len(packet, len.unwrap_or(0));
-            return Some(self.with_advice(packet, to, out));
-        }
-        self.edits.clear();
-        sip::forward::pop_via(response, &mut self.edits);
-        crate::paths::frame_body(response, to.transport, &mut self.edits);
-        let len = self.edits.composed_len(response.bytes());
-        let Some(packet) = out.packet(len) else {
-            self.count(Count::PacketsFull, out);
-            return None;
-        };
-        match self.edits.compose(response.bytes(), out.buffer(packet)) {
-            Some(len) => {
-                out.set_len(packet, len);
-                Some(self.with_advice(packet, to, out))
-            }
-            None => {
-                out.release(packet);
-                None
-            }
-        }
-    }
-
-    /// Sends a response upstream at once: a 1xx or a 2xx.
-    fn forward_response(&mut self, fork: SlotId, response: &Message<'_>, out: &mut Out) {
-        let Some(held) = self.forks.get(fork) else {
-            return;
-        };
-        let (kind, source, server) = (held.fork.kind, held.fork.source, held.fork.server);
-        let Some(packet) = self.compose_upstream(&source, response, out) else {
-            return;
-        };
-        let status = response.status();
-        if let Some(server) = server
-            && let Some(slot) = self.table.server_ref(server)
-            && (slot.is_unanswered() || slot.is_accepted())
-        {
-            self.settle(fork, response, out);
-            if status >= 200 {
-                self.table.note_response_tag(server, response.to_tag());
-            }
-            self.step_server(server, ServerEvent::Respond { packet, status }, out);
-            return;
-        }
-        // The INVITE was answered with a failure, or its transaction is gone: a late 2xx goes up all
-        // the same (§16.7 step 5), else two phones would wait for each other.
-        if kind == call::Kind::Invite && status / 100 == 2 {
-            self.count(Count::LateResponses, out);
-            self.settle(fork, response, out);
-            out.send(&source, packet, 0);
-        }
-        out.release(packet);
     }
 
     /// The best response goes upstream: nobody is left to try or to wait for.
@@ -422,7 +326,7 @@ impl Router {
     }
 
     /// Sends a CANCEL for a branch, or notes that it is wanted as soon as it may be (§9.1).
-    fn cancel_branch(&mut self, fork: SlotId, at: usize, out: &mut Out) {
+    pub(crate) fn cancel_branch(&mut self, fork: SlotId, at: usize, out: &mut Out) {
         let Some(held) = self.forks.get_mut(fork) else {
             return;
         };
@@ -497,37 +401,6 @@ impl Router {
         self.step_client(client, ClientEvent::Cancel, None, out);
     }
 
-    /// Any response: the gateway lives, and its patience timer has served.
-    fn branch_spoke(&mut self, fork: SlotId, at: usize, status: u16, out: &mut Out) {
-        let Some(held) = self.forks.get_mut(fork) else {
-            return;
-        };
-        let ring_ms = u64::from(held.plan.ring_ms);
-        let branch = &mut held.fork.branches[at];
-        let (client, gateway) = (branch.client, branch.gateway);
-        let first = branch.state == BranchState::Calling;
-        if first || status >= 200 {
-            if let Some(timer) = branch.timer.take() {
-                out.cancel(timer);
-            }
-            if let (true, Some(client)) = (status < 200 && ring_ms > 0, client) {
-                branch.timer = out.arm(ring_ms * 1_000, Wake::Patience(client).token());
-            }
-        }
-        let is_call = matches!(held.fork.purpose, Purpose::Initial { .. });
-        let Some(gateway) = gateway.filter(|_| is_call) else {
-            return;
-        };
-        if first {
-            self.health_event(gateway, HealthEvent::AttemptOk, out);
-        }
-        match status {
-            200..300 => self.count_gateway(gateway, GatewayCell::Answered, out),
-            300.. => self.count_gateway(gateway, GatewayCell::Refused, out),
-            _ => {}
-        }
-    }
-
     fn branch_was_silent(&mut self, fork: SlotId, at: usize, cause: Cause, out: &mut Out) {
         let Some(held) = self.forks.get(fork) else {
             return;
@@ -542,93 +415,6 @@ impl Router {
         };
         self.count_gateway(gateway, GatewayCell::TimedOut, out);
         self.health_event(gateway, event, out);
-    }
-
-    /// What a response tells the call: its dialogs, its attempt.
-    fn note_response(&mut self, fork: SlotId, at: usize, response: &Message<'_>, out: &mut Out) {
-        let Some(held) = self.forks.get(fork) else {
-            return;
-        };
-        let Purpose::Initial { call } = held.fork.purpose else {
-            return;
-        };
-        let Some(client) = held.fork.branches[at].client else {
-            return;
-        };
-        let status = response.status();
-        if status >= 300 {
-            let Some(call) = self.calls.get_mut(call) else {
-                return;
-            };
-            let q850 = proxy::reason_q850(response);
-            call.attempt_ended(at, status, call::verdict::cause_of(status), out.now());
-            if let Some(attempt) = call.attempts.get_mut(at) {
-                attempt.q850 = q850;
-            }
-            return;
-        }
-        self.note_dialog(call, at, client, response, out);
-    }
-
-    /// The dialog that a 1xx or 2xx to a call's INVITE makes or confirms.
-    pub(crate) fn note_dialog(
-        &mut self,
-        call: SlotId,
-        at: usize,
-        client: SlotId,
-        response: &Message<'_>,
-        out: &mut Out,
-    ) {
-        let status = response.status();
-        // A 2xx always makes a dialog, if need be with the empty tag of RFC 2543 (RFC 3261 §12.1.2).
-        if status == 100 || (status < 200 && response.to_tag().is_empty()) {
-            return;
-        }
-        let Some(peer) = self.table.client_ref(client).map(|slot| slot.flow()) else {
-            return;
-        };
-        let flow = &self.flows[peer];
-        let beyond = {
-            let settings = &self.settings;
-            proxy::beyond_us(
-                response,
-                |value| token_of(&self.heads, value),
-                |uri| settings.is_us(uri, flow.local),
-            )
-        };
-        let target = beyond
-            .and_then(|(uri, routed)| Some((Uri::parse(uri).ok()?, routed)))
-            .map_or((call::Target::Peer, false), |(uri, routed)| {
-                (next_hop::target(&uri, flow), routed)
-            });
-        let tag = self.settings.keys.name(response.to_tag());
-        let Some(call) = self.calls.get_mut(call) else {
-            return;
-        };
-        call.provisional(at, status, out.now());
-        if status >= 200 {
-            call.make_room(tag);
-        }
-        let peer = self.flows.retain(peer);
-        if let Some(unheld) = call.dialog(tag, at, peer, target) {
-            self.flows.release(unheld);
-        }
-    }
-
-    /// What a response means to the call or the dialog when it goes upstream. Before it leaves: the
-    /// record of an answer is older than the answer.
-    fn settle(&mut self, fork: SlotId, response: &Message<'_>, out: &mut Out) {
-        let Some(held) = self.forks.get(fork) else {
-            return;
-        };
-        let (purpose, status) = (held.fork.purpose, response.status());
-        match purpose {
-            Purpose::Initial { call } => self.call_progress(call, response, out),
-            Purpose::InDialog { .. } if status >= 200 => {
-                self.dialog_answered(fork, response, out);
-            }
-            Purpose::InDialog { .. } | Purpose::Other => {}
-        }
     }
 
     /// A fork ends without a 2xx.

@@ -301,7 +301,10 @@ impl Router {
             return;
         };
         if let Some(place) = place {
-            self.note_request(message, place, fork, out);
+            let purpose = self.note_request(message, place, out);
+            if let Some(held) = self.forks.get_mut(fork) {
+                held.fork.purpose = purpose;
+            }
         }
         if is_invite {
             self.respond_local(server, message, 100, &[], &inbound.flow, out);
@@ -312,28 +315,26 @@ impl Router {
     }
 
     /// Notes what a request inside a dialog will change.
-    fn note_request(&mut self, message: &Message<'_>, place: Place, fork: SlotId, out: &mut Out) {
+    fn note_request(&mut self, message: &Message<'_>, place: Place, out: &mut Out) -> Purpose {
         let effect = match message.method() {
             Method::Bye => Effect::End,
             Method::Invite | Method::Update => Effect::Refresh,
             _ => Effect::None,
         };
-        if let Some(held) = self.forks.get_mut(fork) {
-            let Place { call, dialog, from } = place;
-            held.fork.purpose = Purpose::InDialog {
-                call,
-                dialog,
-                from,
-                effect,
-            };
-        }
+        let Place { call, dialog, from } = place;
         if effect == Effect::End
-            && let Some(call) = self.calls.get_mut(place.call)
+            && let Some(call) = self.calls.get_mut(call)
         {
-            call.bye(place.dialog, place.from, out.now());
+            call.bye(dialog, from, out.now());
             if let Some(cause) = proxy::reason_q850(message) {
                 call.q850 = Some(cause);
             }
+        }
+        Purpose::InDialog {
+            call,
+            dialog,
+            from,
+            effect,
         }
     }
 

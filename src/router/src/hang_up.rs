@@ -3,7 +3,6 @@
 use base::SlotId;
 use call::{Identity, Invite, Names, encode_record};
 use cdr::{Cause, Party};
-use sip::Message;
 
 use crate::counters::{Count, DIAL_DELAY, SETUP_TIME, TrunkCell};
 use crate::wake::Wake;
@@ -13,10 +12,15 @@ use crate::{Out, Router};
 const RECORD_BYTES: usize = cdr::FRAME_BYTES_MAX;
 
 impl Router {
-    /// A 1xx or 2xx of the first INVITE goes to the caller.
-    pub(crate) fn call_progress(&mut self, id: SlotId, response: &Message<'_>, out: &mut Out) {
+    /// A 1xx or 2xx of the first INVITE goes to the caller; `dialog` is the one that it is of.
+    pub(crate) fn call_progress(
+        &mut self,
+        id: SlotId,
+        status: u16,
+        dialog: Option<usize>,
+        out: &mut Out,
+    ) {
         let now = out.now();
-        let status = response.status();
         let Some(call) = self.calls.get_mut(id) else {
             return;
         };
@@ -24,11 +28,7 @@ impl Router {
             call.ringing.set_once(now);
             out.histogram_record(DIAL_DELAY, now.micros_since(call.began));
         }
-        if status < 200 {
-            return;
-        }
-        let tag = self.settings.keys.name(response.to_tag());
-        let Some(dialog) = call.dialogs.iter().position(|dialog| dialog.tag == tag) else {
+        let Some(dialog) = dialog.filter(|_| status >= 200) else {
             return;
         };
         let first = !call.is_answered();
@@ -203,9 +203,6 @@ impl Router {
             return;
         }
         call.give_back(&mut self.spares);
-        let Some(call) = self.calls.remove(id) else {
-            return;
-        };
         let found = self.by_call_id.remove(call.call_id, id.index());
         debug_assert!(found, "every call is in the index");
         self.flows.release(call.caller);
@@ -215,6 +212,7 @@ impl Router {
         if let Some(names) = call.identity {
             self.names.remove(names);
         }
+        self.calls.discard(id);
     }
 
     /// A trunk's name and carrier. A trunk that was removed keeps its name only.

@@ -1,11 +1,30 @@
-//! A response arrives: its branch names the client transaction that it answers.
+//! A response arrives: its branch names the client transaction that it answers. What that hands up
+//! goes on upstream at once, if it is a 1xx or a 2xx; `branch.rs` has what is done about the rest.
 
+use base::{Flow, FlowId, GatewayId, PacketId, SlotId};
+use call::{BranchState, Event, Kind as ForkKind, Purpose, next_hop, proxy};
+use route::HealthEvent;
 use shards::Inbound;
-use sip::{Message, Method};
-use transaction::{ClientEvent, Kind};
+use sip::relay::Upstream;
+use sip::{Message, Method, Uri};
+use transaction::{ClientEvent, Kind, ServerEvent};
 
-use crate::counters::Count;
+use crate::accepted::Interest;
+use crate::counters::{Count, GatewayCell};
+use crate::paths::token_of;
+use crate::wake::Wake;
 use crate::{Out, Router};
+
+/// What of a fork decides how a response goes upstream.
+struct Upward {
+    fork: SlotId,
+    kind: ForkKind,
+    purpose: Purpose,
+    source: Flow,
+    server: Option<SlotId>,
+    /// The dialog that the response is of, if it is of a call's INVITE.
+    dialog: Option<usize>,
+}
 
 impl Router {
     /// A response that was parsed. One that answers nothing of ours goes nowhere (RFC 6026 §7.3).
@@ -44,5 +63,244 @@ impl Router {
         self.hear_load(message, &asked, out);
         let status = message.status();
         self.step_client(client, ClientEvent::Response { status }, Some(message), out);
+    }
+
+    /// A response that a client transaction hands up.
+    pub(crate) fn branch_answered(
+        &mut self,
+        client: SlotId,
+        response: &Message<'_>,
+        out: &mut Out,
+    ) {
+        let Some(slot) = self.table.client_ref(client) else {
+            return;
+        };
+        let (fork, tag, vendor) = (slot.user(), slot.user_tag(), slot.flow());
+        if !Interest::is_branch(tag) {
+            return self.answered_apart(client, (fork, tag, vendor), response, out);
+        }
+        let at = tag as usize;
+        let Some(held) = self.forks.get_mut(fork) else {
+            return;
+        };
+        let branch = &mut held.fork.branches[at];
+        let status = response.status();
+        let (is_first, is_final) = (branch.state == BranchState::Calling, status >= 200);
+        let (gateway, purpose, ring_ms) = (branch.gateway, held.fork.purpose, held.plan.ring_ms);
+        // The gateway's patience timer has served.
+        if (is_first || is_final)
+            && let Some(timer) = branch.timer.take()
+        {
+            out.cancel(timer);
+        }
+        if is_first && !is_final && ring_ms > 0 {
+            branch.timer = out.arm(u64::from(ring_ms) * 1_000, Wake::Patience(client).token());
+        }
+        let mut dialog = None;
+        if let Purpose::Initial { call } = purpose {
+            if let Some(gateway) = gateway {
+                self.gateway_spoke(gateway, status, is_first, out);
+            }
+            if status < 300 {
+                dialog = self.note_dialog(call, at, vendor, response, out);
+            }
+        }
+        match status {
+            300.. => self.branch_refused(fork, at, response, out),
+            _ => self.branch_goes_well(fork, at, dialog, response, out),
+        }
+    }
+
+    /// A response to what is no branch of a fork: a CANCEL, a probe, an INVITE whose fork is gone.
+    #[cold]
+    fn answered_apart(
+        &mut self,
+        client: SlotId,
+        (user, tag, vendor): (SlotId, u32, FlowId),
+        response: &Message<'_>,
+        out: &mut Out,
+    ) {
+        if self.is_probe(tag) {
+            return self.probe_answered(client, response.status(), out);
+        }
+        match Interest::of(tag) {
+            // A CANCEL's answer says nothing that its INVITE's does not say better.
+            Interest::Fork => self.dissolve(user, out),
+            Interest::Call(at) => self.call_answered_again(user, at, vendor, response, out),
+            Interest::Server => self.server_answered_again(user, response, out),
+        }
+    }
+
+    /// Any response to a call's INVITE: the gateway lives.
+    fn gateway_spoke(&mut self, gateway: GatewayId, status: u16, is_first: bool, out: &mut Out) {
+        if is_first {
+            self.health_event(gateway, HealthEvent::AttemptOk, out);
+        }
+        match status {
+            200..300 => self.count_gateway(gateway, GatewayCell::Answered, out),
+            300.. => self.count_gateway(gateway, GatewayCell::Refused, out),
+            _ => {}
+        }
+    }
+
+    /// A branch got a 1xx or a 2xx.
+    fn branch_goes_well(
+        &mut self,
+        fork: SlotId,
+        at: usize,
+        dialog: Option<usize>,
+        response: &Message<'_>,
+        out: &mut Out,
+    ) {
+        let Some(held) = self.forks.get_mut(fork) else {
+            return;
+        };
+        let event = match response.status() {
+            status @ ..200 => Event::Provisional(status),
+            status => Event::Final(status),
+        };
+        let step = held.fork.step(at, event, false);
+        let (is_alone, answered) = (held.fork.branches.len() == 1, held.fork.answered);
+        if step.forward {
+            let upward = Upward {
+                fork,
+                kind: held.fork.kind,
+                purpose: held.fork.purpose,
+                source: held.fork.source,
+                server: held.fork.server,
+                dialog,
+            };
+            self.forward_response(&upward, response, out);
+        }
+        if step.cancel_this {
+            self.cancel_branch(fork, at, out);
+        }
+        if step.cancel_others && !is_alone {
+            self.cancel_pending(fork, Some(at), out);
+        }
+        if answered {
+            self.dissolve(fork, out);
+        }
+    }
+
+    /// The dialog that a 1xx or 2xx to a call's INVITE makes or confirms. `vendor` is the path of the
+    /// INVITE. Returns which dialog of the call it is.
+    pub(crate) fn note_dialog(
+        &mut self,
+        call: SlotId,
+        at: usize,
+        vendor: FlowId,
+        response: &Message<'_>,
+        out: &mut Out,
+    ) -> Option<usize> {
+        let status = response.status();
+        // A 2xx always makes a dialog, if need be with the empty tag of RFC 2543 (RFC 3261 §12.1.2).
+        if status == 100 || (status < 200 && response.to_tag().is_empty()) {
+            return None;
+        }
+        let flow = &self.flows[vendor];
+        let beyond = {
+            let settings = &self.settings;
+            proxy::beyond_us(
+                response,
+                |value| token_of(&self.heads, value),
+                |uri| settings.is_us(uri, flow.local),
+            )
+        };
+        let target = beyond
+            .and_then(|(uri, routed)| Some((Uri::parse(uri).ok()?, routed)))
+            .map_or((call::Target::Peer, false), |(uri, routed)| {
+                (next_hop::target(&uri, flow), routed)
+            });
+        let tag = self.settings.keys.name(response.to_tag());
+        let call = self.calls.get_mut(call)?;
+        call.provisional(at, status, out.now());
+        if status >= 200 {
+            call.make_room(tag);
+        }
+        let vendor = self.flows.retain(vendor);
+        let (dialog, unheld) = call.dialog(tag, at, vendor, target);
+        if let Some(unheld) = unheld {
+            self.flows.release(unheld);
+        }
+        dialog
+    }
+
+    /// Sends a response upstream at once: a 1xx or a 2xx.
+    fn forward_response(&mut self, upward: &Upward, response: &Message<'_>, out: &mut Out) {
+        let Some(packet) = self.compose_upstream(&upward.source, response, out) else {
+            return;
+        };
+        let status = response.status();
+        if let Some(server) = upward.server
+            && let Some(slot) = self.table.server_ref(server)
+            && (slot.is_unanswered() || slot.is_accepted())
+        {
+            let by_tag = slot.key().is_rfc2543();
+            self.settle(upward, response, out);
+            if by_tag && status >= 200 {
+                self.table.note_response_tag(server, response.to_tag());
+            }
+            self.step_server(server, ServerEvent::Respond { packet, status }, out);
+            return;
+        }
+        // The INVITE was answered with a failure, or its transaction is gone: a late 2xx goes up all
+        // the same (§16.7 step 5), else two phones would wait for each other.
+        if upward.kind == ForkKind::Invite && status / 100 == 2 {
+            self.count(Count::LateResponses, out);
+            self.settle(upward, response, out);
+            out.send(&upward.source, packet, 0);
+        }
+        out.release(packet);
+    }
+
+    /// What a response means to the call or the dialog when it goes upstream. Before it leaves: the
+    /// record of an answer is older than the answer.
+    fn settle(&mut self, upward: &Upward, response: &Message<'_>, out: &mut Out) {
+        let status = response.status();
+        match upward.purpose {
+            Purpose::Initial { call } => self.call_progress(call, status, upward.dialog, out),
+            Purpose::InDialog { .. } if status >= 200 => {
+                self.dialog_answered(upward.fork, response, out);
+            }
+            Purpose::InDialog { .. } | Purpose::Other => {}
+        }
+    }
+
+    /// A response as it goes upstream by this path: without our Via.
+    pub(crate) fn compose_upstream(
+        &mut self,
+        to: &Flow,
+        response: &Message<'_>,
+        out: &mut Out,
+    ) -> Option<PacketId> {
+        let is_framed = !to.transport.is_reliable() || response.content_length().is_some();
+        if let Some(upstream) = Upstream::of(response).filter(|_| is_framed) {
+            let Some(packet) = out.packet(upstream.composed_len()) else {
+                self.count(Count::PacketsFull, out);
+                return None;
+            };
+            let len = upstream.compose(out.buffer(packet));
+            out.set_len(packet, len.unwrap_or(0));
+            return Some(self.with_advice(packet, to, out));
+        }
+        self.edits.clear();
+        sip::forward::pop_via(response, &mut self.edits);
+        crate::paths::frame_body(response, to.transport, &mut self.edits);
+        let len = self.edits.composed_len(response.bytes());
+        let Some(packet) = out.packet(len) else {
+            self.count(Count::PacketsFull, out);
+            return None;
+        };
+        match self.edits.compose(response.bytes(), out.buffer(packet)) {
+            Some(len) => {
+                out.set_len(packet, len);
+                Some(self.with_advice(packet, to, out))
+            }
+            None => {
+                out.release(packet);
+                None
+            }
+        }
     }
 }

@@ -59,7 +59,7 @@ fn answered() -> Call {
     call.provisional(attempt, 180, Time::from_millis(2_000));
     assert_eq!(
         call.dialog(20, attempt, kept(2), (Target::Peer, false)),
-        None
+        (Some(0), None)
     );
     assert!(call.answered(0, 200, Time::from_millis(3_000)));
     assert!(
@@ -111,7 +111,8 @@ fn tags_find_the_dialog_and_the_side() {
 #[test]
 fn two_answers_make_two_dialogs_and_both_must_be_recorded() {
     let mut call = answered();
-    assert_eq!(call.dialog(21, 0, kept(3), (Target::Peer, false)), None);
+    let second = call.dialog(21, 0, kept(3), (Target::Peer, false));
+    assert_eq!(second, (Some(1), None));
     assert!(call.answered(1, 200, Time::from_millis(3_001)));
     call.end_all(Party::Router, Cause::MaxDuration, Time::from_millis(10_000));
     call.dialogs[0].is_recorded = true;
@@ -124,16 +125,17 @@ fn two_answers_make_two_dialogs_and_both_must_be_recorded() {
 fn dialogs_have_a_limit() {
     let mut call = call();
     for tag in 0..DIALOGS_MAX as u64 {
-        assert_eq!(call.dialog(tag, 0, kept(3), (Target::Peer, false)), None);
+        let made = call.dialog(tag, 0, kept(3), (Target::Peer, false));
+        assert_eq!(made, (Some(tag as usize), None));
     }
     assert_eq!(
         call.dialog(99, 0, kept(4), (Target::Peer, false)),
-        Some(kept(4)),
+        (None, Some(kept(4))),
         "no room: the flow is not held"
     );
     assert_eq!(
         call.dialog(3, 0, kept(4), (Target::Peer, false)),
-        Some(kept(3)),
+        (Some(3), Some(kept(3))),
         "the former flow is no longer held"
     );
     assert_eq!(
@@ -147,7 +149,8 @@ fn an_answer_takes_the_place_of_an_early_dialog() {
     let mut call = call();
     let (early, vendor) = (kept(3), kept(4));
     for tag in 0..DIALOGS_MAX as u64 {
-        assert_eq!(call.dialog(tag, 0, early, (Target::Peer, false)), None);
+        let made = call.dialog(tag, 0, early, (Target::Peer, false));
+        assert_eq!(made, (Some(tag as usize), None));
     }
     call.answered(0, 200, Time::from_millis(1));
     call.make_room(5);
@@ -158,7 +161,11 @@ fn an_answer_takes_the_place_of_an_early_dialog() {
     );
     call.make_room(99);
     let place = call.dialog(99, 1, vendor, (Target::Peer, false));
-    assert_eq!(place, Some(early), "the oldest early one gave way");
+    assert_eq!(
+        place,
+        (Some(1), Some(early)),
+        "the oldest early one gave way"
+    );
     assert_eq!((call.dialogs[1].attempt, call.dialogs[1].peer), (1, vendor));
     assert_eq!(call.find(10, 1), None);
     assert!(call.answered(1, 200, Time::from_millis(2)));
