@@ -94,6 +94,9 @@ pub(crate) const CASES: &[Case] = &[
     case!("sniff/invite", 100, |meter| sniff(meter, Step::Invite)),
     case!("sniff/answer", 100, |meter| sniff(meter, Step::Answer)),
     case!("sniff/bye", 100, |meter| sniff(meter, Step::Bye)),
+    case!("cdr/frame", 100, |meter| cdr_frame(meter)),
+    case!("cdr/line", 100, |meter| cdr_line(meter, 1)),
+    case!("cdr/line_of_three", 100, |meter| cdr_line(meter, 3)),
     case!("wheel/insert_and_cancel", 1_000, wheel),
     case!("prefix/longest_of_100k", 1_000, prefix),
     case!("turn/one_datagram", TURNS, |meter| {
@@ -172,6 +175,104 @@ fn sniff(meter: &mut Meter, step: Step) {
             for _ in 0..100 {
                 black_box(sip::sniff(black_box(&bytes)).map(|sniffed| sniffed.call_id.len()));
             }
+        });
+    });
+}
+
+/// The run of an ordinary call's names.
+fn identity() -> Vec<u8> {
+    let mut run = Vec::new();
+    let identity = cdr::Identity {
+        call_id: b"3848276298220188511@192.0.2.1",
+        from_uri: b"sip:+12025550100@192.0.2.1",
+        to_uri: b"sip:+442079460001@192.0.2.100:5060",
+        request_uri: b"sip:+442079460001@192.0.2.100:5060",
+        called: b"442079460001",
+        calling: b"+12025550100",
+        prefix: b"4420",
+    };
+    identity.write(&mut run);
+    run
+}
+
+/// Gives the record of a call of a minute with so many attempts, the last of which was answered.
+fn with_record(identity: &[u8], attempts: usize, give: &mut dyn FnMut(&cdr::Call<'_>)) {
+    let began = base::Wall(1_793_246_430_123_456);
+    let at = |us| began.plus_micros(us);
+    let answered = cdr::Attempt {
+        gateway: b"vendor-1-lon",
+        carrier: b"vendor-1",
+        address: ([198, 51, 100, 17], 5060).into(),
+        progress: Some(at(1_200_000)),
+        answered: Some(at(7_654_321)),
+        ended: at(68_000_000),
+        status: 200,
+        q850: 16,
+        cause: cdr::Cause::Answered,
+        ..cdr::Attempt::EMPTY
+    };
+    let tries: Vec<cdr::Attempt<'_>> = (1..=attempts)
+        .map(|number| cdr::Attempt {
+            number: number as u8,
+            started: at(500 + 2_000_000 * (number as u64 - 1)),
+            ..answered
+        })
+        .collect();
+    give(&cdr::Call {
+        id: b"lon-1-0000c80000000001-00065eb1c2d3e4f5",
+        node: b"lon-1",
+        generation: 12,
+        identity,
+        ingress_trunk: b"customer-1",
+        ingress_carrier: b"customer-1",
+        source: ([192, 0, 2, 1], 5060).into(),
+        started: began,
+        ringing: Some(at(1_200_000)),
+        answered: Some(at(7_654_321)),
+        ended: at(68_000_000),
+        duration_us: 60_345_679,
+        pdd_us: Some(1_200_000),
+        status: 200,
+        q850: 16,
+        hung_up: cdr::Party::Caller,
+        cause: cdr::Cause::CallerHungUp,
+        egress_gateway: b"vendor-1-lon",
+        egress_carrier: b"vendor-1",
+        attempts: &tries,
+        ..cdr::Call::EMPTY
+    });
+}
+
+/// What a shard does for a record, once it has the fields.
+fn cdr_frame(meter: &mut Meter) {
+    let mut out = vec![0; cdr::FRAME_BYTES_MAX];
+    with_record(&identity(), 1, &mut |call| {
+        meter.rounds(|measure| {
+            measure(&mut || {
+                for _ in 0..100 {
+                    let len = cdr::encode(black_box(call), &mut out);
+                    black_box(len.expect("it fits"));
+                }
+            });
+        });
+    });
+}
+
+/// What the writer does for a record, but for the file.
+fn cdr_line(meter: &mut Meter, attempts: usize) {
+    let mut frame = vec![0; cdr::FRAME_BYTES_MAX];
+    with_record(&identity(), attempts, &mut |call| {
+        let len = cdr::encode(call, &mut frame).expect("it fits");
+        frame.truncate(len);
+    });
+    let mut text = Vec::new();
+    meter.rounds(|measure| {
+        measure(&mut || {
+            text.clear();
+            for _ in 0..100 {
+                cdr::write_line(black_box(&frame), &mut text).expect("our own frame");
+            }
+            black_box(&text);
         });
     });
 }

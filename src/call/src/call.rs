@@ -12,7 +12,7 @@
 //! record; a call that nobody answered gives one. The states above are a [`Dialog`]'s.
 //!
 //! Lives on the shard that owns its Call-ID; found by the token in our Record-Route, never by
-//! search. Its names lie beside it ([`crate::Identity`]). A call is held for minutes or hours, and
+//! search. Its names lie beside it ([`cdr::Identity`]). A call is held for minutes or hours, and
 //! there are hundreds of thousands, so its size is asserted below: flows and names by their ids,
 //! targets and moments packed, one attempt and one dialog inline.
 

@@ -17,7 +17,6 @@
 mod call;
 mod compact;
 mod fork;
-mod identity;
 pub mod next_hop;
 pub mod proxy;
 mod record;
@@ -27,6 +26,5 @@ pub mod verdict;
 pub use call::{Attempt, Call, Dialog, Ending, Invite, Side, Spares, Target};
 pub use compact::{Moment, Packed};
 pub use fork::{Best, Branch, BranchState, Effect, Event, Fork, Kind, Next, Purpose, Step};
-pub use identity::{IDENTITY_BYTES_MAX, Identity};
 pub use record::{Names, encode_record};
 pub use token::{DialogNames, Keys};

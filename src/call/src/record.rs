@@ -2,9 +2,8 @@
 
 use base::{Flow, GatewayId, SlotId, Time};
 use cdr::Party;
-use smallvec::SmallVec;
 
-use crate::{Attempt, Call, Ending, Identity};
+use crate::{Attempt, Call, Ending};
 
 /// The names that a record carries besides the call's own.
 #[derive(Clone, Copy, Debug)]
@@ -22,12 +21,12 @@ pub struct Names<'a> {
 /// Writes the record of a dialog (or, without one, of the call that nobody answered) as a frame of
 /// [`cdr::encode`]. Returns its length, or `None` if `out` is too short.
 ///
-/// `gateway` names a gateway and its carrier.
+/// `identity` is the run of the call's names ([`cdr::Identity::write`]); `gateway` names a gateway and its carrier.
 pub fn encode_record<'a>(
     call: &Call,
     slot: SlotId,
     dialog: Option<usize>,
-    identity: &Identity<'a>,
+    identity: &[u8],
     names: &Names<'a>,
     gateway: impl Fn(GatewayId) -> (&'a [u8], &'a [u8]),
     out: &mut [u8],
@@ -35,12 +34,8 @@ pub fn encode_record<'a>(
     let dialog_at = dialog;
     let dialog = dialog.map(|at| &call.dialogs[at]);
     let ending = ending(call, dialog_at)?;
-    let attempts: SmallVec<[cdr::Attempt<'_>; 8]> = call
-        .attempts
-        .iter()
-        .enumerate()
-        .map(|(number, attempt)| attempt_record(call, number, attempt, ending.at, &gateway))
-        .collect();
+    let attempts = (call.attempts.iter().enumerate())
+        .map(|(number, attempt)| attempt_record(call, number, attempt, ending.at, &gateway));
     let last = match dialog {
         Some(dialog) => call.attempts.get(usize::from(dialog.attempt)),
         None => call.attempts.last(),
@@ -61,12 +56,7 @@ pub fn encode_record<'a>(
         id: &id[..id_len],
         node: names.node,
         generation: call.generation,
-        call_id: identity.call_id,
-        from_uri: identity.from_uri,
-        to_uri: identity.to_uri,
-        request_uri: identity.request_uri,
-        called: identity.called,
-        calling: identity.calling,
+        identity,
         ingress_trunk: names.trunk,
         ingress_carrier: names.carrier,
         source: names.caller.peer,
@@ -85,11 +75,10 @@ pub fn encode_record<'a>(
         cause: ending.cause,
         egress_gateway,
         egress_carrier,
-        route_prefix: identity.prefix,
-        attempts: &attempts,
+        attempts: &[],
         clipped: false,
     };
-    cdr::encode(&record, out)
+    cdr::encode_with(&record, attempts, out)
 }
 
 fn ending(call: &Call, dialog: Option<usize>) -> Option<Ending> {

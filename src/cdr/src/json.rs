@@ -9,75 +9,113 @@
 //! 2. text to JSON: quotes, backslashes and everything that could act on a terminal, in a page or
 //!    on the order of the text (controls, `<`, `>`, `&`, line separators, bidirectional marks)
 //!    becomes `\uHHHH`, which every JSON reader undoes.
+//!
+//! Cost: what carriers send is nearly always plain, which one look at all texts of a frame tells
+//! ([`is_plain`], 32 octets a step); each text is then one copy. Keys are slices of known length
+//! with their punctuation, so that each is a few stores. Nothing is allocated once `out` has grown
+//! to the longest line.
 
+use std::convert::Infallible;
 use std::io::Write;
 use std::net::SocketAddr;
 
 use base::Wall;
+use wide::u8x32;
 
-use crate::{Attempt, Call, write_civil};
+use crate::civil::Civil;
+use crate::digits::write_number;
+use crate::frame::{clip, open};
+use crate::{Attempt, Call, DecodeError, Identity};
 
 /// Appends the record as one line of JSON, with its line feed.
 pub fn write_json(call: &Call<'_>, out: &mut Vec<u8>) {
-    let mut o = Object::begin(out);
-    o.text("id", call.id);
-    o.text("node", call.node);
-    o.number("generation", call.generation);
-    o.civil("started", call.started);
-    o.civil_option("ringing", call.ringing);
-    o.civil_option("answered", call.answered);
-    o.civil("ended", call.ended);
-    o.number("duration_us", call.duration_us);
-    o.number_option("pdd_us", call.pdd_us);
-    o.number("status", u64::from(call.status));
-    o.number("q850", u64::from(call.q850));
-    o.text("cause", call.cause.name().as_bytes());
-    o.text("hung_up", call.hung_up.name().as_bytes());
-    o.text("call_id", call.call_id);
-    o.text("from_uri", call.from_uri);
-    o.text("to_uri", call.to_uri);
-    o.text("request_uri", call.request_uri);
-    o.text("calling", call.calling);
-    o.text("called", call.called);
-    o.text("ingress_trunk", call.ingress_trunk);
-    o.text("ingress_carrier", call.ingress_carrier);
-    o.address("source", call.source);
-    o.text(
-        "source_transport",
-        call.source_transport.uri_name().as_bytes(),
-    );
-    o.text("egress_gateway", call.egress_gateway);
-    o.text("egress_carrier", call.egress_carrier);
-    o.text("route_prefix", call.route_prefix);
-    o.key("attempts");
-    o.out.push(b'[');
-    for (i, attempt) in call.attempts.iter().enumerate() {
-        if i > 0 {
-            o.out.push(b',');
-        }
-        write_attempt(attempt, o.out);
-    }
-    o.out.push(b']');
-    o.boolean("clipped", call.clipped);
-    o.end();
-    out.push(b'\n');
+    let attempts = call.attempts.iter().map(|&attempt| Ok(attempt));
+    let Ok(()) = write_line_of::<Infallible>(call, attempts, Texts::Any, out);
 }
 
-fn write_attempt(attempt: &Attempt<'_>, out: &mut Vec<u8>) {
-    let mut o = Object::begin(out);
-    o.number("number", u64::from(attempt.number));
-    o.text("gateway", attempt.gateway);
-    o.text("carrier", attempt.carrier);
-    o.address("address", attempt.address);
-    o.text("transport", attempt.transport.uri_name().as_bytes());
-    o.civil("started", attempt.started);
-    o.civil_option("progress", attempt.progress);
-    o.civil_option("answered", attempt.answered);
-    o.civil("ended", attempt.ended);
-    o.number("status", u64::from(attempt.status));
-    o.number("q850", u64::from(attempt.q850));
-    o.text("cause", attempt.cause.name().as_bytes());
-    o.end();
+/// Appends the record in a frame as one line of JSON: what [`crate::decode`] and [`write_json`]
+/// do, in one pass. Never panics, whatever the bytes are.
+///
+/// # Errors
+/// If the bytes are not exactly one frame that [`crate::encode`] can have written; `out` is then
+/// as it was.
+pub fn write_line(frame: &[u8], out: &mut Vec<u8>) -> Result<(), DecodeError> {
+    let begin = out.len();
+    let (call, attempts, texts) = open(frame)?;
+    let texts = match is_plain(texts) {
+        true => Texts::Plain,
+        false => Texts::Any,
+    };
+    let result = write_line_of(&call, attempts, texts, out);
+    if result.is_err() {
+        out.truncate(begin);
+    }
+    result
+}
+
+/// What is known of all texts of a record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    /// Every octet stands for itself.
+    Plain,
+    /// Nothing: each text is looked at.
+    Any,
+}
+
+fn write_line_of<'a, E>(
+    call: &Call<'a>,
+    attempts: impl Iterator<Item = Result<Attempt<'a>, E>>,
+    texts: Texts,
+    out: &mut Vec<u8>,
+) -> Result<(), E> {
+    let identity = Identity::read(call.identity);
+    let mut o = Line {
+        out,
+        texts,
+        civil: Civil::new(call.started),
+    };
+    o.text(br#"{"id":""#, call.id);
+    o.text(br#","node":""#, call.node);
+    o.number(br#","generation":"#, call.generation);
+    o.civil(br#","started":"#, call.started);
+    o.civil_option(br#","ringing":"#, call.ringing);
+    o.civil_option(br#","answered":"#, call.answered);
+    o.civil(br#","ended":"#, call.ended);
+    o.number(br#","duration_us":"#, call.duration_us);
+    o.number_option(br#","pdd_us":"#, call.pdd_us);
+    o.number(br#","status":"#, u64::from(call.status));
+    o.number(br#","q850":"#, u64::from(call.q850));
+    o.word(br#","cause":""#, call.cause.name());
+    o.word(br#","hung_up":""#, call.hung_up.name());
+    o.text(br#","call_id":""#, identity.call_id);
+    o.text(br#","from_uri":""#, identity.from_uri);
+    o.text(br#","to_uri":""#, identity.to_uri);
+    o.text(br#","request_uri":""#, identity.request_uri);
+    o.text(br#","calling":""#, identity.calling);
+    o.text(br#","called":""#, identity.called);
+    o.text(br#","ingress_trunk":""#, call.ingress_trunk);
+    o.text(br#","ingress_carrier":""#, call.ingress_carrier);
+    o.address(br#","source":""#, call.source);
+    o.word(
+        br#","source_transport":""#,
+        call.source_transport.uri_name(),
+    );
+    o.text(br#","egress_gateway":""#, call.egress_gateway);
+    o.text(br#","egress_carrier":""#, call.egress_carrier);
+    o.text(br#","route_prefix":""#, identity.prefix);
+    o.put(br#","attempts":["#);
+    let begin = o.out.len();
+    for attempt in attempts {
+        if o.out.len() > begin {
+            o.put(b",");
+        }
+        o.attempt(&attempt?);
+    }
+    match call.clipped || identity.is_long() {
+        true => o.put(b"],\"clipped\":true}\n"),
+        false => o.put(b"],\"clipped\":false}\n"),
+    }
+    Ok(())
 }
 
 /// The octets of a string field, once a JSON reader has given its text.
@@ -116,121 +154,198 @@ fn hex_value(digit: u8) -> Option<u8> {
     }
 }
 
-/// Which octets stand for themselves in both layers: printable ASCII but what [`write_char`] writes
-/// otherwise.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut octet = b' ';
-    while octet < 0x7f {
-        plain[octet as usize] = !matches!(octet, b'\\' | b'"' | b'<' | b'>' | b'&');
-        octet += 1;
-    }
-    plain
-};
-
-/// Writes one JSON object, field by field.
-struct Object<'o> {
+/// Writes a line, field by field. A key comes with the punctuation around it.
+struct Line<'o> {
     out: &'o mut Vec<u8>,
-    is_empty: bool,
+    texts: Texts,
+    civil: Civil,
 }
 
-impl<'o> Object<'o> {
-    fn begin(out: &'o mut Vec<u8>) -> Object<'o> {
-        out.push(b'{');
-        Object {
-            out,
-            is_empty: true,
+impl Line<'_> {
+    #[inline(always)] // so that the length is known where it is copied
+    fn put<const N: usize>(&mut self, octets: &[u8; N]) {
+        self.out.extend_from_slice(octets);
+    }
+
+    /// What a peer or an operator chose.
+    #[inline(always)]
+    fn text<const N: usize>(&mut self, key: &[u8; N], octets: &[u8]) {
+        self.put(key);
+        let octets = clip(octets);
+        match self.texts {
+            Texts::Plain => self.out.extend_from_slice(octets),
+            Texts::Any => escape(octets, self.out),
         }
+        self.put(b"\"");
     }
 
-    fn end(self) {
-        self.out.push(b'}');
+    /// A word of ours.
+    #[inline(always)]
+    fn word<const N: usize>(&mut self, key: &[u8; N], word: &str) {
+        self.put(key);
+        self.out.extend_from_slice(word.as_bytes());
+        self.put(b"\"");
     }
 
-    fn key(&mut self, key: &str) {
-        let separator: &[u8] = if self.is_empty { b"\"" } else { b",\"" };
-        self.is_empty = false;
-        self.out.extend_from_slice(separator);
-        self.out.extend_from_slice(key.as_bytes());
-        self.out.extend_from_slice(b"\":");
-    }
-
-    fn text(&mut self, key: &str, octets: &[u8]) {
-        self.key(key);
-        self.out.push(b'"');
-        // What carriers send is nearly always plain to the end: one look, one copy.
-        let plain = octets.iter().position(|&octet| !PLAIN[usize::from(octet)]);
-        let (plain, rest) = octets.split_at(plain.unwrap_or(octets.len()));
-        self.out.extend_from_slice(plain);
-        for chunk in rest.utf8_chunks() {
-            for c in chunk.valid().chars() {
-                write_char(c, self.out);
-            }
-            for &octet in chunk.invalid() {
-                self.out.extend_from_slice(b"\\\\x");
-                write_hex_octet(octet, self.out);
-            }
-        }
-        self.out.push(b'"');
-    }
-
-    fn number(&mut self, key: &str, value: u64) {
-        self.key(key);
+    #[inline(always)]
+    fn number<const N: usize>(&mut self, key: &[u8; N], value: u64) {
+        self.put(key);
         write_number(value, self.out);
     }
 
-    fn number_option(&mut self, key: &str, value: Option<u64>) {
+    #[inline(always)]
+    fn number_option<const N: usize>(&mut self, key: &[u8; N], value: Option<u64>) {
         match value {
             Some(value) => self.number(key, value),
             None => self.null(key),
         }
     }
 
-    fn civil(&mut self, key: &str, wall: Wall) {
-        self.key(key);
-        self.out.push(b'"');
-        self.out.extend_from_slice(&write_civil(wall));
-        self.out.push(b'"');
+    #[inline(always)]
+    fn civil<const N: usize>(&mut self, key: &[u8; N], wall: Wall) {
+        self.put(key);
+        self.quoted_civil(wall);
     }
 
-    fn civil_option(&mut self, key: &str, wall: Option<Wall>) {
+    #[inline(always)]
+    fn civil_option<const N: usize>(&mut self, key: &[u8; N], wall: Option<Wall>) {
         match wall {
             Some(wall) => self.civil(key, wall),
             None => self.null(key),
         }
     }
 
-    fn address(&mut self, key: &str, address: SocketAddr) {
-        self.key(key);
+    #[inline(always)]
+    fn null<const N: usize>(&mut self, key: &[u8; N]) {
+        self.put(key);
+        self.put(b"null");
+    }
+
+    fn quoted_civil(&mut self, wall: Wall) {
+        let text = self.civil.write(wall);
         self.out.push(b'"');
-        match address {
-            SocketAddr::V4(address) => {
-                for (place, octet) in address.ip().octets().into_iter().enumerate() {
-                    if place > 0 {
-                        self.out.push(b'.');
-                    }
-                    write_number(u64::from(octet), self.out);
-                }
-                self.out.push(b':');
-                write_number(u64::from(address.port()), self.out);
+        self.out.extend_from_slice(text);
+        self.out.push(b'"');
+    }
+
+    #[inline(always)]
+    fn address<const N: usize>(&mut self, key: &[u8; N], address: SocketAddr) {
+        self.put(key);
+        write_address(address, self.out);
+        self.put(b"\"");
+    }
+
+    fn attempt(&mut self, attempt: &Attempt<'_>) {
+        self.number(br#"{"number":"#, u64::from(attempt.number));
+        self.text(br#","gateway":""#, attempt.gateway);
+        self.text(br#","carrier":""#, attempt.carrier);
+        self.address(br#","address":""#, attempt.address);
+        self.word(br#","transport":""#, attempt.transport.uri_name());
+        self.civil(br#","started":"#, attempt.started);
+        self.civil_option(br#","progress":"#, attempt.progress);
+        self.civil_option(br#","answered":"#, attempt.answered);
+        self.civil(br#","ended":"#, attempt.ended);
+        self.number(br#","status":"#, u64::from(attempt.status));
+        self.number(br#","q850":"#, u64::from(attempt.q850));
+        self.word(br#","cause":""#, attempt.cause.name());
+        self.put(b"}");
+    }
+}
+
+fn write_address(address: SocketAddr, out: &mut Vec<u8>) {
+    match address {
+        SocketAddr::V4(address) => {
+            let mut text = [0; 16];
+            let mut at = 0;
+            for octet in address.ip().octets() {
+                let (digits, len) = OCTETS[usize::from(octet)];
+                // Four octets each time; the next number is written over what is no digit or dot.
+                text[at..at + 4].copy_from_slice(&digits);
+                at += usize::from(len);
             }
-            // Digits, letters, colons and brackets: nothing to escape.
-            SocketAddr::V6(address) => {
-                let _never_fails = write!(self.out, "{address}");
-            }
+            text[at - 1] = b':';
+            let end = out.len() + at;
+            out.extend_from_slice(&text);
+            out.truncate(end);
+            write_number(u64::from(address.port()), out);
         }
-        self.out.push(b'"');
+        // Digits, letters, colons and brackets: nothing to escape.
+        SocketAddr::V6(address) => {
+            let _never_fails = write!(out, "{address}");
+        }
     }
+}
 
-    fn boolean(&mut self, key: &str, value: bool) {
-        self.key(key);
-        let word: &[u8] = if value { b"true" } else { b"false" };
-        self.out.extend_from_slice(word);
+/// Each octet's number with a dot behind it, and how long both are.
+static OCTETS: [([u8; 4], u8); 256] = {
+    let mut all = [([b'.'; 4], 0); 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let digits = [
+            b'0' + (octet / 100) as u8,
+            b'0' + (octet / 10 % 10) as u8,
+            b'0' + (octet % 10) as u8,
+        ];
+        let mut from = match octet {
+            0..=9 => 2,
+            10..=99 => 1,
+            _ => 0,
+        };
+        let (text, len) = &mut all[octet];
+        while from < 3 {
+            text[*len as usize] = digits[from];
+            *len += 1;
+            from += 1;
+        }
+        *len += 1;
+        octet += 1;
     }
+    all
+};
 
-    fn null(&mut self, key: &str) {
-        self.key(key);
-        self.out.extend_from_slice(b"null");
+/// Whether octets stand for themselves in both layers: printable ASCII but what [`write_char`]
+/// writes otherwise.
+fn is_plain(octets: &[u8]) -> bool {
+    const WIDTH: usize = 32;
+    let Some(last) = octets.last_chunk::<WIDTH>() else {
+        return octets.iter().all(|&octet| {
+            matches!(octet, b' '..=b'~') && !matches!(octet, b'\\' | b'"' | b'<' | b'>' | b'&')
+        });
+    };
+    // The last step looks again at what the one before has seen.
+    let (steps, _) = octets.as_chunks::<WIDTH>();
+    let marks = steps
+        .iter()
+        .fold(marks(last), |all, step| all | marks(step));
+    marks.to_bitmask() == 0
+}
+
+/// All bits of a lane are set if its octet does not stand for itself.
+#[inline(always)]
+fn marks(octets: &[u8; 32]) -> u8x32 {
+    let octets = u8x32::from(*octets);
+    let is = |octets: u8x32, octet: u8| octets.simd_eq(u8x32::splat(octet));
+    let printable = (octets - u8x32::splat(b' ')).saturating_sub(u8x32::splat(b'~' - b' '));
+    // `<` and `>` differ in one bit, and so do `"` and `&`.
+    !is(printable, 0)
+        | is(octets | u8x32::splat(2), b'>')
+        | is(octets | u8x32::splat(4), b'&')
+        | is(octets, b'\\')
+}
+
+fn escape(octets: &[u8], out: &mut Vec<u8>) {
+    if is_plain(octets) {
+        out.extend_from_slice(octets);
+        return;
+    }
+    for chunk in octets.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            write_char(c, out);
+        }
+        for &octet in chunk.invalid() {
+            out.extend_from_slice(b"\\\\x");
+            write_hex_octet(octet, out);
+        }
     }
 }
 
@@ -259,18 +374,4 @@ fn write_hex_octet(octet: u8, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.push(DIGITS[usize::from(octet >> 4)]);
     out.push(DIGITS[usize::from(octet & 15)]);
-}
-
-fn write_number(mut value: u64, out: &mut Vec<u8>) {
-    let mut digits = [0; 20]; // u64::MAX has as many
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (value % 10) as u8;
-        value /= 10;
-        if value == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }

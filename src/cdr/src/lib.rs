@@ -1,8 +1,7 @@
 //! Records of calls: one [`Call`] with an [`Attempt`] for every try at a gateway.
 //!
 //! A shard fills a [`Call`] from its call slot and [`encode`]s it into a frame, without allocating.
-//! The frame crosses to the control plane, where [`decode`] turns it back and [`write_json`] makes
-//! one line of it. This crate knows no SIP: a record is plain values, and everything that peers
+//! The frame crosses to the control plane, where [`write_line`] makes one line of JSON of it. This crate knows no SIP: a record is plain values, and everything that peers
 //! chose is bytes, not text. It opens no file and reads no clock.
 //!
 //! Words: *duration* is from the answer to the end; *pdd* (post-dial delay) is from the INVITE to
@@ -13,7 +12,9 @@
 
 mod cause;
 mod civil;
+mod digits;
 mod frame;
+mod identity;
 mod json;
 #[cfg(test)]
 mod tests;
@@ -22,9 +23,10 @@ pub use cause::{Cause, Party, q850_of};
 pub use civil::{CIVIL_BYTES, write_civil};
 pub use frame::{
     DecodeError, DecodedCall, FIELD_BYTES_MAX, FRAME_BYTES_MAX, FRAME_HEADER_BYTES, decode, encode,
-    frame_len, len_max,
+    encode_with, frame_len, len_max,
 };
-pub use json::{unescape, write_json};
+pub use identity::{IDENTITY_BYTES_MAX, Identity};
+pub use json::{unescape, write_json, write_line};
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -41,18 +43,8 @@ pub struct Call<'a> {
     pub node: &'a [u8],
     /// The generation of the routing snapshot that decided.
     pub generation: u64,
-    /// The Call-ID of the caller's INVITE.
-    pub call_id: &'a [u8],
-    /// The URI in From.
-    pub from_uri: &'a [u8],
-    /// The URI in To.
-    pub to_uri: &'a [u8],
-    /// The Request-URI as it arrived.
-    pub request_uri: &'a [u8],
-    /// The called number, normalised.
-    pub called: &'a [u8],
-    /// The calling number, normalised.
-    pub calling: &'a [u8],
+    /// The names that the caller gave, as [`Identity::write`] made them one run.
+    pub identity: &'a [u8],
     /// The trunk that the call came in by.
     pub ingress_trunk: &'a [u8],
     /// The carrier that this trunk belongs to.
@@ -85,12 +77,11 @@ pub struct Call<'a> {
     pub egress_gateway: &'a [u8],
     /// The carrier of this gateway.
     pub egress_carrier: &'a [u8],
-    /// The prefix of the route that was chosen.
-    pub route_prefix: &'a [u8],
     /// Every try at a gateway, in the order in which they began.
     pub attempts: &'a [Attempt<'a>],
     /// A field, or the list of attempts, was longer than a record keeps and was cut. [`encode`]
-    /// finds out; who fills a record says `false`.
+    /// finds out; who fills a record says `false`. See [`Call::is_clipped`] for the names in
+    /// `identity`.
     pub clipped: bool,
 }
 
@@ -123,18 +114,27 @@ pub struct Attempt<'a> {
     pub cause: Cause,
 }
 
+impl<'a> Call<'a> {
+    /// The names that the caller gave. One of them may be an octet longer than a record keeps.
+    #[must_use]
+    pub fn identity(&self) -> Identity<'a> {
+        Identity::read(self.identity)
+    }
+
+    /// Whether anything was cut.
+    #[must_use]
+    pub fn is_clipped(&self) -> bool {
+        self.clipped || self.identity().is_long()
+    }
+}
+
 impl Call<'_> {
     /// A record in which nothing is known yet: a base for struct update syntax.
     pub const EMPTY: Call<'static> = Call {
         id: b"",
         node: b"",
         generation: 0,
-        call_id: b"",
-        from_uri: b"",
-        to_uri: b"",
-        request_uri: b"",
-        called: b"",
-        calling: b"",
+        identity: b"",
         ingress_trunk: b"",
         ingress_carrier: b"",
         source: NOWHERE,
@@ -151,7 +151,6 @@ impl Call<'_> {
         cause: Cause::Refused,
         egress_gateway: b"",
         egress_carrier: b"",
-        route_prefix: b"",
         attempts: &[],
         clipped: false,
     };
@@ -191,14 +190,8 @@ pub fn write_id(node: &[u8], slot: SlotId, started: Wall, out: &mut [u8]) -> Opt
     let (head, tail) = out.split_at_mut(node.len());
     head.copy_from_slice(node);
     tail[0] = b'-';
-    write_hex(slot.bits(), &mut tail[1..17]);
+    tail[1..17].copy_from_slice(&digits::hex(slot.bits()));
     tail[17] = b'-';
-    write_hex(started.0 as u64, &mut tail[18..34]);
+    tail[18..34].copy_from_slice(&digits::hex(started.0 as u64));
     Some(len)
-}
-
-fn write_hex(value: u64, out: &mut [u8]) {
-    for (i, digit) in out.iter_mut().enumerate() {
-        *digit = b"0123456789abcdef"[(value >> (60 - 4 * i) & 15) as usize];
-    }
 }

@@ -1,3 +1,4 @@
+use std::io::Write;
 use std::net::{Ipv6Addr, SocketAddrV6};
 
 use base::ShardId;
@@ -7,6 +8,13 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
+
+/// The run of these names. It stays for ever, so that a call with it can be a constant of a test.
+fn run(identity: Identity<'_>) -> &'static [u8] {
+    let mut run = Vec::new();
+    identity.write(&mut run);
+    run.leak()
+}
 
 fn answered_call() -> Call<'static> {
     const ATTEMPTS: &[Attempt<'static>] = &[
@@ -39,12 +47,15 @@ fn answered_call() -> Call<'static> {
         id: b"n1-0000-0001",
         node: b"n1",
         generation: 7,
-        call_id: b"a84b4c76e66710@192.0.2.1",
-        from_uri: b"sip:+12025550100@192.0.2.1",
-        to_uri: b"sip:+442079460001@192.0.2.9",
-        request_uri: b"sip:00442079460001@192.0.2.9",
-        called: b"442079460001",
-        calling: b"12025550100",
+        identity: run(Identity {
+            call_id: b"a84b4c76e66710@192.0.2.1",
+            from_uri: b"sip:+12025550100@192.0.2.1",
+            to_uri: b"sip:+442079460001@192.0.2.9",
+            request_uri: b"sip:00442079460001@192.0.2.9",
+            called: b"442079460001",
+            calling: b"12025550100",
+            prefix: b"44",
+        }),
         ingress_trunk: b"customer-1",
         ingress_carrier: b"Example Telecom",
         started: Wall(1_793_246_400_000_000),
@@ -59,7 +70,6 @@ fn answered_call() -> Call<'static> {
         cause: Cause::CallerHungUp,
         egress_gateway: b"good-1",
         egress_carrier: b"vendor-b",
-        route_prefix: b"44",
         attempts: ATTEMPTS,
         ..Call::EMPTY
     }
@@ -130,16 +140,21 @@ fn a_changed_header_is_refused_by_name() {
         assert_eq!(decode(&changed), Err(want), "byte {at} = {value}");
     };
     check(0, b'X', DecodeError::NotAFrame);
-    check(2, 2, DecodeError::Version(2));
+    check(2, 1, DecodeError::Version(1));
     check(3, 0x80, DecodeError::Value { offset: 3 });
     check(4, whole[4].wrapping_sub(1), DecodeError::Length);
-    check(
-        whole.len() - 1,
-        200,
-        DecodeError::Value {
-            offset: whole.len() as u32 - 1,
-        },
-    );
+    let value = |at: usize, value: u8| {
+        let offset = at as u32;
+        check(at, value, DecodeError::Value { offset });
+    };
+    value(64, 5); // the family of the source
+    value(64 + 1, 2); // its transport
+    value(91, 3); // who hung up
+    value(92, 17); // the cause
+    let first = 108;
+    value(first + 8, 1); // the first attempt made no progress, but at a time
+    value(first + 59, 1); // its flags
+    value(first + 66 + 61, 200); // the cause of the second
 }
 
 #[test]
@@ -173,17 +188,19 @@ fn the_largest_call_fits_the_largest_frame() {
     let call = Call {
         id: &long,
         node: &long,
-        call_id: &long,
-        from_uri: &long,
-        to_uri: &long,
-        request_uri: &long,
-        called: &long,
-        calling: &long,
+        identity: run(Identity {
+            call_id: &long,
+            from_uri: &long,
+            to_uri: &long,
+            request_uri: &long,
+            called: &long,
+            calling: &long,
+            prefix: &long,
+        }),
         ingress_trunk: &long,
         ingress_carrier: &long,
         egress_gateway: &long,
         egress_carrier: &long,
-        route_prefix: &long,
         attempts: &attempts,
         ..answered_call()
     };
@@ -197,14 +214,31 @@ fn the_largest_call_fits_the_largest_frame() {
 fn what_is_too_long_is_cut_and_marked() {
     let long = vec![b'7'; FIELD_BYTES_MAX + 1];
     let call = Call {
-        from_uri: &long,
+        node: &long,
         ..answered_call()
     };
     let bytes = frame(&call);
     let decoded = decode(&bytes).expect("valid");
-    assert_eq!(decoded.call().from_uri, &long[..FIELD_BYTES_MAX]);
-    assert!(decoded.call().clipped);
+    assert_eq!(decoded.call().node, &long[..FIELD_BYTES_MAX]);
+    assert!(decoded.call().clipped && decoded.call().is_clipped());
     assert!(line(&decoded.call()).contains(r#""clipped":true"#));
+
+    let identity = run(Identity {
+        from_uri: &long,
+        ..answered_call().identity()
+    });
+    let call = Call {
+        identity,
+        ..answered_call()
+    };
+    let bytes = frame(&call);
+    let decoded = decode(&bytes).expect("valid");
+    assert!(decoded.call().is_clipped());
+    let text = line(&decoded.call());
+    assert!(text.contains(r#""clipped":true"#));
+    let value: Value = serde_json::from_str(&text).expect("valid JSON");
+    assert_eq!(octets(&value["from_uri"]), &long[..FIELD_BYTES_MAX]);
+    assert_eq!(value["to_uri"], "sip:+442079460001@192.0.2.9");
 
     let attempts = vec![Attempt::EMPTY; 256];
     let call = Call {
@@ -283,21 +317,35 @@ fn civil_times() {
     check(i64::MAX, "9999-12-31T23:59:59.999999Z");
 }
 
-/// Every day of 800 years against a calendar that counts days one by one.
+/// Every day of the years 0000 to 9999 against a calendar that counts days one by one, by one
+/// writer that goes from day to day, and its last microsecond too.
 #[test]
 fn civil_dates_follow_the_calendar() {
-    let (mut year, mut month, mut day) = (1970, 1, 1);
-    for days in 0..292_194_i64 {
-        let text = write_civil(Wall(days * 86_400_000_000));
-        let want = format!("{year:04}-{month:02}-{day:02}T00:00:00.000000Z");
-        assert_eq!(text, want.as_bytes());
+    const DAY_US: i64 = 86_400_000_000;
+    let mut civil = civil::Civil::new(Wall(i64::MAX));
+    let (mut year, mut month, mut day) = (0, 1, 1);
+    let mut us = -62_167_219_200_000_000;
+    let mut want = Vec::new();
+    while year <= 9_999 {
+        want.clear();
+        write!(want, "{year:04}-{month:02}-{day:02}").expect("memory takes it");
+        let begin = *civil.write(Wall(us));
+        assert_eq!(
+            (&begin[..10], &begin[10..]),
+            (&want[..], &b"T00:00:00.000000Z"[..])
+        );
+        let end = *civil.write(Wall(us + DAY_US - 1));
+        assert_eq!(
+            (&end[..10], &end[10..]),
+            (&want[..], &b"T23:59:59.999999Z"[..])
+        );
         let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
         let last = match month {
             2 => 28 + i32::from(leap),
             4 | 6 | 9 | 11 => 30,
             _ => 31,
         };
-        day += 1;
+        (us, day) = (us + DAY_US, day + 1);
         if day > last {
             (day, month) = (1, month + 1);
         }
@@ -305,6 +353,7 @@ fn civil_dates_follow_the_calendar() {
             (month, year) = (1, year + 1);
         }
     }
+    assert_eq!(us, 253_402_300_800_000_000);
 }
 
 #[test]
@@ -338,8 +387,11 @@ fn a23_hostile_octets_stay_in_their_field() {
             ..Attempt::EMPTY
         }];
         let call = Call {
-            call_id: octets,
-            from_uri: octets,
+            identity: run(Identity {
+                call_id: octets,
+                from_uri: octets,
+                ..Identity::default()
+            }),
             attempts: &attempts,
             ..answered_call()
         };
@@ -369,6 +421,7 @@ fn a23_hostile_octets_stay_in_their_field() {
 #[derive(Debug, Clone)]
 struct Parts {
     fields: Vec<Vec<u8>>,
+    run: Vec<u8>,
     times: [i64; 2],
     options: [Option<i64>; 2],
     duration_us: u64,
@@ -399,10 +452,12 @@ fn addresses() -> impl Strategy<Value = SocketAddr> {
 }
 
 fn parts() -> impl Strategy<Value = Parts> {
-    let octets = || vec(any::<u8>(), 0..40);
+    // Half of them as carriers write them, so that records come of which all is plain.
+    let plain = "[ -!#-%'-;=?-\\[\\]-~]{0,70}".prop_map(String::into_bytes);
+    let text = || prop_oneof![vec(any::<u8>(), 0..40), plain.clone()];
     let attempt = (
-        octets(),
-        octets(),
+        text(),
+        text(),
         addresses(),
         any::<[i64; 2]>(),
         [option::of(any::<i64>()), option::of(any::<i64>())],
@@ -416,7 +471,7 @@ fn parts() -> impl Strategy<Value = Parts> {
         any::<[u8; 3]>(),
     );
     (
-        vec(octets(), 13),
+        vec(text(), 13),
         any::<[i64; 2]>(),
         [option::of(any::<i64>()), option::of(any::<i64>())],
         fixed,
@@ -424,6 +479,7 @@ fn parts() -> impl Strategy<Value = Parts> {
         vec(attempt, 0..5),
     )
         .prop_map(|(fields, times, options, fixed, source, attempts)| Parts {
+            run: names(&fields),
             fields,
             times,
             options,
@@ -434,6 +490,24 @@ fn parts() -> impl Strategy<Value = Parts> {
             source,
             attempts,
         })
+}
+
+/// The fields with a name of the caller, as the run of them.
+fn names(fields: &[Vec<u8>]) -> Vec<u8> {
+    let mut run = Vec::new();
+    let [call_id, from_uri, to_uri, request_uri, called, calling] =
+        [2, 3, 4, 5, 6, 7].map(|at| &*fields[at]);
+    let identity = Identity {
+        call_id,
+        from_uri,
+        to_uri,
+        request_uri,
+        called,
+        calling,
+        prefix: &fields[12],
+    };
+    identity.write(&mut run);
+    run
 }
 
 fn cause_of(code: u8) -> Cause {
@@ -476,12 +550,7 @@ impl Parts {
             id: &f[0],
             node: &f[1],
             generation: self.duration_us.rotate_left(7),
-            call_id: &f[2],
-            from_uri: &f[3],
-            to_uri: &f[4],
-            request_uri: &f[5],
-            called: &f[6],
-            calling: &f[7],
+            identity: &self.run,
             ingress_trunk: &f[8],
             ingress_carrier: &f[9],
             source: self.source,
@@ -498,7 +567,6 @@ impl Parts {
             cause: cause_of(self.codes[2]),
             egress_gateway: &f[10],
             egress_carrier: &f[11],
-            route_prefix: &f[12],
             attempts,
             clipped: false,
         }
@@ -511,6 +579,27 @@ fn octets(value: &Value) -> Vec<u8> {
 }
 
 proptest! {
+    /// A writer that has written other moments writes as one that has not.
+    #[test]
+    fn civil_times_do_not_depend_on_the_one_before(
+        moments in vec((any::<i64>(), 0..200_000_000_000_i64), 1..20),
+    ) {
+        let mut civil = civil::Civil::new(Wall(0));
+        for (us, more) in moments {
+            for us in [us, us.saturating_add(more), us.saturating_add(more + 1)] {
+                prop_assert_eq!(*civil.write(Wall(us)), write_civil(Wall(us)));
+                let day_us = us.rem_euclid(86_400_000_000);
+                let (second, us_of) = (day_us / 1_000_000, day_us % 1_000_000);
+                let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+                let want = format!("T{hour:02}:{minute:02}:{second:02}.{us_of:06}Z");
+                let is_within = (-62_167_219_200_000_000..253_402_300_800_000_000).contains(&us);
+                if is_within {
+                    prop_assert_eq!(&write_civil(Wall(us))[10..], want.as_bytes());
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_frame_gives_back_what_was_put_in(parts in parts()) {
         let attempts = parts.attempts();
@@ -560,9 +649,43 @@ proptest! {
         }
     }
 
+    /// The line that is written straight from a frame is that of the record in it, also where all
+    /// texts are plain and are not looked at one by one.
+    #[test]
+    fn a_frame_has_the_line_of_its_record(parts in parts(), plain in any::<bool>()) {
+        let mut parts = parts;
+        if plain {
+            let lists = parts.attempts.iter_mut().flat_map(|a| [&mut a.0, &mut a.1]);
+            for octet in parts.fields.iter_mut().chain(lists).flatten() {
+                *octet = b'a' + *octet % 26;
+            }
+            parts.run = names(&parts.fields);
+        }
+        let attempts = parts.attempts();
+        let call = parts.call(&attempts);
+        let mut out = b"before\n".to_vec();
+        prop_assert_eq!(write_line(&frame(&call), &mut out), Ok(()));
+        prop_assert_eq!(String::from_utf8(out), Ok(format!("before\n{}", line(&call))));
+    }
+
+    /// Every octet, at every place of a text of every length, is seen by whoever looks for it.
+    #[test]
+    fn no_octet_hides_in_a_plain_text(len in 0..100_usize, at in 0..100_usize, octet in any::<u8>()) {
+        let mut text = vec![b'+'; len];
+        if at < len {
+            text[at] = octet;
+        }
+        let attempts = [Attempt { carrier: &text, ..Attempt::EMPTY }];
+        let call = Call { attempts: &attempts, ..answered_call() };
+        let mut out = Vec::new();
+        prop_assert_eq!(write_line(&frame(&call), &mut out), Ok(()));
+        prop_assert_eq!(String::from_utf8(out), Ok(line(&call)));
+    }
+
     #[test]
     fn any_octets_come_back_from_a_field(octets in vec(any::<u8>(), 0..200)) {
-        let call = Call { call_id: &octets, ..Call::EMPTY };
+        let identity = Identity { call_id: &octets, ..Identity::default() };
+        let call = Call { identity: run(identity), ..Call::EMPTY };
         let value: Value = serde_json::from_str(&line(&call)).expect("valid JSON");
         prop_assert_eq!(unescape(value["call_id"].as_str().expect("a string")), Some(octets));
     }
@@ -570,7 +693,8 @@ proptest! {
     #[test]
     fn decoding_survives_any_bytes(bytes in vec(any::<u8>(), 0..300)) {
         let _ = decode(&bytes);
-        let mut framed = b"TC\x01\x00\0\0\0\0".to_vec();
+        let _ = write_line(&bytes, &mut Vec::new());
+        let mut framed = b"TC\x02\x00\0\0\0\0".to_vec();
         framed.extend_from_slice(&bytes);
         let len = framed.len() as u32;
         framed[4..8].copy_from_slice(&len.to_le_bytes());
@@ -589,8 +713,17 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = value;
         }
-        if let Ok(decoded) = decode(&bytes) {
-            prop_assert_eq!(frame(&decoded.call()), bytes);
+        let mut text = b"before\n".to_vec();
+        match decode(&bytes) {
+            Ok(decoded) => {
+                prop_assert_eq!(write_line(&bytes, &mut text), Ok(()));
+                prop_assert_eq!(String::from_utf8_lossy(&text[7..]), line(&decoded.call()));
+                prop_assert_eq!(frame(&decoded.call()), bytes);
+            }
+            Err(error) => {
+                prop_assert_eq!(write_line(&bytes, &mut text), Err(error));
+                prop_assert_eq!(text, b"before\n");
+            }
         }
     }
 }

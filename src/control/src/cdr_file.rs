@@ -9,7 +9,6 @@
 //! A file is finished when it is large or old enough, when the operator asks, and at the end. What
 //! an earlier process left as `.part` is finished at start: cut after its last whole line.
 
-use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -33,6 +32,8 @@ pub struct CdrOptions {
 /// Lines that are written and not yet confirmed, kept in case the disk takes them back. At this
 /// many bytes the disk is asked to confirm, whatever the interval.
 const UNCONFIRMED_BYTES_MAX: usize = 4 << 20;
+/// The most bytes that are written at once.
+const BATCH_BYTES_MAX: usize = 256 << 10;
 
 /// What went wrong, and with which file.
 #[derive(Debug)]
@@ -74,8 +75,7 @@ fn failed<'p>(attempt: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -
 pub(crate) struct CdrFiles {
     options: CdrOptions,
     open: Option<Open>,
-    /// Lines to be written, oldest first; those of an abandoned file come back to the front.
-    waiting: VecDeque<Vec<u8>>,
+    kept: Kept,
     next: u64,
     /// Files finished by this process.
     pub(crate) finished: u64,
@@ -96,9 +96,61 @@ struct Open {
     /// How much of it the disk has confirmed.
     confirmed_len: u64,
     confirmed_at: Instant,
-    /// The lines between the two.
-    unconfirmed: VecDeque<Vec<u8>>,
-    unconfirmed_bytes: usize,
+}
+
+/// The lines that are not yet safe, oldest first, in one piece of memory that is used again.
+///
+/// ```text
+///   ├ written to the open file, not confirmed ┼ waiting to be written ┤
+/// ```
+#[derive(Debug)]
+struct Kept {
+    text: Vec<u8>,
+    written_bytes: usize,
+    written_lines: u64,
+    waiting_lines: u64,
+}
+
+impl Kept {
+    fn new() -> Kept {
+        Kept {
+            // As much as there can be before the disk is asked; what is not used is never touched.
+            text: Vec::with_capacity(UNCONFIRMED_BYTES_MAX + BATCH_BYTES_MAX),
+            written_bytes: 0,
+            written_lines: 0,
+            waiting_lines: 0,
+        }
+    }
+
+    fn waiting(&self) -> &[u8] {
+        &self.text[self.written_bytes..]
+    }
+
+    /// So many bytes of what waited, whole lines, are in the file now. Returns how many lines.
+    fn are_written(&mut self, bytes: usize) -> u64 {
+        let lines = match bytes == self.waiting().len() {
+            true => self.waiting_lines,
+            false => count_lines(&self.waiting()[..bytes]),
+        };
+        self.written_bytes += bytes;
+        self.written_lines += lines;
+        self.waiting_lines -= lines;
+        lines
+    }
+
+    /// What was written is safe.
+    fn are_confirmed(&mut self) {
+        self.text.drain(..self.written_bytes);
+        self.written_bytes = 0;
+        self.written_lines = 0;
+    }
+
+    /// What was written is not in a file any more: it waits again. Returns its lines and bytes.
+    fn are_taken_back(&mut self) -> (u64, u64) {
+        let lines = std::mem::take(&mut self.written_lines);
+        self.waiting_lines += lines;
+        (lines, std::mem::take(&mut self.written_bytes) as u64)
+    }
 }
 
 impl CdrFiles {
@@ -125,7 +177,7 @@ impl CdrFiles {
         Ok(CdrFiles {
             options,
             open: None,
-            waiting: VecDeque::new(),
+            kept: Kept::new(),
             next: 0,
             finished: 0,
             lines: 0,
@@ -138,29 +190,35 @@ impl CdrFiles {
         &self.options.directory
     }
 
-    /// Takes a line over. It is written by the next [`CdrFiles::write`].
-    pub(crate) fn push(&mut self, line: Vec<u8>) {
-        debug_assert_eq!(line.last(), Some(&b'\n'));
-        self.waiting.push_back(line);
+    /// Has `write` append one line, whole, or fail and append nothing. The line is written to the
+    /// file by the next [`CdrFiles::write`].
+    pub(crate) fn push<E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        write(&mut self.kept.text)?;
+        debug_assert_eq!(self.kept.text.last(), Some(&b'\n'));
+        self.kept.waiting_lines += 1;
+        Ok(())
     }
 
     /// How many lines wait to be written.
-    pub(crate) fn waiting(&self) -> usize {
-        self.waiting.len()
+    pub(crate) fn waiting(&self) -> u64 {
+        self.kept.waiting_lines
     }
 
     /// Writes what waits, confirms and rotates what is due.
     ///
     /// After an error everything that is not surely written still waits; call again later.
     pub(crate) fn write(&mut self, now: Instant, wall: SystemTime) -> Result<(), CdrError> {
-        while !self.waiting.is_empty() {
+        while self.kept.waiting_lines > 0 {
             self.write_batch(now, wall)?;
         }
         let Some(open) = &self.open else {
             return Ok(());
         };
         let confirm_is_due = now.duration_since(open.confirmed_at) >= self.options.sync_every
-            || open.unconfirmed_bytes >= UNCONFIRMED_BYTES_MAX;
+            || self.kept.written_bytes >= UNCONFIRMED_BYTES_MAX;
         let is_old = now.duration_since(open.opened) >= self.options.rotate_after;
         if open.len >= self.options.rotate_bytes || is_old {
             self.finish()
@@ -190,10 +248,10 @@ impl CdrFiles {
     }
 
     fn write_batch(&mut self, now: Instant, wall: SystemTime) -> Result<(), CdrError> {
-        const BATCH_BYTES_MAX: usize = 256 * 1_024;
-        let next = self.waiting.front().map_or(0, Vec::len) as u64;
-        let has_no_room = |open: &Open| open.len > 0 && open.len + next > self.options.rotate_bytes;
-        if self.open.as_ref().is_some_and(has_no_room) {
+        if self.open.as_ref().is_some_and(|open| {
+            let room = self.options.rotate_bytes.saturating_sub(open.len);
+            open.len > 0 && lines_within(self.kept.waiting(), room) == 0
+        }) {
             self.finish()?;
         }
         if self.open.is_none() {
@@ -202,28 +260,20 @@ impl CdrFiles {
         let Some(open) = &mut self.open else {
             unreachable!("the file was opened above")
         };
-        let mut batch = Vec::new();
-        for line in &self.waiting {
-            let len = open.len + (batch.len() + line.len()) as u64;
-            let is_too_much =
-                batch.len() + line.len() > BATCH_BYTES_MAX || len > self.options.rotate_bytes;
-            if !batch.is_empty() && is_too_much {
-                break;
-            }
-            batch.extend_from_slice(line);
-        }
-        let (written, result) = write_as_much_as_fits(&mut open.file, &batch);
-        let mut whole = 0;
-        while let Some(line) = self.waiting.front() {
-            if whole + line.len() > written {
-                break;
-            }
-            whole += line.len();
-            open.unconfirmed_bytes += line.len();
-            self.lines += 1;
-            self.bytes += line.len() as u64;
-            open.unconfirmed.extend(self.waiting.pop_front());
-        }
+        let waiting = self.kept.waiting();
+        let room = self.options.rotate_bytes.saturating_sub(open.len);
+        let batch = match lines_within(waiting, room.min(BATCH_BYTES_MAX as u64)) {
+            // A line that is longer than a file may be is a file.
+            0 => &waiting[..first_line(waiting)],
+            fits => &waiting[..fits],
+        };
+        let (written, result) = write_as_much_as_fits(&mut open.file, batch);
+        let whole = match written == batch.len() {
+            true => written,
+            false => lines_within(batch, written as u64),
+        };
+        self.lines += self.kept.are_written(whole);
+        self.bytes += whole as u64;
         open.len += whole as u64;
         if written > whole
             && let Err(error) = cut(&mut open.file, open.len)
@@ -254,8 +304,7 @@ impl CdrFiles {
             return Err(error);
         }
         open.confirmed_len = open.len;
-        open.unconfirmed.clear();
-        open.unconfirmed_bytes = 0;
+        self.kept.are_confirmed();
         Ok(())
     }
 
@@ -268,11 +317,9 @@ impl CdrFiles {
         let Some(mut open) = self.open.take() else {
             return;
         };
-        self.lines -= open.unconfirmed.len() as u64;
-        self.bytes -= open.unconfirmed_bytes as u64;
-        while let Some(line) = open.unconfirmed.pop_back() {
-            self.waiting.push_front(line);
-        }
+        let (lines, bytes) = self.kept.are_taken_back();
+        self.lines -= lines;
+        self.bytes -= bytes;
         let is_whole = cut(&mut open.file, open.confirmed_len).is_ok();
         let kept = if !is_whole {
             open.finished.with_extension("jsonl.failed")
@@ -311,14 +358,30 @@ impl CdrFiles {
                 len: 0,
                 confirmed_len: 0,
                 confirmed_at: now,
-                unconfirmed: VecDeque::new(),
-                unconfirmed_bytes: 0,
             });
         }
     }
 }
 
 const PART_SUFFIX: &str = ".jsonl.part";
+
+/// How many bytes at the beginning of these lines are whole lines and no more than `room`.
+fn lines_within(lines: &[u8], room: u64) -> usize {
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    if lines.len() <= room {
+        return lines.len();
+    }
+    memchr::memrchr(b'\n', &lines[..room]).map_or(0, |end| end + 1)
+}
+
+/// How long the first of these lines is.
+fn first_line(lines: &[u8]) -> usize {
+    memchr::memchr(b'\n', lines).map_or(lines.len(), |end| end + 1)
+}
+
+fn count_lines(lines: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', lines).count() as u64
+}
 
 /// Writes until the end or an error; says how many bytes are in the file in both cases.
 fn write_as_much_as_fits(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()>) {

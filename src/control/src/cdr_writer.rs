@@ -13,13 +13,13 @@ use crate::cdr_file::{CdrError, CdrFiles, CdrOptions};
 
 /// Where records come from: the shards' rings, or a list in a test.
 pub trait RecordSource: Send + 'static {
-    /// Puts the next record's frame into `into` (cleared first); `false` if there is none now.
-    fn pop(&mut self, into: &mut Vec<u8>) -> bool;
+    /// Gives the next record's frame to `read`; `false` if there is none now.
+    fn pop(&mut self, read: &mut dyn FnMut(&[u8])) -> bool;
 }
 
 impl RecordSource for shards::RecordReader {
-    fn pop(&mut self, into: &mut Vec<u8>) -> bool {
-        shards::RecordReader::pop(self, into).is_some()
+    fn pop(&mut self, read: &mut dyn FnMut(&[u8])) -> bool {
+        shards::RecordReader::pop_with(self, read).is_some()
     }
 }
 
@@ -115,7 +115,6 @@ impl CdrWriter {
             source,
             status: status.clone(),
             asked: asked.clone(),
-            frame: Vec::new(),
             retry_at: None,
             stop_by: None,
         };
@@ -168,7 +167,6 @@ struct Work<S> {
     source: S,
     status: Arc<CdrStatus>,
     asked: Arc<Asked>,
-    frame: Vec<u8>,
     retry_at: Option<Instant>,
     stop_by: Option<Instant>,
 }
@@ -207,8 +205,7 @@ impl<S: RecordSource> Work<S> {
         }
         let mut taken = 0;
         // While lines wait that the disk refused, the rings keep the rest.
-        while self.retry_at.is_none() && taken < BATCH_MAX && self.source.pop(&mut self.frame) {
-            self.take();
+        while self.retry_at.is_none() && taken < BATCH_MAX && self.take() {
             taken += 1;
         }
         let mut result = self.files.write(now, SystemTime::now());
@@ -223,18 +220,15 @@ impl<S: RecordSource> Work<S> {
         taken
     }
 
-    fn take(&mut self) {
-        match cdr::decode(&self.frame) {
-            Ok(decoded) => {
-                let mut line = Vec::with_capacity(1_536);
-                cdr::write_json(&decoded.call(), &mut line);
-                self.files.push(line);
+    /// Takes one record and makes it a line; `false` if there is none.
+    fn take(&mut self) -> bool {
+        let (files, status) = (&mut self.files, &self.status);
+        self.source.pop(&mut |frame| {
+            if let Err(error) = files.push(|text| cdr::write_line(frame, text)) {
+                status.undecodable.fetch_add(1, Relaxed);
+                tracing::error!(%error, bytes = frame.len(), "a shard sent a call record that cannot be read");
             }
-            Err(error) => {
-                self.status.undecodable.fetch_add(1, Relaxed);
-                tracing::error!(%error, bytes = self.frame.len(), "a shard sent a call record that cannot be read");
-            }
-        }
+        })
     }
 
     #[cold]
@@ -262,8 +256,8 @@ impl<S: RecordSource> Work<S> {
 
     #[cold]
     fn give_up(mut self) -> u64 {
-        let mut lost = self.files.waiting() as u64;
-        while self.source.pop(&mut self.frame) {
+        let mut lost = self.files.waiting();
+        while self.source.pop(&mut |_| ()) {
             lost += 1;
         }
         tracing::error!(
@@ -277,8 +271,6 @@ impl<S: RecordSource> Work<S> {
         self.status.lines.store(self.files.lines, Relaxed);
         self.status.bytes.store(self.files.bytes, Relaxed);
         self.status.files.store(self.files.finished, Relaxed);
-        self.status
-            .waiting
-            .store(self.files.waiting() as u64, Relaxed);
+        self.status.waiting.store(self.files.waiting(), Relaxed);
     }
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
-use cdr::{Attempt, Call};
+use cdr::{Attempt, Call, Identity};
 use control::{CdrOptions, CdrStatus, CdrWriter, RecordSource};
 use tempfile::TempDir;
 
@@ -17,10 +17,10 @@ use tempfile::TempDir;
 struct Ring(Receiver<Vec<u8>>);
 
 impl RecordSource for Ring {
-    fn pop(&mut self, into: &mut Vec<u8>) -> bool {
+    fn pop(&mut self, read: &mut dyn FnMut(&[u8])) -> bool {
         match self.0.try_recv() {
             Ok(frame) => {
-                *into = frame;
+                read(&frame);
                 true
             }
             Err(_) => false,
@@ -49,9 +49,15 @@ fn frame(id: usize) -> Vec<u8> {
         gateway: b"gw-1",
         ..Attempt::EMPTY
     }; 2];
+    let mut identity = Vec::new();
+    let names = Identity {
+        call_id: b"a hostile\r\n\xff\"id",
+        ..Identity::default()
+    };
+    names.write(&mut identity);
     let call = Call {
         id: id.as_bytes(),
-        call_id: b"a hostile\r\n\xff\"id",
+        identity: &identity,
         attempts: &attempts,
         ..Call::EMPTY
     };

@@ -1,7 +1,7 @@
 //! A call rings, is answered, ends: its record, its channel, its slot.
 
 use base::SlotId;
-use call::{Identity, Invite, Names, encode_record};
+use call::{Invite, Names, encode_record};
 use cdr::{Cause, Party};
 
 use crate::counters::{Count, DIAL_DELAY, SETUP_TIME, TrunkCell};
@@ -232,15 +232,14 @@ impl Router {
 
     /// Hands a record over. `false`: the ring is full.
     fn record(&mut self, id: SlotId, dialog: Option<usize>, out: &mut Out) -> bool {
-        let mut bytes = std::mem::take(&mut self.record_text);
-        bytes.clear();
+        let mut identity = std::mem::take(&mut self.record_text);
+        identity.clear();
         if let Some(names) = self.calls.get(id).and_then(|call| call.identity) {
-            self.names.read(names, &mut bytes);
+            self.names.read(names, &mut identity);
         }
         let Some(call) = self.calls.get(id) else {
             return true;
         };
-        let identity = Identity::read(&bytes);
         let (trunk, carrier) = self.names_of_trunk(call.trunk);
         let names = Names {
             node: &self.settings.node,
@@ -259,7 +258,7 @@ impl Router {
         if put {
             self.count(Count::Records, out);
         }
-        self.record_text = bytes;
+        self.record_text = identity;
         put
     }
 

@@ -2,8 +2,8 @@
 
 use base::{Flow, SlotId, TrunkId};
 use call::proxy;
-use call::{Call, DialogNames, Fork, Identity, Invite, Moment, Purpose, Target, next_hop};
-use cdr::{Cause, Party};
+use call::{Call, DialogNames, Fork, Invite, Moment, Purpose, Target, next_hop};
+use cdr::{Cause, Identity, Party};
 use route::{Candidates, Mode, Number, NumberBuffer, NumberError, RouteId, Snapshot};
 use shards::Inbound;
 use sip::{HeaderId, Message, Method, NameAddr, Uri};

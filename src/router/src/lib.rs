@@ -263,7 +263,7 @@ impl Router {
 }
 
 /// Room for the names of a call where every call has long ones: no call goes without.
-const CELLS_PER_CALL: usize = Texts::cells_of(call::IDENTITY_BYTES_MAX);
+const CELLS_PER_CALL: usize = Texts::cells_of(cdr::IDENTITY_BYTES_MAX);
 
 fn flows_seed(key: [u8; 16]) -> u64 {
     let (low, high) = key.split_at(8);

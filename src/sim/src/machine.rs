@@ -418,10 +418,11 @@ fn gateway(plan: &Plan, name: &str, address: SocketAddr) -> GatewaySpec {
 
 fn record(call: &cdr::Call<'_>) -> Record {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let identity = call.identity();
     Record {
         id: text(call.id),
-        call_id: text(call.call_id),
-        called: text(call.called),
+        call_id: text(identity.call_id),
+        called: text(identity.called),
         trunk: text(call.ingress_trunk),
         gateway: text(call.egress_gateway),
         ringing: call.ringing,

@@ -176,11 +176,13 @@ fn the_record_says_what_happened() {
     let mut call = answered();
     call.bye(0, Side::Caller, Time::from_millis(7_250));
     assert!(call.bye_answered(0, 200));
-    let identity = crate::Identity {
+    let identity = cdr::Identity {
         call_id: b"c@example",
         called: b"441",
         ..Default::default()
     };
+    let mut run = Vec::new();
+    identity.write(&mut run);
     let names = crate::Names {
         node: b"tl1",
         trunk: b"alpha",
@@ -193,7 +195,7 @@ fn the_record_says_what_happened() {
         &call,
         slot,
         Some(0),
-        &identity,
+        &run,
         &names,
         |_| (b"v1", b"Beta"),
         &mut out,
@@ -201,6 +203,7 @@ fn the_record_says_what_happened() {
     .expect("it fits");
     let decoded = cdr::decode(&out[..len]).expect("our own frame");
     let record = decoded.call();
+    assert_eq!(record.identity(), identity);
     assert_eq!(record.duration_us, 4_250_000);
     assert_eq!(record.pdd_us, Some(1_000_000));
     assert_eq!(record.started, Wall(5_000_000));

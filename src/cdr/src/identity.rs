@@ -1,5 +1,7 @@
 //! What a record says of a call's names, kept beside the call as one run of bytes.
 
+use crate::FIELD_BYTES_MAX;
+
 /// The names of a call, borrowed: from the INVITE when it comes, from the kept run later.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Identity<'a> {
@@ -20,13 +22,18 @@ pub struct Identity<'a> {
 }
 
 /// The most bytes of one name that are kept: one more than a record takes, so that it knows of a cut.
-pub(crate) const NAME_BYTES_MAX: usize = cdr::FIELD_BYTES_MAX + 1;
+const NAME_BYTES_MAX: usize = FIELD_BYTES_MAX + 1;
+
+const NAMES: usize = 7;
+
+/// What comes before the texts in a run: a word for each name.
+pub(crate) const WORDS_BYTES: usize = NAMES * 2;
 
 /// The most octets that [`Identity::write`] takes.
-pub const IDENTITY_BYTES_MAX: usize = 7 * (3 + NAME_BYTES_MAX);
+pub const IDENTITY_BYTES_MAX: usize = WORDS_BYTES + NAMES * NAME_BYTES_MAX;
 
 impl<'a> Identity<'a> {
-    fn names(&self) -> [&'a [u8]; 7] {
+    fn names(&self) -> [&'a [u8]; NAMES] {
         [
             self.call_id,
             self.from_uri,
@@ -44,79 +51,95 @@ impl<'a> Identity<'a> {
         self.names().iter().all(|name| name.is_empty())
     }
 
-    /// Appends the names to `out`.
+    /// Whether a name is longer than a record keeps.
+    pub(crate) fn is_long(&self) -> bool {
+        self.names().iter().any(|name| name.len() > FIELD_BYTES_MAX)
+    }
+
+    /// Appends the names to `out`: seven words of 16 bits, then the texts.
     ///
-    /// Each lies behind its length; but what the name before it says already is not said again: the
-    /// Request-URI mostly begins To, and the numbers are in the URIs.
+    /// What the name before it says already is not said again: the Request-URI mostly begins To,
+    /// and the numbers are in the URIs.
     ///
     /// ```text
-    ///   0 ..= 250      so many octets follow
-    ///   251, length    16 bits of length
-    ///   252, a, n      n octets of the name before, from its a-th
+    ///   0, length (15 bits)    so many octets of the texts
+    ///   1, a (7), n (8)        n octets of the name before, from its a-th
     /// ```
     pub fn write(&self, out: &mut Vec<u8>) {
-        put(out, self.call_id);
-        put(out, self.from_uri);
-        match part_of(cut(self.from_uri), self.calling) {
-            Some(at) => put_part(out, at, self.calling),
-            None => put(out, self.calling),
+        let words_at = out.len();
+        out.extend_from_slice(&[0; WORDS_BYTES]);
+        let mut text = |name: &[u8]| {
+            let name = cut(name);
+            out.extend_from_slice(name);
+            name.len() as u16
+        };
+        let words = [
+            text(self.call_id),
+            text(self.from_uri),
+            match part_of(cut(self.from_uri), self.calling) {
+                Some(at) => part(at, self.calling),
+                None => text(self.calling),
+            },
+            text(self.to_uri),
+            match self.request_uri.len() <= usize::from(u8::MAX)
+                && cut(self.to_uri).starts_with(self.request_uri)
+            {
+                true => part(0, self.request_uri),
+                false => text(self.request_uri),
+            },
+            match part_of(cut(self.request_uri), self.called) {
+                Some(at) => part(at, self.called),
+                None => text(self.called),
+            },
+            text(self.prefix),
+        ];
+        let room = &mut out[words_at..words_at + WORDS_BYTES];
+        for (place, word) in room.chunks_exact_mut(2).zip(words) {
+            place.copy_from_slice(&word.to_le_bytes());
         }
-        put(out, self.to_uri);
-        let is_begin = self.request_uri.len() <= usize::from(u8::MAX)
-            && cut(self.to_uri).starts_with(self.request_uri);
-        match is_begin {
-            true => put_part(out, 0, self.request_uri),
-            false => put(out, self.request_uri),
-        }
-        match part_of(cut(self.request_uri), self.called) {
-            Some(at) => put_part(out, at, self.called),
-            None => put(out, self.called),
-        }
-        put(out, self.prefix);
     }
 
     /// Reads what [`Identity::write`] wrote. Names that are not there are empty.
     #[must_use]
-    pub fn read(bytes: &'a [u8]) -> Identity<'a> {
-        let mut rest = bytes;
+    pub fn read(run: &'a [u8]) -> Identity<'a> {
+        let Some((words, mut rest)) = run.split_first_chunk::<WORDS_BYTES>() else {
+            return Identity::default();
+        };
         let mut before = &[][..];
-        let mut next = || {
-            before = next_name(&mut rest, before).unwrap_or_default();
+        let mut name = |number: usize| {
+            let word = u16::from_le_bytes([words[2 * number], words[2 * number + 1]]);
+            let len = usize::from(word & 0xff);
+            before = if word & PART != 0 {
+                let at = usize::from((word & !PART) >> 8);
+                before.get(at..at + len).unwrap_or_default()
+            } else {
+                let (text, tail) = rest.split_at(usize::from(word).min(rest.len()));
+                rest = tail;
+                text
+            };
             before
         };
         Identity {
-            call_id: next(),
-            from_uri: next(),
-            calling: next(),
-            to_uri: next(),
-            request_uri: next(),
-            called: next(),
-            prefix: next(),
+            call_id: name(0),
+            from_uri: name(1),
+            calling: name(2),
+            to_uri: name(3),
+            request_uri: name(4),
+            called: name(5),
+            prefix: name(6),
         }
     }
 }
 
-const LONG: u8 = 251;
-const PART: u8 = 252;
+/// Marks the word of a name that is part of the name before it.
+const PART: u16 = 0x8000;
+
+fn part(at: u8, name: &[u8]) -> u16 {
+    PART | u16::from(at) << 8 | name.len() as u16
+}
 
 fn cut(name: &[u8]) -> &[u8] {
     &name[..name.len().min(NAME_BYTES_MAX)]
-}
-
-fn put(out: &mut Vec<u8>, name: &[u8]) {
-    let name = cut(name);
-    match u8::try_from(name.len()) {
-        Ok(len) if len < LONG => out.push(len),
-        _ => {
-            out.push(LONG);
-            out.extend_from_slice(&(name.len() as u16).to_le_bytes());
-        }
-    }
-    out.extend_from_slice(name);
-}
-
-fn put_part(out: &mut Vec<u8>, at: u8, name: &[u8]) {
-    out.extend_from_slice(&[PART, at, name.len() as u8]);
 }
 
 /// Where `name` begins in the user part of a URI, of which a plus sign or a prefix may come first.
@@ -135,27 +158,6 @@ fn part_of(uri: &[u8], name: &[u8]) -> Option<u8> {
     let scheme = &uri[..uri.len().min(SCHEME_BYTES_MAX)];
     let user = scheme.iter().position(|&octet| octet == b':')? as u8 + 1;
     (user..=user + SKIP_MAX).find(|&at| uri[usize::from(at).min(uri.len())..].starts_with(name))
-}
-
-fn next_name<'a>(rest: &mut &'a [u8], before: &'a [u8]) -> Option<&'a [u8]> {
-    let (&kind, tail) = rest.split_first()?;
-    *rest = tail;
-    let len = match kind {
-        PART => {
-            let (&[at, len], tail) = rest.split_first_chunk::<2>()?;
-            *rest = tail;
-            return before.get(usize::from(at)..usize::from(at) + usize::from(len));
-        }
-        LONG => {
-            let (len, tail) = rest.split_first_chunk::<2>()?;
-            *rest = tail;
-            usize::from(u16::from_le_bytes(*len))
-        }
-        len => usize::from(len),
-    };
-    let (name, tail) = rest.split_at(len.min(rest.len()));
-    *rest = tail;
-    Some(name)
 }
 
 #[cfg(test)]
@@ -202,7 +204,6 @@ mod tests {
         let mut bytes = Vec::new();
         identity.write(&mut bytes);
         assert_eq!(Identity::read(&bytes), identity);
-        let said = [1 + 29, 1 + 37, 3, 1 + 24, 3, 3, 1 + 2];
-        assert_eq!(bytes.len(), said.iter().sum());
+        assert_eq!(bytes.len(), WORDS_BYTES + 29 + 37 + 24 + 2);
     }
 }
