@@ -89,7 +89,8 @@ impl<const LANES: usize> Running<'_, LANES> {
     pub fn pair(&mut self, first: u64, second: u64) {
         let keys = self.digest.keys.get(self.at..);
         let Some(keys) = keys.and_then(|keys| keys.first_chunk::<4>()) else {
-            self.next_block();
+            // By value: the sums are never in memory then.
+            *self = self.next_block();
             return self.pair(first, second);
         };
         for (lane, sum) in self.sums.iter_mut().enumerate() {
@@ -147,10 +148,11 @@ impl<const LANES: usize> Running<'_, LANES> {
     }
 
     #[cold]
-    fn next_block(&mut self) {
+    fn next_block(self) -> Self {
         let before = self.finish();
-        (self.at, self.sums) = (0, [0; LANES]);
-        self.pair(before[0], before[LANES - 1]);
+        let mut next = self.digest.begin();
+        next.pair(before[0], before[LANES - 1]);
+        next
     }
 }
 

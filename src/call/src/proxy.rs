@@ -79,8 +79,7 @@ pub fn routed_by(message: &Message<'_>, names: &DialogNames, trunk: u32, keys: &
     let mut routed = keys.routed(routed, std::iter::once(message.uri()));
     for id in [HeaderId::Route, HeaderId::ProxyRequire] {
         if message.has(id) {
-            let lines = message.lines_of(id).map(|line| line.value);
-            routed = keys.routed(routed, lines);
+            routed = keys.routed(routed, message.line_values(id));
         }
     }
     routed
@@ -161,8 +160,8 @@ pub fn routes<'a>(
     if !message.has(HeaderId::Route) {
         return Ok(found);
     }
-    let mut lines = message.lines_of(HeaderId::Route);
-    let first = lines.next().and_then(|line| token_of(line.value));
+    let mut lines = message.line_values(HeaderId::Route);
+    let first = lines.next().and_then(&token_of);
     let mut loose = usize::MAX;
     // Our own URI has parameters. The parser has taken a usual one apart.
     if message
@@ -231,8 +230,8 @@ pub fn beyond_us<'a>(
     token_of: impl Fn(&'a [u8]) -> Option<&'a [u8]>,
     is_us: impl Fn(&Uri<'_>) -> bool,
 ) -> Option<(&'a [u8], bool)> {
-    let first = response.lines_of(HeaderId::RecordRoute).next();
-    if first.is_none_or(|line| token_of(line.value).is_some()) {
+    let first = response.header(HeaderId::RecordRoute);
+    if first.is_none_or(|value| token_of(value).is_some()) {
         return contact(response).map(|uri| (uri, false));
     }
     let mut before = None;

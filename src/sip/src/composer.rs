@@ -7,28 +7,66 @@ use std::ops::Range;
 /// Appends to a caller's buffer; what does not fit fails the whole, at the end.
 pub(crate) struct Composer<'o> {
     out: &'o mut [u8],
+    /// What was written; [`FULL`] if something did not fit.
     length: usize,
-    is_full: bool,
 }
+
+/// More than any buffer has, and any text behind it too.
+const FULL: usize = usize::MAX / 2;
 
 impl<'o> Composer<'o> {
     pub(crate) fn new(out: &'o mut [u8]) -> Composer<'o> {
-        Composer {
-            out,
-            length: 0,
-            is_full: false,
-        }
+        Composer { out, length: 0 }
     }
 
     #[inline]
     pub(crate) fn put(&mut self, text: &[u8]) {
         let end = self.length + text.len();
         match self.out.get_mut(self.length..end) {
-            Some(slot) if !self.is_full => {
+            Some(slot) => {
                 slot.copy_from_slice(text);
                 self.length = end;
             }
-            _ => self.is_full = true,
+            None => self.length = FULL,
+        }
+    }
+
+    /// The first `count` octets of `text`: all of it is copied, which costs nothing, and what is too
+    /// much is written over.
+    #[inline]
+    pub(crate) fn put_first<const N: usize>(&mut self, text: &[u8; N], count: usize) {
+        let rest = self.out.get_mut(self.length..);
+        match rest.and_then(<[u8]>::first_chunk_mut) {
+            Some(slot) => {
+                *slot = *text;
+                self.length += count;
+            }
+            None => self.put(&text[..count]),
+        }
+    }
+
+    /// A piece of a message. A short one, as those between our changes are, takes no call to copy.
+    #[inline]
+    pub(crate) fn put_piece(&mut self, bytes: &[u8], piece: Range<usize>) {
+        const SHORT: usize = 32;
+        if piece.len() <= SHORT
+            && let Some(text) = bytes.get(piece.start..)
+            && let Some(text) = text.first_chunk::<SHORT>()
+        {
+            return self.put_first(text, piece.len());
+        }
+        match bytes.get(piece) {
+            Some(text) => self.put(text),
+            None => self.length = FULL,
+        }
+    }
+
+    /// A number, of which most have few digits.
+    #[inline]
+    pub(crate) fn put_small(&mut self, number: u32) {
+        match PARTS.get(number as usize) {
+            Some((digits, count)) => self.put_first(digits, usize::from(*count)),
+            None => self.put_number(u64::from(number)),
         }
     }
 
@@ -55,7 +93,7 @@ impl<'o> Composer<'o> {
 
     /// The length written, if all of it fitted.
     pub(crate) fn finish(self) -> Option<usize> {
-        (!self.is_full).then_some(self.length)
+        (self.length != FULL).then_some(self.length)
     }
 }
 
@@ -194,6 +232,18 @@ impl Text {
 
     #[inline]
     pub(crate) fn put_port(&mut self, port: u16) {
+        let (thousands, ones) = (port / 1_000, port % 1_000);
+        if thousands == 0 {
+            return self.put_below_1000(ones);
+        }
+        // Up to 65, so two digits at most; then three with their zeros.
+        self.put_part(thousands as u8);
+        let [hundreds, tens, ones] = [ones / 100, ones / 10 % 10, ones % 10];
+        self.put(&[hundreds, tens, ones].map(|digit| b'0' + digit as u8));
+    }
+
+    #[cold]
+    fn put_below_1000(&mut self, port: u16) {
         let digits = Digits::of(u64::from(port));
         let digits = digits.as_bytes();
         self.octets[self.length..self.length + digits.len()].copy_from_slice(digits);
@@ -221,6 +271,12 @@ impl Text {
     #[inline]
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.octets[..self.length]
+    }
+
+    /// Appends it to what is composed.
+    #[inline]
+    pub(crate) fn copy_to(&self, to: &mut Composer<'_>) {
+        to.put_first(&self.octets, self.length);
     }
 }
 

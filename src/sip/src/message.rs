@@ -318,6 +318,13 @@ impl<'a> Message<'a> {
             .map(move |entry| Line::new(bytes, entry))
     }
 
+    /// The values of one header, a whole line each.
+    #[inline]
+    pub fn line_values(&self, id: HeaderId) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let bytes = self.bytes;
+        self.index.chain(id).map(move |entry| entry.value.of(bytes))
+    }
+
     /// The lines of that name, in any case.
     pub fn lines_named<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = Line<'a>> + use<'a, 'n> {
         let id = HeaderId::of(name);
