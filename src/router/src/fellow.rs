@@ -116,7 +116,7 @@ mod tests {
                 let text = padded(coalesce, len);
                 let message = sip::parse(text.as_bytes(), &mut index).expect(&text);
                 assert_eq!(message.via().branch, b"z9hG4bKa", "{text}");
-                assert!(message.via().rport.is_some(), "{text}");
+                assert!(message.via().has_rport(), "{text}");
                 assert_eq!(
                     (message.body(), message.call_id()),
                     (&[][..], &b"1@example.com"[..])

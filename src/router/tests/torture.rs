@@ -315,7 +315,7 @@ fn vias_are_kept(name: &str, old: &Message<'_>, new: &Message<'_>) {
         assert_ne!(news[1].get(at + 9), Some(&b'['), "{name}");
     }
     assert!(
-        is.ip() == Some(at(CALLER).ip()) || is.received == Some(at(CALLER).ip()),
+        is.ip() == Some(at(CALLER).ip()) || is.received() == Some(at(CALLER).ip()),
         "{name}: received: {}",
         String::from_utf8_lossy(&news[1])
     );

@@ -181,7 +181,7 @@ impl Stamp {
         text.put(b";received=");
         let from = text.len();
         text.put_ip(ip);
-        if via.rport.is_some() {
+        if via.has_rport() {
             // RFC 3581 §4: with rport, received is written even if it says the same as sent-by.
             text.put(b";rport=");
             text.put_port(source.port());
@@ -189,7 +189,7 @@ impl Stamp {
             text.clear();
         }
         Stamp {
-            removed: [via.received_span, via.rport_span],
+            removed: via.stamped,
             text,
         }
     }

@@ -1,7 +1,7 @@
 //! Header fields that have an identity, found by length and first letter, or in the usual spelling
 //! by one compare.
 
-use crate::lanes::{self, WIDTH};
+use crate::lanes::{self, NAME};
 
 macro_rules! headers {
     ($($(#[$doc:meta])* $id:ident $name:literal $list:literal;)*) => {
@@ -136,10 +136,12 @@ const fn next_candidates() -> [HeaderId; HeaderId::COUNT] {
     table
 }
 
-/// A name as the RFCs write it, with a colon and a space behind.
+/// A name as the RFCs write it, with a colon and a space behind, or as much of it as is compared
+/// in one step.
 #[derive(Clone, Copy)]
+#[repr(align(32))] // in one cache line, and found by a shift
 struct Usual {
-    octets: [u8; WIDTH],
+    octets: [u8; NAME],
     /// A bit for each octet that is not of the name, the colon or the space; none in an empty slot,
     /// so that no line is like it.
     beyond: u16,
@@ -148,18 +150,18 @@ struct Usual {
     id: HeaderId,
 }
 
-/// A hash table of all names that have room for it, by their first four octets. Those that share
-/// them follow each other, so that nothing else is ever in the way.
+/// A hash table of all names, by their first four octets. Those that share them follow each other,
+/// so that nothing else is ever in the way.
 static USUAL: [Usual; USUAL_SLOTS + SAME_START_MAX] = usual_names(MULTIPLIER);
 
-const USUAL_BITS: u32 = 8;
+const USUAL_BITS: u32 = 9;
 const USUAL_SLOTS: usize = 1 << USUAL_BITS;
 const MULTIPLIER: u32 = multiplier();
 /// The most names that begin with the same four octets.
-const SAME_START_MAX: usize = 3;
+const SAME_START_MAX: usize = 5;
 
 #[inline(always)]
-const fn usual_slot(octets: &[u8; WIDTH], multiplier: u32) -> usize {
+const fn usual_slot(octets: &[u8; NAME], multiplier: u32) -> usize {
     let (starts, _) = octets.as_chunks::<4>();
     let hash = u32::from_le_bytes(starts[0]).wrapping_mul(multiplier);
     (hash >> (u32::BITS - USUAL_BITS)) as usize
@@ -168,20 +170,19 @@ const fn usual_slot(octets: &[u8; WIDTH], multiplier: u32) -> usize {
 /// The table by this multiplier.
 const fn usual_names(multiplier: u32) -> [Usual; USUAL_SLOTS + SAME_START_MAX] {
     let mut table = [Usual {
-        octets: [0; WIDTH],
+        octets: [0; NAME],
         beyond: 0,
         length: 0,
         id: HeaderId::Other,
     }; USUAL_SLOTS + SAME_START_MAX];
     let mut i = 0;
     while i < HeaderId::KNOWN.len() {
-        if let Some(usual) = Usual::of(HeaderId::KNOWN[i]) {
-            let mut slot = usual_slot(&usual.octets, multiplier);
-            while table[slot].length != 0 {
-                slot += 1;
-            }
-            table[slot] = usual;
+        let usual = Usual::of(HeaderId::KNOWN[i]);
+        let mut slot = usual_slot(&usual.octets, multiplier);
+        while table[slot].length != 0 {
+            slot += 1;
         }
+        table[slot] = usual;
         i += 1;
     }
     table
@@ -197,18 +198,17 @@ const fn multiplier() -> u32 {
         let mut taken = [0_u32; USUAL_SLOTS + SAME_START_MAX];
         let mut i = 0;
         while i < HeaderId::KNOWN.len() {
-            if let Some(usual) = Usual::of(HeaderId::KNOWN[i]) {
-                let (starts, _) = usual.octets.as_chunks::<4>();
-                let start = u32::from_le_bytes(starts[0]);
-                let mut slot = usual_slot(&usual.octets, candidate);
-                while taken[slot] == start {
-                    slot += 1;
-                }
-                if taken[slot] != 0 {
-                    continue 'candidates;
-                }
-                taken[slot] = start;
+            let usual = Usual::of(HeaderId::KNOWN[i]);
+            let (starts, _) = usual.octets.as_chunks::<4>();
+            let start = u32::from_le_bytes(starts[0]);
+            let mut slot = usual_slot(&usual.octets, candidate);
+            while taken[slot] == start {
+                slot += 1;
             }
+            if taken[slot] != 0 {
+                continue 'candidates;
+            }
+            taken[slot] = start;
             i += 1;
         }
         return candidate;
@@ -216,25 +216,24 @@ const fn multiplier() -> u32 {
 }
 
 impl Usual {
-    const fn of(id: HeaderId) -> Option<Usual> {
+    const fn of(id: HeaderId) -> Usual {
         let name = id.name().as_bytes();
-        if name.len() + 2 > WIDTH {
-            return None;
-        }
-        let mut octets = [0; WIDTH];
+        let mut octets = [0; NAME];
         let mut i = 0;
-        while i < name.len() {
-            octets[i] = name[i];
+        while i < NAME && i < name.len() + 2 {
+            octets[i] = match i.wrapping_sub(name.len()) {
+                0 => b':',
+                1 => b' ',
+                _ => name[i],
+            };
             i += 1;
         }
-        octets[i] = b':';
-        octets[i + 1] = b' ';
-        Some(Usual {
+        Usual {
             octets,
-            beyond: (u32::MAX << (name.len() + 2)) as u16,
+            beyond: if i < NAME { u16::MAX << i } else { 0 },
             length: name.len() as u8,
             id,
-        })
+        }
     }
 }
 
@@ -242,14 +241,29 @@ impl HeaderId {
     /// The header that a line begins with and the length of its name, if it begins as most senders
     /// write it, a colon and a space behind. `None` says nothing.
     #[inline(always)]
-    pub(crate) fn usual(line: &[u8; WIDTH]) -> Option<(HeaderId, usize)> {
-        let slot = usual_slot(line, MULTIPLIER);
+    pub(crate) fn usual(line: &[u8]) -> Option<(HeaderId, usize)> {
+        let start = line.first_chunk()?;
+        let slot = usual_slot(start, MULTIPLIER);
         for usual in &USUAL[slot..slot + SAME_START_MAX] {
-            if lanes::same(line, &usual.octets) | usual.beyond == u16::MAX {
-                return Some((usual.id, usize::from(usual.length)));
+            if lanes::same(start, &usual.octets) | usual.beyond == u16::MAX {
+                let length = usize::from(usual.length);
+                let is_whole = length + 2 <= NAME || usual.id.is_rest(&line[NAME..]);
+                return is_whole.then_some((usual.id, length));
             }
         }
         None
+    }
+
+    /// Whether what follows the first octets of a long name is the rest of it, with the colon and
+    /// the space.
+    #[inline(never)]
+    fn is_rest(self, rest: &[u8]) -> bool {
+        let (tail, colon): (&[u8], &[u8]) = match self.name().as_bytes().get(NAME..) {
+            Some(tail) => (tail, b": "),
+            None => (b"", b" "), // the colon was compared
+        };
+        rest.strip_prefix(tail)
+            .is_some_and(|behind| behind.starts_with(colon))
     }
 
     /// The header of this name, long or compact, in any case.
@@ -290,6 +304,12 @@ impl HeaderId {
         }
     }
 
+    /// Its bit in a set of them.
+    #[inline(always)]
+    pub(crate) const fn bit(self) -> u64 {
+        1 << self as u64
+    }
+
     /// Whether its values are name-addr or addr-spec, so that a quoted string can stand in them.
     #[must_use]
     pub(crate) const fn has_name_addr(self) -> bool {
@@ -327,12 +347,8 @@ mod tests {
             *near.last_mut().unwrap() = b'!';
             assert_eq!(HeaderId::of(&near), HeaderId::Other);
             assert_eq!(HeaderId::of(format!("{name}s").as_bytes()), HeaderId::Other);
-            let usual = |line: String| {
-                let line = format!("{line:<16}");
-                HeaderId::usual(line.as_bytes().first_chunk().unwrap())
-            };
-            let want = (name.len() <= 14).then_some((id, name.len()));
-            assert_eq!(usual(format!("{name}: ")), want);
+            let usual = |line: String| HeaderId::usual(format!("{line:<16}").as_bytes());
+            assert_eq!(usual(format!("{name}: ")), Some((id, name.len())));
             assert_eq!(usual(format!("{name}:\t")), None);
             assert_eq!(usual(format!("{name}s: ")), None);
             assert_eq!(usual(format!("{}: ", name.to_ascii_lowercase())), None);

@@ -11,17 +11,25 @@ use crate::{HeaderId, Method};
 /// The offsets of one parsed message. Make one for each shard and use it for every message.
 #[derive(Clone)]
 pub struct Index {
-    lines: [Entry; LINES],
-    count: u8,
-    /// One bit for each header that is there; `first` and `last` are only valid for those.
-    present: u64,
-    first: [u8; HeaderId::COUNT],
-    last: [u8; HeaderId::COUNT],
+    pub(crate) lines: Lines,
     pub(crate) facts: Facts,
     /// The topmost Via.
     pub(crate) via: ViaSpans,
     /// The Request-URI, if it is one of the usual kind.
     pub(crate) uri_parts: Option<UriSpans>,
+}
+
+/// All header lines, and the first of each header.
+#[derive(Clone)]
+pub(crate) struct Lines {
+    entries: [Entry; LINES],
+    count: u8,
+    /// One bit for each header that is there; `first` is only valid for those.
+    present: u64,
+    /// One bit for each header with several lines; `last` is only valid for those.
+    repeated: u64,
+    first: [u8; HeaderId::COUNT],
+    last: [u8; HeaderId::COUNT],
 }
 
 /// What the start line and the headers that every message has were found to say.
@@ -35,15 +43,28 @@ pub(crate) struct Facts {
     pub(crate) reason: Span,
     pub(crate) cseq: u32,
     pub(crate) cseq_method: Span,
-    pub(crate) from_uri: Span,
-    pub(crate) from_tag: Span,
-    pub(crate) to_uri: Span,
-    pub(crate) to_tag: Span,
+    pub(crate) from: Party,
+    pub(crate) to: Party,
     pub(crate) max_forwards: Option<u8>,
     pub(crate) content_length: Option<u16>,
     /// Where the empty line begins.
     pub(crate) section_end: u16,
     pub(crate) body: Span,
+}
+
+/// Where From or To have their URI and their tag.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct Party {
+    pub(crate) uri: Span,
+    /// Empty if there is none.
+    pub(crate) tag: Span,
+}
+
+impl Party {
+    const NONE: Party = Party {
+        uri: Span::EMPTY,
+        tag: Span::EMPTY,
+    };
 }
 
 /// A piece of the message. Offsets fit 16 bits because a message is at most 65,535 octets.
@@ -133,11 +154,14 @@ impl Index {
             next: NONE,
         };
         Index {
-            lines: [nothing; LINES],
-            count: 0,
-            present: 0,
-            first: [NONE; HeaderId::COUNT],
-            last: [NONE; HeaderId::COUNT],
+            lines: Lines {
+                entries: [nothing; LINES],
+                count: 0,
+                present: 0,
+                repeated: 0,
+                first: [NONE; HeaderId::COUNT],
+                last: [NONE; HeaderId::COUNT],
+            },
             facts: Facts::NONE,
             via: ViaSpans::NONE,
             uri_parts: None,
@@ -147,12 +171,66 @@ impl Index {
     pub(crate) fn clear(&mut self) {
         self.clear_lines();
         self.facts = Facts::NONE;
+        self.via.range = Span::EMPTY;
         self.uri_parts = None;
     }
 
     pub(crate) fn clear_lines(&mut self) {
-        self.count = 0;
-        self.present = 0;
+        self.lines.count = 0;
+        self.lines.present = 0;
+        self.lines.repeated = 0;
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, id: HeaderId) -> bool {
+        self.lines.present & id.bit() != 0
+    }
+
+    #[inline]
+    pub(crate) fn first(&self, id: HeaderId) -> Option<&Entry> {
+        let lines = &self.lines;
+        self.has(id)
+            .then(|| &lines.entries[usize::from(lines.first[id as usize])])
+    }
+
+    /// The last line of the id.
+    #[inline]
+    pub(crate) fn last(&self, id: HeaderId) -> Option<&Entry> {
+        let lines = &self.lines;
+        match lines.repeated & id.bit() {
+            0 => self.first(id),
+            _ => Some(&lines.entries[usize::from(lines.last[id as usize])]),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn next(&self, entry: &Entry) -> Option<&Entry> {
+        (entry.next != NONE).then(|| &self.lines.entries[usize::from(entry.next)])
+    }
+
+    /// The lines of one id, in their order.
+    pub(crate) fn chain(&self, id: HeaderId) -> impl Iterator<Item = &Entry> {
+        std::iter::successors(self.first(id), |entry| self.next(entry))
+    }
+
+    /// All lines, in their order.
+    #[inline]
+    pub(crate) fn lines(&self) -> &[Entry] {
+        &self.lines.entries[..usize::from(self.lines.count)]
+    }
+}
+
+impl Lines {
+    /// A bit for each header that is there.
+    #[inline]
+    pub(crate) fn present(&self) -> u64 {
+        self.present
+    }
+
+    /// A bit for each header that has several lines.
+    #[inline]
+    pub(crate) fn repeated(&self) -> u64 {
+        self.repeated
     }
 
     /// Adds a line. False: the table is full.
@@ -165,98 +243,52 @@ impl Index {
         end: usize,
         id: HeaderId,
     ) -> bool {
-        if self.has(id) {
-            return self.push_again(start, name_end, value, end, id);
-        }
-        self.push_first(start, name_end, value, end, id)
-    }
-
-    /// Adds the first line of its id.
-    #[inline(always)]
-    pub(crate) fn push_first(
-        &mut self,
-        start: usize,
-        name_end: usize,
-        value: Span,
-        end: usize,
-        id: HeaderId,
-    ) -> bool {
-        let number = self.count;
-        if usize::from(number) >= HEADERS_MAX {
+        let Some(line) = self.open(start, name_end, id) else {
             return false;
-        }
-        self.lines[usize::from(number)] = Entry {
-            start: start as u16,
-            name_end: name_end as u16,
-            value,
-            end: end as u16,
-            id,
-            next: NONE,
         };
-        self.count = number + 1;
-        self.first[id as usize] = number;
-        self.last[id as usize] = number;
-        self.present |= 1 << id as u64;
+        line.value = value;
+        line.end = end as u16;
         true
     }
 
-    /// Adds a line to others of its id.
-    #[inline(never)]
-    pub(crate) fn push_again(
+    /// Adds a line of which the value and the end are not known yet: the caller writes them.
+    /// `None`: the table is full.
+    #[inline(always)]
+    pub(crate) fn open(
         &mut self,
         start: usize,
         name_end: usize,
-        value: Span,
-        end: usize,
         id: HeaderId,
-    ) -> bool {
-        let (first, last) = (self.first[id as usize], self.last[id as usize]);
-        let is_added = self.push_first(start, name_end, value, end, id);
-        self.first[id as usize] = first;
-        if is_added {
-            self.lines[usize::from(last)].next = self.last[id as usize];
+    ) -> Option<&mut Entry> {
+        let number = self.count;
+        if usize::from(number) >= HEADERS_MAX {
+            return None;
         }
-        is_added
+        if self.present & id.bit() == 0 {
+            self.present |= id.bit();
+            self.first[id as usize] = number;
+        } else {
+            self.chain_up(id, number);
+        }
+        self.count = number + 1;
+        let line = &mut self.entries[usize::from(number)];
+        line.start = start as u16;
+        line.name_end = name_end as u16;
+        line.id = id;
+        line.next = NONE;
+        Some(line)
     }
 
-    #[inline]
-    pub(crate) fn has(&self, id: HeaderId) -> bool {
-        self.present >> id as u64 & 1 != 0
-    }
-
-    /// A bit for each header that is there, by the number of its id.
-    #[inline]
-    pub(crate) fn present(&self) -> u64 {
-        self.present
-    }
-
-    #[inline]
-    pub(crate) fn first(&self, id: HeaderId) -> Option<&Entry> {
-        self.has(id)
-            .then(|| &self.lines[usize::from(self.first[id as usize])])
-    }
-
-    /// The last line of the id.
-    #[inline]
-    pub(crate) fn last(&self, id: HeaderId) -> Option<&Entry> {
-        self.has(id)
-            .then(|| &self.lines[usize::from(self.last[id as usize])])
-    }
-
-    #[inline]
-    pub(crate) fn next(&self, entry: &Entry) -> Option<&Entry> {
-        (entry.next != NONE).then(|| &self.lines[usize::from(entry.next)])
-    }
-
-    /// The lines of one id, in their order.
-    pub(crate) fn chain(&self, id: HeaderId) -> impl Iterator<Item = &Entry> {
-        std::iter::successors(self.first(id), |entry| self.next(entry))
-    }
-
-    /// All lines, in their order.
-    #[inline]
-    pub(crate) fn lines(&self) -> &[Entry] {
-        &self.lines[..usize::from(self.count)]
+    /// Puts a line behind the others of its id.
+    #[inline(never)]
+    fn chain_up(&mut self, id: HeaderId, number: u8) {
+        let before = match self.repeated & id.bit() {
+            0 => self.first[id as usize],
+            _ => self.last[id as usize],
+        };
+        self.entries[usize::from(before)].next = number;
+        self.repeated |= id.bit();
+        self.last[id as usize] = number;
     }
 }
 
@@ -270,10 +302,8 @@ impl Facts {
         reason: Span::EMPTY,
         cseq: 0,
         cseq_method: Span::EMPTY,
-        from_uri: Span::EMPTY,
-        from_tag: Span::EMPTY,
-        to_uri: Span::EMPTY,
-        to_tag: Span::EMPTY,
+        from: Party::NONE,
+        to: Party::NONE,
         max_forwards: None,
         content_length: None,
         section_end: 0,
@@ -283,6 +313,6 @@ impl Facts {
 
 impl std::fmt::Debug for Index {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Index({} lines)", self.count)
+        write!(f, "Index({} lines)", self.lines.count)
     }
 }

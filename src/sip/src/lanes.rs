@@ -1,33 +1,45 @@
-//! Octets sixteen at a time: which of them are of a class, one bit each.
+//! Octets by blocks: which of them are of a class, one bit each.
 //!
 //! A message in its usual form is read by these bits: a line or a value costs a few instructions
-//! for sixteen octets, and some more for each separator in it. SSE2 and NEON have the width on
-//! every processor of their kind, so nothing is asked for at run time.
+//! for 32 octets, and some more for each separator in it. The width is that of AVX2; where a
+//! register is narrower, two stand for one. Nothing is asked for at run time.
 
-use wide::u8x16;
+use wide::{u8x16, u8x32};
 
 use crate::octets::work;
 
 /// How many octets are looked at in one step.
-pub(crate) const WIDTH: usize = 16;
+const BLOCK: usize = 32;
 /// How many octets a word of bits stands for.
 const WORD: usize = 64;
+/// How many octets of a header line's start are compared in one step.
+pub(crate) const NAME: usize = 16;
 
-/// Which of sixteen octets are marked.
+/// Which octets are marked. A NUL is, in each class: what is behind the end looks like it.
 pub(crate) trait Class: Copy {
-    /// All bits of a lane are set if its octet is marked.
-    fn of(octets: u8x16) -> u8x16;
+    /// A bit for each octet that is marked.
+    fn of(octets: u8x32) -> u32;
 }
 
 #[inline(always)]
-fn is(octets: u8x16, octet: u8) -> u8x16 {
-    octets.simd_eq(u8x16::splat(octet))
+fn is(octets: u8x32, octet: u8) -> u8x32 {
+    octets.simd_eq(u8x32::splat(octet))
+}
+
+/// Zero in all that is in the range.
+#[inline(always)]
+fn beyond(octets: u8x32, first: u8, last: u8) -> u8x32 {
+    (octets - u8x32::splat(first)).saturating_sub(u8x32::splat(last - first))
 }
 
 #[inline(always)]
-fn is_within(octets: u8x16, first: u8, last: u8) -> u8x16 {
-    let beyond = (octets - u8x16::splat(first)).saturating_sub(u8x16::splat(last - first));
-    beyond.simd_eq(u8x16::splat(0))
+fn is_within(octets: u8x32, first: u8, last: u8) -> u8x32 {
+    is(beyond(octets, first, last), 0)
+}
+
+#[inline(always)]
+fn is_line_end(octets: u8x32) -> u8x32 {
+    octets.min(u8x32::splat(b'\r')).simd_eq(octets)
 }
 
 /// CR, LF, NUL; others below them too, which whoever looks tells apart.
@@ -36,20 +48,31 @@ pub(crate) struct LineEnd;
 
 impl Class for LineEnd {
     #[inline(always)]
-    fn of(octets: u8x16) -> u8x16 {
-        octets.min(u8x16::splat(b'\r')).simd_eq(octets)
+    fn of(octets: u8x32) -> u32 {
+        is_line_end(octets).to_bitmask()
     }
 }
 
-/// All that ends or forbids a URI in angle brackets, the backslash, and what is not ASCII.
+/// What ends or escapes in a quoted string, and line ends.
+#[derive(Clone, Copy)]
+pub(crate) struct Quote;
+
+impl Class for Quote {
+    #[inline(always)]
+    fn of(octets: u8x32) -> u32 {
+        (is_line_end(octets) | is(octets, b'"') | is(octets, b'\\')).to_bitmask()
+    }
+}
+
+/// All that ends or forbids a URI in angle brackets, and what is not ASCII.
 #[derive(Clone, Copy)]
 pub(crate) struct Bracket;
 
 impl Class for Bracket {
     #[inline(always)]
-    fn of(octets: u8x16) -> u8x16 {
-        let brackets = is(octets | u8x16::splat(2), b'>') | is(octets, b'\\');
-        !is_within(octets, b'#', b'~') | brackets
+    fn of(octets: u8x32) -> u32 {
+        let brackets = is(octets | u8x32::splat(2), b'>');
+        !(!brackets & is_within(octets, b'#', b'~')).to_bitmask()
     }
 }
 
@@ -60,17 +83,47 @@ pub(crate) struct Mark;
 
 impl Class for Mark {
     #[inline(always)]
-    fn of(octets: u8x16) -> u8x16 {
-        // Zero in all that is in the range, or is the octet.
-        let beyond = |octets: u8x16, first, last| {
-            (octets - u8x16::splat(first)).saturating_sub(u8x16::splat(last - first))
-        };
-        let letters = beyond(octets | u8x16::splat(0x20), b'a', b'z');
-        let low = beyond(octets, b'-', b'9');
-        let underscore = octets ^ u8x16::splat(b'_');
-        let plain = letters.min(low).min(underscore).simd_eq(u8x16::splat(0));
-        !plain | is(octets, b'/')
+    fn of(octets: u8x32) -> u32 {
+        let low = u8x32::new(PLAIN_LOW).swizzle_half_relaxed(octets & u8x32::splat(0x0f));
+        let high = octets.unbounded_shr_scalar(4);
+        let high = u8x32::new(PLAIN_HIGH).swizzle_half_relaxed(high);
+        is(low & high, 0).to_bitmask()
     }
+}
+
+/// The rows of the octets that [`Mark`] leaves out: the high half, and the low halves there.
+const PLAIN: [(u8, std::ops::RangeInclusive<u8>); 7] = [
+    (2, 0xd..=0xe), // - .
+    (3, 0..=9),
+    (4, 1..=15),  // A to O
+    (5, 0..=10),  // P to Z
+    (5, 15..=15), // _
+    (6, 1..=15),  // a to o
+    (7, 0..=10),  // p to z
+];
+/// For each low half a bit for each row that has it, twice, as registers have it.
+const PLAIN_LOW: [u8; BLOCK] = plain(false);
+/// For each high half a bit for each row that has it.
+const PLAIN_HIGH: [u8; BLOCK] = plain(true);
+
+const fn plain(is_high: bool) -> [u8; BLOCK] {
+    let mut table = [0; BLOCK];
+    let mut at = 0;
+    while at < BLOCK {
+        let half = (at % 16) as u8;
+        let mut row = 0;
+        while row < PLAIN.len() {
+            let (high, low) = &PLAIN[row];
+            let is_in = match is_high {
+                true => half == *high,
+                false => *low.start() <= half && half <= *low.end(),
+            };
+            table[at] |= (is_in as u8) << row;
+            row += 1;
+        }
+        at += 1;
+    }
+    table
 }
 
 /// All that ends or forbids the unquoted value of a header parameter, and what is not ASCII.
@@ -79,9 +132,9 @@ pub(crate) struct ValueEnd;
 
 impl Class for ValueEnd {
     #[inline(always)]
-    fn of(octets: u8x16) -> u8x16 {
+    fn of(octets: u8x32) -> u32 {
         let separators = is(octets, b',') | is(octets, b';') | is(octets, b'<');
-        !is_within(octets, b'#', b'~') | separators
+        !(!separators & is_within(octets, b'#', b'~')).to_bitmask()
     }
 }
 
@@ -91,8 +144,8 @@ pub(crate) struct ParamStart;
 
 impl Class for ParamStart {
     #[inline(always)]
-    fn of(octets: u8x16) -> u8x16 {
-        LineEnd::of(octets) | is(octets, b';') | is(octets, b',')
+    fn of(octets: u8x32) -> u32 {
+        (is_line_end(octets) | is(octets, b';') | is(octets, b',')).to_bitmask()
     }
 }
 
@@ -102,21 +155,27 @@ pub(crate) struct Blank;
 
 impl Class for Blank {
     #[inline(always)]
-    fn of(octets: u8x16) -> u8x16 {
-        !is_within(octets, b'!', b'~')
+    fn of(octets: u8x32) -> u32 {
+        !is_within(octets, b'!', b'~').to_bitmask()
     }
-}
-
-/// The bits of sixteen octets.
-#[inline(always)]
-pub(crate) fn bits<C: Class>(block: &[u8; WIDTH], _class: C) -> u64 {
-    u64::from(C::of(u8x16::new(*block)).to_bitmask())
 }
 
 /// A bit for each octet that is the same in both.
 #[inline(always)]
-pub(crate) fn same(one: &[u8; WIDTH], other: &[u8; WIDTH]) -> u16 {
+pub(crate) fn same(one: &[u8; NAME], other: &[u8; NAME]) -> u16 {
     u8x16::new(*one).simd_eq(u8x16::new(*other)).to_bitmask() as u16
+}
+
+#[inline(always)]
+fn bits<C: Class>(block: &[u8; BLOCK], _class: C) -> u32 {
+    C::of(u8x32::new(*block))
+}
+
+/// The bits of 64 octets.
+#[inline(always)]
+fn word_bits<C: Class>(octets: &[u8; WORD], class: C) -> u64 {
+    let (blocks, _) = octets.as_chunks::<BLOCK>();
+    u64::from(bits(&blocks[0], class)) | u64::from(bits(&blocks[1], class)) << BLOCK
 }
 
 /// The marked octets from some place on, and then the end.
@@ -128,12 +187,9 @@ pub(crate) struct Marks<'a, C> {
 }
 
 impl<'a, C: Class> Marks<'a, C> {
-    /// Those of `bytes[start..]`. `None`: there are too few octets to be looked at in this way.
+    /// Those of `bytes[start..]`. `None`: the bytes end before.
     #[inline(always)]
     pub(crate) fn new(bytes: &'a [u8], start: usize, class: C) -> Option<Marks<'a, C>> {
-        if bytes.len() < WIDTH {
-            return None;
-        }
         let word = word(bytes, start, class)?;
         Some(Marks {
             bytes,
@@ -169,65 +225,50 @@ fn more<C: Class>(bytes: &[u8], mut base: usize, class: C) -> (usize, u64) {
     (bytes.len(), 1)
 }
 
-/// The bits of up to 64 octets from `base` on; the end is marked too. There are at least sixteen
-/// octets in all. `None`: nothing is there any more.
+/// The bits of up to 64 octets from `base` on; the end is marked too. `None`: the bytes end before.
 #[inline(always)]
 fn word<C: Class>(bytes: &[u8], base: usize, class: C) -> Option<u64> {
     let rest = bytes.get(base..)?;
-    let Some(whole) = rest.first_chunk::<WORD>() else {
-        return last_word(bytes, rest, class);
-    };
-    work::add(WORD);
-    let (blocks, _) = whole.as_chunks::<WIDTH>();
-    let word = bits(&blocks[0], class)
-        | bits(&blocks[1], class) << 16
-        | bits(&blocks[2], class) << 32
-        | bits(&blocks[3], class) << 48;
-    Some(word)
+    match rest.first_chunk() {
+        Some(whole) => {
+            work::add(WORD);
+            Some(word_bits(whole, class))
+        }
+        None => Some(last_word(rest, class)),
+    }
 }
 
+/// The bits of fewer than 64 octets, and of their end.
 #[inline(never)]
-fn last_word<C: Class>(bytes: &[u8], rest: &[u8], class: C) -> Option<u64> {
+fn last_word<C: Class>(rest: &[u8], class: C) -> u64 {
     work::add(rest.len());
-    let mut word = 1 << rest.len();
-    let Some(last) = rest.len().checked_sub(WIDTH) else {
-        // The last sixteen octets reach back before the place: those bits fall off.
-        let marked = bits(bytes.last_chunk::<WIDTH>()?, class);
-        return Some(word | marked >> (WIDTH - 1 - rest.len()) >> 1);
-    };
-    let mut at = 0;
-    loop {
-        // The last sixteen octets reach back into what was seen: those bits are there already.
-        let from = at.min(last);
-        word |= bits(rest[from..].first_chunk::<WIDTH>()?, class) << from;
-        if from == last {
-            return Some(word);
-        }
-        at += WIDTH;
-    }
+    let mut padded = [0; WORD];
+    padded[..rest.len()].copy_from_slice(rest);
+    let end = 1 << rest.len();
+    word_bits(&padded, class) & (end - 1) | end
 }
 
 /// Where the first marked octet from `start` on is, or the end, if it is likely to be near. `None`:
-/// there are too few octets to be looked at in this way.
+/// the bytes end before.
 #[inline(always)]
 pub(crate) fn first_mark<C: Class>(bytes: &[u8], start: usize, class: C) -> Option<usize> {
-    let mut at = start;
-    while let Some(block) = bytes.get(at..)?.first_chunk::<WIDTH>() {
-        work::add(WIDTH);
-        let marked = bits(block, class);
-        if marked != 0 {
-            return Some(at + marked.trailing_zeros() as usize);
-        }
-        at += WIDTH;
+    let rest = bytes.get(start..)?;
+    let Some(near) = rest.first_chunk::<WORD>() else {
+        return Some(start + last_word(rest, class).trailing_zeros() as usize);
+    };
+    let (blocks, _) = near.as_chunks();
+    work::add(BLOCK);
+    let marked = bits(&blocks[0], class);
+    if marked != 0 {
+        return Some(start + marked.trailing_zeros() as usize);
     }
-    last_mark(bytes, at, class)
-}
-
-#[inline(never)]
-fn last_mark<C: Class>(bytes: &[u8], at: usize, class: C) -> Option<usize> {
-    let seen = WIDTH - (bytes.len() - at);
-    let marked = bits(bytes.last_chunk::<WIDTH>()?, class) >> seen | 1 << (WIDTH - seen);
-    Some(at + marked.trailing_zeros() as usize)
+    work::add(BLOCK);
+    let marked = bits(&blocks[1], class);
+    if marked != 0 {
+        return Some(start + BLOCK + marked.trailing_zeros() as usize);
+    }
+    let (base, word) = more(bytes, start, class);
+    Some(base + word.trailing_zeros() as usize)
 }
 
 #[cfg(test)]
@@ -243,9 +284,7 @@ mod tests {
                 for (start, end) in [(0, at + 1), (at, at + 1), (0, 150), (at / 2, 150)] {
                     let want = if is_marked(octet) { at } else { end };
                     let name = format!("{octet:#x} at {at} of {start}..{end}");
-                    let Some(mut marks) = Marks::new(&bytes[..end], start, class) else {
-                        continue;
-                    };
+                    let mut marks = Marks::new(&bytes[..end], start, class).unwrap();
                     let found: Vec<usize> = (0..3).map(|_| marks.next()).collect();
                     assert_eq!(found, [want, end, end], "{name}");
                     let first = first_mark(&bytes[..end], start, class);
@@ -255,7 +294,8 @@ mod tests {
         }
         assert!(Marks::new(&[b'a'; 20], 21, class).is_none());
         assert_eq!(first_mark(&[b'a'; 20], 21, class), None);
-        assert_eq!(first_mark(&[b'a'; 15], 0, class), None);
+        assert_eq!(first_mark(&[b'a'; 15], 0, class), Some(15));
+        assert_eq!(first_mark(&[], 0, class), Some(0));
     }
 
     #[test]
@@ -265,8 +305,9 @@ mod tests {
         check(Mark, |octet| !octets::is(octet, octets::HOST));
         check(Blank, |octet| !(b'!'..=b'~').contains(&octet));
         check(Bracket, |octet| {
-            !octets::is(octet, octets::URI) || matches!(octet, b'!' | b'\\' | 0x80..)
+            !octets::is(octet, octets::URI) || matches!(octet, b'!' | 0x80..)
         });
+        check(Quote, |octet| octet <= 13 || b"\"\\".contains(&octet));
         check(ValueEnd, |octet| {
             !octets::is(octet, octets::VALUE) || matches!(octet, b'!' | 0x80..)
         });

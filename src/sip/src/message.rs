@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::forward::is_alone;
-use crate::index::{Entry, Index};
+use crate::index::{Entry, Index, Span};
 use crate::octets;
 use crate::via;
 use crate::{Error, HeaderId, Method, NameAddr, Uri, Via};
@@ -137,7 +137,10 @@ impl<'a> Message<'a> {
     #[inline]
     pub fn sent_by(&self) -> (&'a [u8], u16) {
         let via = &self.index.via;
-        let port = via.port.unwrap_or_else(|| self.via().port_or_default());
+        let port = match via.port {
+            0 => self.via().port_or_default(),
+            port => port,
+        };
         (via.host.of(self.bytes), port)
     }
 
@@ -146,7 +149,8 @@ impl<'a> Message<'a> {
     #[must_use]
     #[inline]
     pub fn is_answered_to_source(&self) -> bool {
-        self.index.via.rport.is_some() && self.index.via.maddr.is_none()
+        let via = &self.index.via;
+        !via.rport.whole.is_empty() && via.maddr == Span::EMPTY
     }
 
     /// Whether the topmost Via has parameters besides those of RFC 3261 and RFC 3581.
@@ -217,26 +221,26 @@ impl<'a> Message<'a> {
     #[must_use]
     #[inline]
     pub fn from_uri(&self) -> &'a [u8] {
-        self.index.facts.from_uri.of(self.bytes)
+        self.index.facts.from.uri.of(self.bytes)
     }
 
     /// The URI of To, without brackets. The parser has found it.
     #[must_use]
     #[inline]
     pub fn to_uri(&self) -> &'a [u8] {
-        self.index.facts.to_uri.of(self.bytes)
+        self.index.facts.to.uri.of(self.bytes)
     }
 
     /// The From tag; empty if there is none (RFC 2543).
     #[must_use]
     pub fn from_tag(&self) -> &'a [u8] {
-        self.index.facts.from_tag.of(self.bytes)
+        self.index.facts.from.tag.of(self.bytes)
     }
 
     /// The To tag; empty if there is none.
     #[must_use]
     pub fn to_tag(&self) -> &'a [u8] {
-        self.index.facts.to_tag.of(self.bytes)
+        self.index.facts.to.tag.of(self.bytes)
     }
 
     /// The CSeq number.

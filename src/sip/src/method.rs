@@ -76,26 +76,13 @@ impl Method {
         }
     }
 
-    /// The method whose name the bytes begin with, and the length of that. Whoever asks looks
-    /// whether the name ends there.
-    #[inline]
-    #[rustfmt::skip] // a table
+    /// The method whose name the bytes begin with, and the length of that, by one compare. Whoever
+    /// asks looks whether the name ends there. `None` says nothing.
+    #[inline(always)]
     pub(crate) fn leading(bytes: &[u8]) -> Option<(Method, usize)> {
-        Some(match bytes {
-            [b'I', b'N', b'V', b'I', b'T', b'E', ..]             => (Method::Invite, 6),
-            [b'A', b'C', b'K', ..]                               => (Method::Ack, 3),
-            [b'B', b'Y', b'E', ..]                               => (Method::Bye, 3),
-            [b'C', b'A', b'N', b'C', b'E', b'L', ..]             => (Method::Cancel, 6),
-            [b'O', b'P', b'T', b'I', b'O', b'N', b'S', ..]       => (Method::Options, 7),
-            [b'R', b'E', b'G', b'I', b'S', b'T', b'E', b'R', ..] => (Method::Register, 8),
-            [b'P', b'R', b'A', b'C', b'K', ..]                   => (Method::Prack, 5),
-            [b'U', b'P', b'D', b'A', b'T', b'E', ..]             => (Method::Update, 6),
-            [b'I', b'N', b'F', b'O', ..]                         => (Method::Info, 4),
-            [b'M', b'E', b'S', b'S', b'A', b'G', b'E', ..]       => (Method::Message, 7),
-            [b'N', b'O', b'T', b'I', b'F', b'Y', ..]             => (Method::Notify, 6),
-            [b'R', b'E', b'F', b'E', b'R', ..]                   => (Method::Refer, 5),
-            _ => return None,
-        })
+        let word = u64::from_le_bytes(*bytes.first_chunk()?);
+        let usual = &USUAL[usual_slot(word)];
+        (word & usual.mask == usual.name).then_some((usual.method, usize::from(usual.length)))
     }
 
     /// The name; empty for [`Method::Other`].
@@ -117,6 +104,87 @@ impl Method {
             Method::Refer => "REFER",
             Method::Publish => "PUBLISH",
             Method::Other => "",
+        }
+    }
+}
+
+/// A name of at most eight octets, in one word.
+#[derive(Clone, Copy)]
+struct Usual {
+    name: u64,
+    /// All bits of its octets; none in an empty slot, whose name no word is.
+    mask: u64,
+    length: u8,
+    method: Method,
+}
+
+/// A table of all names that fit, by their first three octets, which no two share.
+static USUAL: [Usual; USUAL_SLOTS] = {
+    let mut table = [Usual {
+        name: 1,
+        mask: 0,
+        length: 0,
+        method: Method::Other,
+    }; USUAL_SLOTS];
+    let mut i = 0;
+    while i < Method::KNOWN.len() {
+        let method = Method::KNOWN[i];
+        let name = method.name().as_bytes();
+        let (mut word, mut mask, mut k) = (0, 0, 0);
+        while k < name.len() && name.len() <= 8 {
+            word |= (name[k] as u64) << (8 * k);
+            mask |= 0xff << (8 * k);
+            k += 1;
+        }
+        if mask != 0 {
+            let slot = usual_slot(word);
+            assert!(table[slot].mask == 0, "each name has a slot of its own");
+            table[slot] = Usual {
+                name: word,
+                mask,
+                length: name.len() as u8,
+                method,
+            };
+        }
+        i += 1;
+    }
+    table
+};
+
+const USUAL_BITS: u32 = 5;
+const USUAL_SLOTS: usize = 1 << USUAL_BITS;
+
+/// The first odd factor that parts all names.
+const FACTOR: u32 = 167;
+
+#[inline(always)]
+const fn usual_slot(word: u64) -> usize {
+    let start = (word as u32) << 8;
+    (start.wrapping_mul(FACTOR) >> (u32::BITS - USUAL_BITS)) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_leading_name_is_found_as_the_whole_is() {
+        for method in Method::KNOWN {
+            let name = method.name();
+            let want = (name.len() <= 8).then_some((method, name.len()));
+            assert_eq!(Method::leading(format!("{name} sip:a").as_bytes()), want);
+            assert_eq!(Method::of(name.as_bytes()), method);
+            let lower = name.to_lowercase();
+            assert_eq!(Method::leading(format!("{lower} sip:a").as_bytes()), None);
+        }
+        for other in [
+            "INVITA sip:a",
+            "AC sip:a@b",
+            "\0\0\0\0\0\0\0\0",
+            "ACK sip",
+            "\x01\0\0\0\0\0\0\0",
+        ] {
+            assert_eq!(Method::leading(other.as_bytes()), None, "{other:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The values of From, To, Contact, Route and their like, and the parameters of header values.
 
-use crate::lanes::{self, Bracket, Marks, ValueEnd};
+use crate::lanes::{Bracket, Marks, Quote, ValueEnd, first_mark};
 use crate::limits::{PARAMS_MAX, TAG_BYTES_MAX, URI_BYTES_MAX};
 use crate::octets::{self, DISPLAY, LWS, TOKEN, URI, VALUE};
 use crate::uri::{has_sip_scheme, scheme_end};
@@ -90,18 +90,12 @@ impl Bracketed {
     /// The value begins at `start`. `None`: it is something else, which may be good or not.
     #[inline(always)]
     pub(crate) fn find(bytes: &[u8], start: usize) -> Option<Bracketed> {
-        let mut marks = Marks::new(bytes, start, Bracket)?;
-        let mut at = marks.next();
-        let mut display_end = start;
-        if at != start {
-            (display_end, at) = words(bytes, start, at, &mut marks)?;
-        } else if bytes.get(at) == Some(&b'"') {
-            (display_end, at) = quoted(bytes, &mut marks)?;
-        }
-        if bytes.get(at) != Some(&b'<') {
-            return None;
-        }
-        let uri = at + 1..marks.next();
+        let (display_end, at) = match bytes.get(start)? {
+            b'<' => (start, start),
+            b'"' => quoted(bytes, start)?,
+            _ => words(bytes, start)?,
+        };
+        let uri = at + 1..first_mark(bytes, at + 1, Bracket)?;
         let is_uri = bytes.get(uri.end) == Some(&b'>')
             && uri.start < uri.end
             && uri.end - uri.start <= URI_BYTES_MAX;
@@ -123,7 +117,7 @@ impl Bracketed {
         {
             return None;
         }
-        let tag = start + 5..lanes::first_mark(bytes, start + 5, ValueEnd)?;
+        let tag = start + 5..first_mark(bytes, start + 5, ValueEnd)?;
         let end = tag.end;
         let is_tag = tag.start < end && end - tag.start <= TAG_BYTES_MAX;
         is_tag.then_some((tag, end))
@@ -136,36 +130,33 @@ impl Bracketed {
     }
 }
 
-/// Where the quoted display name ends, and the mark behind it and the spaces.
-#[inline]
-fn quoted(bytes: &[u8], marks: &mut Marks<'_, Bracket>) -> Option<(usize, usize)> {
-    let mut at = marks.next();
-    // A line may end here, if the value is not alone.
-    while !matches!(bytes.get(at)?, b'"' | b'\\' | b'\r' | b'\n' | 0) {
-        at = marks.next();
-    }
-    if bytes[at] != b'"' {
+/// Where the quoted display name at `start` ends, and where the bracket behind it is.
+#[inline(always)]
+fn quoted(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
+    let quote = first_mark(bytes, start + 1, Quote)?;
+    if bytes.get(quote) != Some(&b'"') {
         return None;
     }
-    let end = at + 1;
-    let mut past = end;
-    at = marks.next();
-    while at == past && bytes.get(at) == Some(&b' ') {
-        past += 1;
-        at = marks.next();
+    let mut at = quote + 1;
+    while bytes.get(at) == Some(&b' ') {
+        at += 1;
     }
-    (at == past).then_some((end, at))
+    (bytes.get(at) == Some(&b'<')).then_some((quote + 1, at))
 }
 
-/// Where the display name without quotes ends, whose first mark is `at`, and the mark behind it.
-fn words(
-    bytes: &[u8],
-    start: usize,
-    mut at: usize,
-    marks: &mut Marks<'_, Bracket>,
-) -> Option<(usize, usize)> {
+/// Where the display name without quotes at `start` ends, and where the bracket behind it is.
+#[inline(never)]
+fn words(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
+    let mut marks = Marks::new(bytes, start, Bracket)?;
+    let mut at = marks.next();
+    if at == start {
+        return None;
+    }
     while bytes.get(at) == Some(&b' ') {
         at = marks.next();
+    }
+    if bytes.get(at) != Some(&b'<') {
+        return None;
     }
     let (_, end) = octets::trim(bytes, start, at);
     octets::all(&bytes[start..at], DISPLAY).then_some((end, at))

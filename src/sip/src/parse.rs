@@ -13,7 +13,7 @@
 //!        └──────────────┴─────── error ──▶ salvage: which lines can an answer copy?
 //! ```
 
-use crate::index::{Entry, Index, Span};
+use crate::index::{Entry, Index, Party, Span};
 use crate::limits::*;
 use crate::message::{Message, value_end};
 use crate::name_addr::{Cursor, has_scheme};
@@ -67,7 +67,7 @@ fn read(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
     }
     let section_end = header_lines(bytes, lines, index)?;
     index.facts.section_end = section_end as u16;
-    check_counts(bytes, index)?;
+    check_counts(bytes, index, index.lines.present())?;
     body(bytes, section_end + 2, index)?;
     cseq(bytes, index)?;
     index.via = top_via(bytes, index)?;
@@ -121,7 +121,7 @@ fn header_lines(bytes: &[u8], mut at: usize, index: &mut Index) -> Result<usize,
         }
         let (value_start, value_end) = octets::trim(bytes, colon + 1, end - 2);
         let value = Span::new(value_start, value_end);
-        if !index.push(at, name_end, value, end, id) {
+        if !index.lines.push(at, name_end, value, end, id) {
             return Err(Error::new(ErrorKind::TooManyHeaders, at));
         }
         at = end;
@@ -188,7 +188,7 @@ fn check_nuls(bytes: &[u8], from: usize, id: HeaderId) -> Result<(), Error> {
 }
 
 /// The error for a second line of a header that has one.
-pub(crate) fn duplicate(id: HeaderId) -> Option<ErrorKind> {
+pub(crate) const fn duplicate(id: HeaderId) -> Option<ErrorKind> {
     match id {
         HeaderId::From => Some(ErrorKind::DuplicateFrom),
         HeaderId::To => Some(ErrorKind::DuplicateTo),
@@ -200,10 +200,10 @@ pub(crate) fn duplicate(id: HeaderId) -> Option<ErrorKind> {
     }
 }
 
-/// Holds the limits on values of list headers. Values take at least two octets with their comma,
-/// so only the few long ones are looked into.
-pub(crate) fn check_counts(bytes: &[u8], index: &Index) -> Result<(), Error> {
-    let mut lists = index.present() & LISTS;
+/// Holds the limits on values of those of these headers, a bit each, that are lists. Values take at
+/// least two octets with their comma, so only the few long ones are looked into.
+pub(crate) fn check_counts(bytes: &[u8], index: &Index, ids: u64) -> Result<(), Error> {
+    let mut lists = ids & LISTS;
     while lists != 0 {
         let id = HeaderId::KNOWN[lists.trailing_zeros() as usize];
         lists &= lists - 1;
@@ -344,16 +344,14 @@ pub(crate) fn call_id(bytes: &[u8], index: &Index) -> Result<(), Error> {
 
 pub(crate) fn parties(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
     let line = |id, missing| index.first(id).ok_or_else(|| Error::new(missing, 0));
-    let (from_uri, from_tag) = party(bytes, line(HeaderId::From, ErrorKind::MissingFrom)?)?;
-    let (to_uri, to_tag) = party(bytes, line(HeaderId::To, ErrorKind::MissingTo)?)?;
-    let facts = &mut index.facts;
-    (facts.from_uri, facts.from_tag) = (from_uri, from_tag);
-    (facts.to_uri, facts.to_tag) = (to_uri, to_tag);
+    let from = party(bytes, line(HeaderId::From, ErrorKind::MissingFrom)?)?;
+    let to = party(bytes, line(HeaderId::To, ErrorKind::MissingTo)?)?;
+    (index.facts.from, index.facts.to) = (from, to);
     Ok(())
 }
 
 /// Checks From or To and returns where its URI and its tag are.
-fn party(bytes: &[u8], line: &Entry) -> Result<(Span, Span), Error> {
+fn party(bytes: &[u8], line: &Entry) -> Result<Party, Error> {
     let range = line.value.range();
     let mut cursor = Cursor {
         bytes: &bytes[..range.end],
@@ -379,7 +377,7 @@ fn party(bytes: &[u8], line: &Entry) -> Result<(Span, Span), Error> {
     }
     cursor.finish()?;
     let uri = Span::new(party.uri_range.start, party.uri_range.end);
-    Ok((uri, tag))
+    Ok(Party { uri, tag })
 }
 
 pub(crate) fn max_forwards(bytes: &[u8], index: &mut Index) -> Result<(), Error> {

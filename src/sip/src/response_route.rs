@@ -16,9 +16,9 @@ pub fn target(via: &Via<'_>, source: SocketAddr) -> SocketAddr {
     {
         return SocketAddr::new(ip, via.port_or_default());
     }
-    let port = match via.rport {
-        Some(_) => source.port(),
-        None => via.port_or_default(),
+    let port = match via.has_rport() {
+        true => source.port(),
+        false => via.port_or_default(),
     };
     SocketAddr::new(source.ip().to_canonical(), port)
 }
@@ -28,11 +28,11 @@ pub fn target(via: &Via<'_>, source: SocketAddr) -> SocketAddr {
 #[must_use]
 pub fn next_hop(via: &Via<'_>) -> Option<SocketAddr> {
     let maddr = via.maddr.and_then(octets::address);
-    let port = match (maddr, via.rport) {
+    let port = match (maddr, via.rport()) {
         (None, Some(Some(port))) => port,
         _ => via.port_or_default(),
     };
-    let ip = maddr.or(via.received).or_else(|| via.ip())?;
+    let ip = maddr.or_else(|| via.received()).or_else(|| via.ip())?;
     is_single_host(ip).then(|| SocketAddr::new(ip, port))
 }
 

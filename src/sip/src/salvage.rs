@@ -32,7 +32,7 @@ pub(crate) fn salvage(bytes: &[u8], index: &mut Index) {
             let (start, end) = octets::trim(bytes, colon + 1, next);
             let is_wanted = id != HeaderId::Other && (duplicate(id).is_none() || !index.has(id));
             let value = Span::new(start, end);
-            if is_wanted && !index.push(at, name_end, value, next, id) {
+            if is_wanted && !index.lines.push(at, name_end, value, next, id) {
                 return;
             }
         }

@@ -1,11 +1,11 @@
 //! A raw peek at a message: enough to choose its shard and to refuse it before it is parsed.
 //!
-//! Cost: one look at each octet, sixteen at a time, until Call-ID, Via and To are found, which in
+//! Cost: one look at each octet, a block at a time, until Call-ID, Via and To are found, which in
 //! real messages is within the first few lines; [`sniff_call_id`] and [`sniff_branch`] look for one
 //! thing and are cheaper. What is not in the usual form is searched line by line. It looks at no
 //! more lines than a message may have. `benches/instructions` holds `sniff/*`.
 
-use crate::lanes::{LineEnd, Marks, ParamStart, ValueEnd, first_mark};
+use crate::lanes::{Blank, LineEnd, ParamStart, ValueEnd, first_mark};
 use crate::limits::HEADERS_MAX;
 use crate::name_addr::{Bracketed, Cursor, params};
 use crate::octets::{self, LWS, TOKEN};
@@ -32,13 +32,18 @@ pub struct Sniffed<'a> {
 /// Peeks at a message. `None`: no Call-ID was found.
 #[must_use]
 pub fn sniff(bytes: &[u8]) -> Option<Sniffed<'_>> {
-    sniff_usual(bytes).or_else(|| sniff_any(bytes))
+    let wanted = match bytes.first_chunk() {
+        Some(b"SIP/2.0 ") => IN_REQUESTS | HeaderId::CSeq.bit(),
+        _ => IN_REQUESTS,
+    };
+    sniff_usual(bytes, wanted).or_else(|| sniff_any(bytes))
 }
 
 /// Peeks at a message's Call-ID, for whoever wants to know its shard and nothing else.
 #[must_use]
 pub fn sniff_call_id(bytes: &[u8]) -> Option<&[u8]> {
-    usual_call_id(bytes).or_else(|| sniff_any(bytes).map(|sniffed| sniffed.call_id))
+    let sniffed = sniff_usual(bytes, HeaderId::CallId.bit()).or_else(|| sniff_any(bytes))?;
+    Some(sniffed.call_id)
 }
 
 /// Peeks at the branch of a message's topmost Via, for whoever has written something into it that
@@ -51,85 +56,18 @@ pub fn sniff_branch(bytes: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// The lines of a message one by one, if they are written as usual.
-struct Lines<'a> {
-    bytes: &'a [u8],
-    ends: Marks<'a, LineEnd>,
-}
-
-impl<'a> Lines<'a> {
-    #[inline(always)]
-    fn new(bytes: &'a [u8]) -> Option<Lines<'a>> {
-        let ends = Marks::new(bytes, 0, LineEnd)?;
-        Some(Lines { bytes, ends })
-    }
-
-    /// Where the CRLF of this line is. `None`: something else ends it, or the bytes.
-    #[inline(always)]
-    fn end(&mut self) -> Option<usize> {
-        loop {
-            let at = self.ends.next();
-            if usual::is_line_end(self.bytes.get(at..)?) {
-                self.ends.next();
-                return Some(at);
-            }
-            if matches!(self.bytes.get(at)?, b'\r' | b'\n' | 0) {
-                return None;
-            }
-        }
-    }
-
-    /// The end of a line that is looked into, which no fold may follow.
-    #[inline(always)]
-    fn end_of_wanted(&mut self) -> Option<usize> {
-        let end = self.end()?;
-        (!matches!(self.bytes.get(end + 2), Some(b' ' | b'\t'))).then_some(end)
-    }
-}
-
-/// `None`: it is not written as usual.
-fn usual_call_id(bytes: &[u8]) -> Option<&[u8]> {
-    let mut lines = Lines::new(bytes)?;
-    let mut at = lines.end()? + 2;
-    for _ in 0..HEADERS_MAX {
-        let name = bytes.get(at..)?.first_chunk::<8>()?;
-        if name == b"Call-ID:" {
-            let end = lines.end_of_wanted()?;
-            return plain(bytes, at + 8, end);
-        }
-        // In another spelling, or not there.
-        if matches!(
-            name[..2],
-            [b'i' | b'I', _] | [b'c' | b'C', b'a' | b'A'] | [b'\r', _]
-        ) {
-            return None;
-        }
-        at = lines.end()? + 2;
-    }
-    None
-}
-
-/// The value behind one space at `at`, if no other white space is around it.
-#[inline(always)]
-fn plain(bytes: &[u8], at: usize, end: usize) -> Option<&[u8]> {
-    match bytes.get(at..end)? {
-        [b' ', value @ ..] if *value.first()? > b' ' && *value.last()? > b' ' => Some(value),
-        _ => None,
-    }
-}
-
 /// The branch in the first header line. `None`: it is not written as usual.
 fn usual_branch(bytes: &[u8]) -> Option<&[u8]> {
     let end = first_mark(bytes, 0, LineEnd)?;
     if bytes[end..].first_chunk() != Some(b"\r\nVia: ") {
         return None;
     }
-    branch_of_value(bytes, end + 7)
+    Some(usual_branch_of(bytes, end + 7)?.0)
 }
 
-/// The branch of the Via value at `start`, if it is its first parameter.
+/// The branch of the Via value at `start`, if it is its first parameter, and where it ends.
 #[inline(always)]
-fn branch_of_value(bytes: &[u8], start: usize) -> Option<&[u8]> {
+fn usual_branch_of(bytes: &[u8], start: usize) -> Option<(&[u8], usize)> {
     // A comma here would begin another value, and a line end another line.
     let param = first_mark(bytes, start, ParamStart)?;
     if bytes[param..].first_chunk() != Some(b";branch=") {
@@ -138,11 +76,15 @@ fn branch_of_value(bytes: &[u8], start: usize) -> Option<&[u8]> {
     let from = param + 8;
     let end = first_mark(bytes, from, ValueEnd)?;
     let is_end = matches!(bytes.get(end)?, b';' | b',' | b'\r');
-    (is_end && from < end).then(|| &bytes[from..end])
+    (is_end && from < end).then(|| (&bytes[from..end], end))
 }
 
-/// `None`: it is not written as usual.
-fn sniff_usual(bytes: &[u8]) -> Option<Sniffed<'_>> {
+/// What is looked for in a request; in a response the method too, which CSeq has.
+const IN_REQUESTS: u64 = HeaderId::Via.bit() | HeaderId::To.bit() | HeaderId::CallId.bit();
+
+/// Looks for these headers, a bit each. `None`: it is not written as usual.
+#[inline(always)]
+fn sniff_usual(bytes: &[u8], mut wanted: u64) -> Option<Sniffed<'_>> {
     let mut sniffed = Sniffed {
         is_request: true,
         method: Method::Other,
@@ -161,58 +103,72 @@ fn sniff_usual(bytes: &[u8]) -> Option<Sniffed<'_>> {
         }
         sniffed.method = method;
     }
-    let mut wanted = Wanted::new(sniffed.is_request);
-    let mut lines = Lines::new(bytes)?;
-    let mut at = lines.end()? + 2;
+    let mut end = usual::line_end(bytes, 0)?;
     for _ in 0..HEADERS_MAX {
-        if wanted.is_nothing() {
-            return Some(sniffed);
+        let line = bytes.get(end + 2..)?;
+        let (id, length) = match HeaderId::usual(line) {
+            Some(named) => named,
+            None => match line.first()? | 0x20 {
+                // Perhaps one that is wanted in another spelling.
+                b'v' | b't' | b'c' | b'i' => return None,
+                // A fold of the one before, or the end.
+                _ if *line.first()? <= b' ' => return None,
+                _ => (HeaderId::Other, 0),
+            },
+        };
+        let start = end + 2 + length + 2;
+        end = match wanted & id.bit() {
+            0 => usual::line_end(bytes, start)?,
+            _ => usual_value(bytes, id, start, &mut sniffed)?,
+        };
+        wanted &= !id.bit();
+        if wanted == 0 {
+            let is_whole = usual::is_line_end(bytes.get(end..)?)
+                && !matches!(bytes.get(end + 2), Some(b' ' | b'\t'));
+            return is_whole.then_some(sniffed);
         }
-        let head = bytes.get(at..)?.first_chunk()?;
-        match HeaderId::usual(head) {
-            Some((id, length)) if wanted.take(id) => {
-                let end = lines.end_of_wanted()?;
-                let value = plain(bytes, at + length + 1, end)?;
-                read_usual_line(bytes, id, value, end - value.len(), &mut sniffed)?;
-                at = end + 2;
-            }
-            None if matches!(head[0] | 0x20, b'v' | b't' | b'c' | b'i' | b'-') => return None,
-            _ => at = lines.end()? + 2,
+        if !usual::is_line_end(bytes.get(end..)?) {
+            return None;
         }
     }
     None
 }
 
-/// Notes what a value that begins at `start` says. `None`: it is not written as usual.
+/// Notes what a value that begins at `start` says, and returns where its line may end. `None`: it
+/// is not written as usual.
 #[inline(always)]
-fn read_usual_line<'a>(
+fn usual_value<'a>(
     bytes: &'a [u8],
     id: HeaderId,
-    value: &'a [u8],
     start: usize,
     sniffed: &mut Sniffed<'a>,
-) -> Option<()> {
+) -> Option<usize> {
     match id {
-        HeaderId::Via => sniffed.branch = branch_of_value(bytes, start)?,
+        HeaderId::Via => {
+            let (branch, end) = usual_branch_of(bytes, start)?;
+            sniffed.branch = branch;
+            usual::line_end(bytes, end)
+        }
         HeaderId::To => {
             let (tag, end) = Bracketed::find(bytes, start)?.tag(bytes)?;
-            if end != start + value.len() {
-                return None;
-            }
             sniffed.has_to_tag = !tag.is_empty();
+            Some(end)
         }
         HeaderId::CSeq => {
-            let space = value.iter().position(|octet| !octet.is_ascii_digit())?;
-            let name = value[space..].strip_prefix(b" ")?;
-            let (method, length) = Method::leading(name)?;
-            if length != name.len() {
+            let (_, digits_end) = usual::number(bytes, start)?;
+            if bytes.get(digits_end) != Some(&b' ') {
                 return None;
             }
+            let (method, length) = Method::leading(&bytes[digits_end + 1..])?;
             sniffed.method = method;
+            Some(digits_end + 1 + length)
         }
-        _ => sniffed.call_id = value,
+        _ => {
+            let end = first_mark(bytes, start, Blank)?;
+            sniffed.call_id = &bytes[start..end];
+            (start < end).then_some(end)
+        }
     }
-    Some(())
 }
 
 /// The whole search: what [`sniff_usual`] finds comes out the same.

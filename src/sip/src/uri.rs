@@ -229,9 +229,10 @@ impl UriSpans {
         if !has_sip_scheme(bytes.get(start..)?) {
             return None;
         }
-        let mut marks = Marks::new(bytes, start, Mark)?;
-        // The first mark is the colon of the scheme.
-        let mut host = marks.next() + 1;
+        let mut host = start + 4;
+        // Most users are numbers with a plus.
+        let plus = usize::from(bytes[host] == b'+');
+        let mut marks = Marks::new(bytes, host + plus, Mark)?;
         let first = marks.next();
         let mut at = first;
         while let Some(&octet) = bytes.get(at)
@@ -248,7 +249,7 @@ impl UriSpans {
             }
             host = at + 1;
             at = marks.next();
-        } else if at != first {
+        } else if at != first || plus > 0 {
             return None;
         }
         let mut spans = UriSpans {

@@ -1,23 +1,24 @@
 //! A message in its usual form: one pass, in which each line reads itself.
 //!
 //! Nearly all messages are written alike: names and values on one line, a space behind the colon,
-//! URIs in angle brackets, numbers short. What is so is read here, sixteen octets at a time: the
-//! same look that finds the separators of a value finds its line end. A value that is otherwise is
-//! left to the reader of its kind in [`parse`](crate::parse), and a message with anything else in
-//! it, such as folds, or anything wrong, to all of it. Whatever is taken here comes out there in
+//! URIs in angle brackets, numbers short. What is so is read here, a block of octets at a time: the
+//! same look that finds the end of a value finds its line end. A value that is otherwise is left to
+//! the reader of its kind in [`parse`](crate::parse), and a message with anything else in it, such
+//! as folds, or anything wrong, to all of it. Whatever is taken here comes out there in
 //! the same way: `tests.rs` compares them over all messages there are, and mutations of them.
 //!
 //! Cost: 50 instructions for a line, and 30 to 90 for each 64 octets of its value.
 //! `benches/instructions` holds `parse/*`.
 
-use crate::index::{Index, Span};
-use crate::lanes::{Blank, LineEnd, Marks};
+use crate::index::{Entry, Facts, Index, Party, Span};
+use crate::lanes::{Blank, LineEnd, Mark, first_mark};
 use crate::limits::*;
 use crate::name_addr::Bracketed;
 use crate::octets::{self, TOKEN};
 use crate::parse;
 use crate::start_line;
 use crate::uri::UriSpans;
+use crate::via::ViaSpans;
 use crate::{HeaderId, Method};
 
 /// Reads a message into a cleared index. `None`: it is not in the usual form.
@@ -30,7 +31,7 @@ pub(crate) fn read(bytes: &[u8], index: &mut Index) -> Option<()> {
         _ => request_line(bytes, index)?,
     };
     let (section_end, unread) = header_lines(bytes, lines, index)?;
-    if index.present() & MANDATORY != MANDATORY {
+    if index.lines.present() & MANDATORY != MANDATORY {
         return None;
     }
     index.facts.section_end = section_end as u16;
@@ -47,37 +48,45 @@ pub(crate) fn read(bytes: &[u8], index: &mut Index) -> Option<()> {
     Some(())
 }
 
-const fn bit(id: HeaderId) -> u64 {
-    1 << id as u64
-}
-
 /// The headers that every message has.
-const MANDATORY: u64 = bit(HeaderId::Via)
-    | bit(HeaderId::From)
-    | bit(HeaderId::To)
-    | bit(HeaderId::CallId)
-    | bit(HeaderId::CSeq);
+const MANDATORY: u64 = HeaderId::Via.bit()
+    | HeaderId::From.bit()
+    | HeaderId::To.bit()
+    | HeaderId::CallId.bit()
+    | HeaderId::CSeq.bit();
 
 #[inline(always)]
 pub(crate) fn is_line_end(rest: &[u8]) -> bool {
     rest.first_chunk() == Some(b"\r\n")
 }
 
+/// What is behind the CRLF at `end`. `None`: there is none.
+#[inline(always)]
+fn behind_line_end(bytes: &[u8], end: usize) -> Option<&[u8]> {
+    bytes.get(end..)?.strip_prefix(b"\r\n")
+}
+
 /// Where the CRLF of a line is, of which nothing is asked from `at` on. `None`: something else ends
 /// it, or the bytes.
 #[inline(always)]
-fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
-    let mut ends = Marks::new(bytes, at, LineEnd)?;
-    loop {
-        let at = ends.next();
-        let rest = bytes.get(at..)?;
-        if is_line_end(rest) {
-            return Some(at);
-        }
-        if matches!(rest.first()?, b'\r' | b'\n' | 0) {
+pub(crate) fn line_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut at = first_mark(bytes, at, LineEnd)?;
+    // A tab, or another control, in a value is as good as a letter.
+    while !is_line_end(bytes.get(at..)?) {
+        if matches!(bytes.get(at)?, b'\r' | b'\n' | 0) {
             return None;
         }
+        at = next_control(bytes, at + 1)?;
     }
+    Some(at)
+}
+
+/// Where the next octet is that may be a line end: one by one, since blocks would overlap.
+#[cold]
+fn next_control(bytes: &[u8], at: usize) -> Option<usize> {
+    let offset = bytes.get(at..)?.iter().position(|&octet| octet <= b'\r')?;
+    octets::work::add(offset + 1);
+    Some(at + offset)
 }
 
 /// `SIP/2.0 200 reason`; returns where the next line begins.
@@ -118,170 +127,227 @@ fn request_line(bytes: &[u8], index: &mut Index) -> Option<usize> {
     start_line::start_line(bytes, index).ok()
 }
 
+/// The headers that were not written as usual, a bit each.
+#[derive(Default)]
+struct Odd {
+    /// Those that are still to be looked into, if anything is asked of them.
+    unread: u64,
+    /// Those whose values may be too many.
+    long: u64,
+}
+
 /// Reads every header line; returns where the empty line begins, and which headers are still to be
 /// looked into, a bit each.
+///
+/// What a line needs stays in registers: the readers of values that need many are functions.
 #[inline(always)]
 fn header_lines(bytes: &[u8], mut at: usize, index: &mut Index) -> Option<(usize, u64)> {
-    let (mut lengths, mut lists, mut unread) = (0_u16, 1, 0);
-    loop {
-        let rest = bytes.get(at..)?;
-        if is_line_end(rest) {
-            break;
-        }
-        let (id, name_end, value, end) = match usual_line(bytes, rest, at, index) {
-            Some((id, name_end, value)) => (id, name_end, value, usize::from(value.end)),
+    let mut odd = Odd::default();
+    let mut rest = bytes.get(at..)?;
+    while !is_line_end(rest) {
+        let Some((id, length)) = HeaderId::usual(rest) else {
+            at = other_line(bytes, at, index, &mut odd)?;
+            rest = bytes.get(at..)?;
+            continue;
+        };
+        let name_end = at + length;
+        let start = name_end + 2;
+        let line = index.lines.open(at, name_end, id)?;
+        let usual = usual_value(bytes, start, id, &mut index.facts, &mut index.via);
+        (at, rest) = match usual.and_then(|end| Some((end, behind_line_end(bytes, end)?))) {
+            Some((end, rest)) => {
+                line.value = Span::new(start, end);
+                (end + 2, rest)
+            }
             None => {
-                let line = other_line(bytes, at)?;
-                if !index.has(line.0) || LATER_TOO & bit(line.0) != 0 {
-                    unread |= bit(line.0);
-                }
-                line
+                let end = odd.value(bytes, line)?;
+                (end + 2, behind_line_end(bytes, end)?)
             }
         };
-        let end = end + 2;
-        let is_added = if index.has(id) {
-            if parse::duplicate(id).is_some() {
-                return None;
-            }
-            lists += usize::from(id.is_list());
-            index.push_again(at, name_end, value, end, id)
-        } else {
-            index.push_first(at, name_end, value, end, id)
-        };
-        if !is_added {
-            return None;
-        }
-        lengths |= value.end - value.start;
-        at = end;
+        line.end = at as u16;
     }
     // What is this short keeps the limits on the section and on each line.
     if at > HEADER_BYTES_MAX {
         return None;
     }
-    // Values take two octets with their comma: is there room for too many of one header?
-    if lists * (usize::from(lengths) / 2 + 1) > VALUES_MAX.min(VIAS_MAX) {
-        parse::check_counts(bytes, index).ok()?;
+    let repeated = index.lines.repeated();
+    if (odd.long | repeated) != 0 {
+        if repeated & ONCE != 0 {
+            return None;
+        }
+        parse::check_counts(bytes, index, odd.long | repeated).ok()?;
     }
-    Some((at, unread & LOOKED_INTO))
+    Some((at, odd.unread & LOOKED_INTO))
 }
 
-/// A line, which `rest` begins with, of a name and one space, and which ends where its value does: which header it is,
-/// where the name ends, and the value, of which it notes what is asked for.
-#[inline(always)]
-fn usual_line(
-    bytes: &[u8],
-    rest: &[u8],
-    at: usize,
-    index: &mut Index,
-) -> Option<(HeaderId, usize, Span)> {
-    let (id, length) = HeaderId::usual(rest.first_chunk()?)?;
-    let start = at + length + 2;
-    let end = match id {
-        HeaderId::Via if !index.has(id) => top_via(bytes, start, index),
-        HeaderId::From => {
-            let (uri, tag, end) = party(bytes, start)?;
-            (index.facts.from_uri, index.facts.from_tag) = (uri, tag);
-            Some(end)
-        }
-        HeaderId::To => {
-            let (uri, tag, end) = party(bytes, start)?;
-            (index.facts.to_uri, index.facts.to_tag) = (uri, tag);
-            Some(end)
-        }
-        HeaderId::CallId => {
-            let end = Marks::new(bytes, start, Blank)?.next();
-            (start < end && end - start <= CALL_ID_BYTES_MAX).then_some(end)
-        }
-        HeaderId::CSeq => cseq(bytes, start, index),
-        HeaderId::MaxForwards => {
-            let (hops, end) = number(bytes, start)?;
-            index.facts.max_forwards = Some(u8::try_from(hops).ok()?);
-            Some(end)
-        }
-        HeaderId::ContentLength => {
-            let (length, end) = number(bytes, start)?;
-            index.facts.content_length = Some(u16::try_from(length).ok()?);
-            Some(end)
-        }
-        HeaderId::Route | HeaderId::Contact if index.facts.is_request => address(bytes, start, id),
-        _ => carried(bytes, start),
-    }?;
-    is_line_end(bytes.get(end..)?).then(|| (id, at + length, Span::new(start, end)))
-}
-
-/// A line with a name that is long, compact or only carried, or with other white space, or with a
-/// value that is still to be looked into.
+/// A line whose name is unknown, compact or in another case, or that begins otherwise; returns
+/// where the next one begins.
 #[inline(never)]
-fn other_line(bytes: &[u8], at: usize) -> Option<(HeaderId, usize, Span, usize)> {
-    let name_end = octets::run(bytes, at, TOKEN);
+fn other_line(bytes: &[u8], at: usize, index: &mut Index, odd: &mut Odd) -> Option<usize> {
+    let mut name_end = first_mark(bytes, at, Mark)?;
+    if bytes.get(name_end) != Some(&b':') {
+        name_end = octets::run(bytes, name_end, TOKEN);
+    }
     let name = &bytes[at..name_end];
     if name.is_empty() || name.len() > HEADER_NAME_BYTES_MAX || bytes.get(name_end) != Some(&b':') {
         return None;
     }
-    let end = line_end(bytes, name_end + 1)?;
-    let (from, to) = octets::trim(bytes, name_end + 1, end);
-    Some((HeaderId::of(name), name_end, Span::new(from, to), end))
+    let id = HeaderId::of(name);
+    let line = index.lines.open(at, name_end, id)?;
+    let start = name_end + 2;
+    let usual = match bytes.get(name_end + 1) {
+        Some(b' ') => usual_value(bytes, start, id, &mut index.facts, &mut index.via),
+        _ => None,
+    };
+    let end = match usual.filter(|&end| behind_line_end(bytes, end).is_some()) {
+        Some(end) => {
+            line.value = Span::new(start, end);
+            end
+        }
+        None => odd.value(bytes, line)?,
+    };
+    line.end = (end + 2) as u16;
+    Some(end + 2)
 }
 
-/// A value of which nothing is asked, up to the end of its line.
+impl Odd {
+    /// Notes a value that may have white space around it, and more; returns where its line ends.
+    #[inline(never)]
+    fn value(&mut self, bytes: &[u8], line: &mut Entry) -> Option<usize> {
+        let from = usize::from(line.name_end) + 1;
+        let end = line_end(bytes, from)?;
+        let (start, to) = octets::trim(bytes, from, end);
+        line.value = Span::new(start, to);
+        if to - start > CARRIED_BYTES {
+            self.long |= line.id.bit();
+        }
+        self.unread |= line.id.bit();
+        Some(end)
+    }
+}
+
+/// The headers that must not be there twice.
+const ONCE: u64 = {
+    let mut ids = 0;
+    let mut i = 0;
+    while i < HeaderId::KNOWN.len() {
+        if parse::duplicate(HeaderId::KNOWN[i]).is_some() {
+            ids |= HeaderId::KNOWN[i].bit();
+        }
+        i += 1;
+    }
+    ids
+};
+
+/// The longest value of a list that needs not be counted: with their comma values take two octets.
+const CARRIED_BYTES: usize = 2 * VALUES_MAX - 2;
+const _: () = assert!(VALUES_MAX <= VIAS_MAX);
+
+/// Where a value ends that is written as usual, of which it notes what is asked for; whoever asks
+/// looks whether the line ends there. `None`: it is written otherwise, or long.
+#[inline(always)]
+fn usual_value(
+    bytes: &[u8],
+    start: usize,
+    id: HeaderId,
+    facts: &mut Facts,
+    via: &mut ViaSpans,
+) -> Option<usize> {
+    match id {
+        HeaderId::Via if via.range.is_empty() => top_via(bytes, start, via),
+        HeaderId::Route | HeaderId::Contact if !facts.is_request => carried(bytes, start),
+        HeaderId::From | HeaderId::To | HeaderId::Route | HeaderId::Contact => {
+            address(bytes, start, id, facts)
+        }
+        HeaderId::CallId => call_id(bytes, start),
+        HeaderId::CSeq => cseq(bytes, start, facts),
+        HeaderId::MaxForwards => {
+            let (hops, end) = number(bytes, start)?;
+            facts.max_forwards = Some(u8::try_from(hops).ok()?);
+            Some(end)
+        }
+        HeaderId::ContentLength => {
+            let (length, end) = number(bytes, start)?;
+            facts.content_length = Some(u16::try_from(length).ok()?);
+            Some(end)
+        }
+        _ => carried(bytes, start),
+    }
+}
+
+/// A value of which nothing is asked, up to what may be the end of its line.
 #[inline(always)]
 fn carried(bytes: &[u8], start: usize) -> Option<usize> {
-    let end = line_end(bytes, start)?;
-    (bytes[start] > b' ' && bytes[end - 1] > b' ').then_some(end)
+    let end = first_mark(bytes, start, LineEnd)?;
+    let value = &bytes[start..end];
+    let is_plain = *value.first()? > b' ' && *value.last()? > b' ' && value.len() <= CARRIED_BYTES;
+    is_plain.then_some(end)
 }
 
 #[inline(always)]
-fn top_via(bytes: &[u8], start: usize, index: &mut Index) -> Option<usize> {
-    let end = index.via.read_usual(bytes, start)?;
+fn call_id(bytes: &[u8], start: usize) -> Option<usize> {
+    let end = first_mark(bytes, start, Blank)?;
+    (start < end && end - start <= CALL_ID_BYTES_MAX).then_some(end)
+}
+
+#[inline(never)]
+fn top_via(bytes: &[u8], start: usize, via: &mut ViaSpans) -> Option<usize> {
+    let end = via.read_usual(bytes, start)?;
     match bytes.get(end) {
-        Some(b',') => carried(bytes, end),
+        Some(b',') => carried(bytes, start),
         _ => Some(end),
     }
 }
 
-/// Where URI and tag of From or To are, and where the value ends.
+/// From and To with a tag or without; Route and Contact with one value and no parameters.
 #[inline(never)]
-fn party(bytes: &[u8], start: usize) -> Option<(Span, Span, usize)> {
+fn address(bytes: &[u8], start: usize, id: HeaderId, facts: &mut Facts) -> Option<usize> {
     let found = Bracketed::find(bytes, start)?;
-    if !found.has_scheme(bytes) {
+    if !found.has_scheme(bytes) && id != HeaderId::Route {
         return None;
     }
+    let party = match id {
+        HeaderId::From => &mut facts.from,
+        HeaderId::To => &mut facts.to,
+        _ => return Some(found.uri.end + 1),
+    };
     let (tag, end) = found.tag(bytes)?;
-    let uri = Span::new(found.uri.start, found.uri.end);
-    Some((uri, Span::new(tag.start, tag.end), end))
-}
-
-/// One value of Route or Contact, without parameters.
-#[inline(never)]
-fn address(bytes: &[u8], start: usize, id: HeaderId) -> Option<usize> {
-    let found = Bracketed::find(bytes, start)?;
-    (id == HeaderId::Route || found.has_scheme(bytes)).then_some(found.uri.end + 1)
+    *party = Party {
+        uri: Span::new(found.uri.start, found.uri.end),
+        tag: Span::new(tag.start, tag.end),
+    };
+    Some(end)
 }
 
 /// One to nine digits, and where they end.
 #[inline(always)]
-fn number(bytes: &[u8], start: usize) -> Option<(u32, usize)> {
-    let (mut value, mut at) = (0, start);
-    while let digit @ 0..=9 = bytes.get(at)?.wrapping_sub(b'0') {
-        if at - start == 9 {
-            return None;
-        }
-        value = value * 10 + u32::from(digit);
-        at += 1;
+pub(crate) fn number(bytes: &[u8], start: usize) -> Option<(u32, usize)> {
+    let digits: &[u8; 4] = bytes.get(start..)?.first_chunk()?;
+    let [a, b, c, d] = digits.map(|digit| u32::from(digit.wrapping_sub(b'0')));
+    match (a > 9, b > 9, c > 9, d > 9) {
+        (true, ..) => None,
+        (_, true, ..) => Some((a, start + 1)),
+        (_, _, true, _) => Some((a * 10 + b, start + 2)),
+        (.., true) => Some((a * 100 + b * 10 + c, start + 3)),
+        _ => long_number(bytes, start),
     }
-    (at > start).then_some((value, at))
+}
+
+#[inline(never)]
+fn long_number(bytes: &[u8], start: usize) -> Option<(u32, usize)> {
+    let digits = bytes[start..].iter().take_while(|it| it.is_ascii_digit());
+    let end = start + digits.count();
+    octets::work::add(end - start);
+    Some((octets::small_number(&bytes[start..end])?, end))
 }
 
 /// `1 INVITE`
-#[inline(always)]
-fn cseq(bytes: &[u8], start: usize, index: &mut Index) -> Option<usize> {
+#[inline(never)]
+fn cseq(bytes: &[u8], start: usize, facts: &mut Facts) -> Option<usize> {
     let (number, at) = number(bytes, start)?;
-    if bytes[at] != b' ' {
-        return None;
-    }
-    let (method, length) = Method::leading(&bytes[at + 1..])?;
+    let rest = bytes.get(at..)?.strip_prefix(b" ")?;
+    let (method, length) = Method::leading(rest)?;
     let end = at + 1 + length;
-    let facts = &mut index.facts;
     if facts.is_request && method != facts.method {
         return None;
     }
@@ -293,18 +359,15 @@ fn cseq(bytes: &[u8], start: usize, index: &mut Index) -> Option<usize> {
 
 /// The headers of which something is noted or checked.
 const LOOKED_INTO: u64 = MANDATORY
-    | bit(HeaderId::MaxForwards)
-    | bit(HeaderId::ContentLength)
-    | bit(HeaderId::Route)
-    | bit(HeaderId::Contact);
-
-/// Those of which every line is checked, not only the first.
-const LATER_TOO: u64 = bit(HeaderId::Route) | bit(HeaderId::Contact);
+    | HeaderId::MaxForwards.bit()
+    | HeaderId::ContentLength.bit()
+    | HeaderId::Route.bit()
+    | HeaderId::Contact.bit();
 
 /// Reads the values that are not in their usual form, by the whole grammar.
 #[inline(never)]
 fn read_rest(bytes: &[u8], index: &mut Index, unread: u64, body: usize) -> Option<()> {
-    let is_unread = |id| unread & bit(id) != 0;
+    let is_unread = |id: HeaderId| unread & id.bit() != 0;
     if is_unread(HeaderId::ContentLength) {
         parse::body(bytes, body, index).ok()?;
     }

@@ -22,38 +22,42 @@ pub struct Via<'a> {
     pub port: Option<u16>,
     /// The branch; empty if there is none.
     pub branch: &'a [u8],
-    /// The `received` address, if there is one and it is an address.
-    pub received: Option<IpAddr>,
-    /// `rport`: `Some(None)` asks for the port, `Some(Some(_))` gives it.
-    pub rport: Option<Option<u16>>,
     /// The `maddr` host, as written.
     pub maddr: Option<&'a [u8]>,
-    /// The `ttl`.
-    pub ttl: Option<u8>,
     /// Where the value is in the message.
     pub range: Range<usize>,
     sent_by: &'a [u8],
-    pub(crate) received_span: Option<Span>,
-    pub(crate) rport_span: Option<Span>,
+    received: Option<&'a [u8]>,
+    rport: Option<&'a [u8]>,
+    ttl: Option<&'a [u8]>,
+    /// Where the parameters are that only the receiver may write, from their `;` on.
+    pub(crate) stamped: [Option<Span>; 2],
 }
 
-/// A Via value by its places in a message: what the index keeps of the topmost.
+/// A Via value by its places in a message: what the index keeps of the topmost. What is not there
+/// is [`Span::EMPTY`].
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct ViaSpans {
     transport: Span,
     pub(crate) host: Span,
-    pub(crate) port: Option<u16>,
-    pub(crate) branch: Span,
-    received: Option<IpAddr>,
-    pub(crate) rport: Option<Option<u16>>,
-    pub(crate) maddr: Option<Span>,
-    ttl: Option<u8>,
-    pub(crate) range: Span,
     sent_by: Span,
-    received_span: Option<Span>,
-    rport_span: Option<Span>,
+    pub(crate) branch: Span,
+    received: ParamSpans,
+    pub(crate) rport: ParamSpans,
+    pub(crate) maddr: Span,
+    ttl: Span,
+    pub(crate) range: Span,
+    /// 0 if it is not written.
+    pub(crate) port: u16,
     /// Whether there are parameters besides those of RFC 3261 and RFC 3581.
     pub(crate) has_more: bool,
+}
+
+/// A parameter from its `;` on, and its value.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) struct ParamSpans {
+    pub(crate) whole: Span,
+    value: Span,
 }
 
 /// The octets of `SIP/2.0/UDP ` and its like.
@@ -102,6 +106,34 @@ impl<'a> Via<'a> {
         is_bare_cookie(self.branch)
     }
 
+    /// The `received` address, if there is one and it is an address.
+    #[must_use]
+    pub fn received(&self) -> Option<IpAddr> {
+        octets::address(unbracketed(self.received?))
+    }
+
+    /// Whether there is an `rport`.
+    #[must_use]
+    pub fn has_rport(&self) -> bool {
+        self.rport.is_some()
+    }
+
+    /// `rport`: `Some(None)` asks for the port, `Some(Some(_))` gives it.
+    #[must_use]
+    pub fn rport(&self) -> Option<Option<u16>> {
+        self.rport.map(|digits| match digits {
+            [] => None,
+            digits => octets::port(digits, 0).ok(),
+        })
+    }
+
+    /// The `ttl`.
+    #[must_use]
+    pub fn ttl(&self) -> Option<u8> {
+        let ttl = octets::number(self.ttl?, 255, ErrorKind::Via, 0);
+        ttl.ok().map(|ttl| ttl as u8)
+    }
+
     /// Host and port as written.
     #[must_use]
     pub fn sent_by(&self) -> &'a [u8] {
@@ -126,35 +158,36 @@ impl ViaSpans {
     pub(crate) const NONE: ViaSpans = ViaSpans {
         transport: Span::EMPTY,
         host: Span::EMPTY,
-        port: None,
-        branch: Span::EMPTY,
-        received: None,
-        rport: None,
-        maddr: None,
-        ttl: None,
-        range: Span::EMPTY,
         sent_by: Span::EMPTY,
-        received_span: None,
-        rport_span: None,
+        branch: Span::EMPTY,
+        received: ParamSpans::NONE,
+        rport: ParamSpans::NONE,
+        maddr: Span::EMPTY,
+        ttl: Span::EMPTY,
+        range: Span::EMPTY,
+        port: 0,
         has_more: false,
     };
 
     /// What they are in these bytes.
     #[inline]
     pub(crate) fn view<'a>(&self, bytes: &'a [u8]) -> Via<'a> {
+        let is_there = |span: Span| (span != Span::EMPTY).then_some(span);
+        let text = |span: Span| is_there(span).map(|span| span.of(bytes));
+        // A value of its own may be empty.
+        let value = |param: &ParamSpans| is_there(param.whole).map(|_| param.value.of(bytes));
         Via {
             transport: self.transport.of(bytes),
             host: self.host.of(bytes),
-            port: self.port,
+            port: (self.port != 0).then_some(self.port),
             branch: self.branch.of(bytes),
-            received: self.received,
-            rport: self.rport,
-            maddr: self.maddr.map(|maddr| maddr.of(bytes)),
-            ttl: self.ttl,
+            maddr: text(self.maddr),
             range: self.range.range(),
             sent_by: self.sent_by.of(bytes),
-            received_span: self.received_span,
-            rport_span: self.rport_span,
+            received: value(&self.received),
+            rport: value(&self.rport),
+            ttl: text(self.ttl),
+            stamped: [is_there(self.received.whole), is_there(self.rport.whole)],
         }
     }
 
@@ -162,7 +195,7 @@ impl ViaSpans {
     /// parameters that RFC 3261 and RFC 3581 name, without white space. Returns where it ends:
     /// whoever asks looks whether it may end there. `None`: it is something else, which may be good
     /// or not.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read_usual(&mut self, bytes: &[u8], start: usize) -> Option<usize> {
         let host = start + PROTOCOL;
         let protocol = bytes.get(start..)?.first_chunk::<PROTOCOL>()?;
@@ -183,7 +216,7 @@ impl ViaSpans {
         if bytes.get(at) == Some(&b':') {
             let from = at + 1;
             at = marks.next();
-            self.port = Some(octets::usual_port(&bytes[from..at])?);
+            self.port = octets::usual_port(&bytes[from..at])?;
         }
         self.sent_by = Span::new(host, at);
         while bytes.get(at) == Some(&b';') {
@@ -203,34 +236,30 @@ impl ViaSpans {
         marks: &mut Marks<'_, Mark>,
     ) -> Option<usize> {
         let name_end = marks.next();
-        let name = &bytes[start + 1..name_end];
-        if bytes.get(name_end) != Some(&b'=') {
-            if name != b"rport" || self.rport_span.is_some() {
-                return None;
-            }
-            self.rport = Some(None);
-            self.rport_span = Some(Span::new(start, name_end));
-            return Some(name_end);
-        }
-        let mut end = marks.next();
-        while let Some(&octet) = bytes.get(end)
-            && octets::is(octet, VALUE)
-        {
-            end = marks.next();
-        }
-        let value = &bytes[name_end + 1..end];
-        if name == b"branch" && self.branch.is_empty() {
+        if bytes[start..].first_chunk() == Some(b";branch=") && self.branch.is_empty() {
+            let end = value_end(bytes, marks);
+            self.branch = Span::new(start + 8, end);
             // No longer than the cookie: who reads it whole decides whether that is good.
-            if value.len() <= COOKIE.len() || value.len() > BRANCH_BYTES_MAX {
-                return None;
-            }
-            self.branch = Span::new(name_end + 1, end);
-        } else if name == b"rport" && self.rport_span.is_none() {
-            self.rport = Some(Some(octets::usual_port(value)?));
-            self.rport_span = Some(Span::new(start, end));
-        } else if name == b"received" && self.received_span.is_none() {
-            self.received = Some(octets::address(value)?);
-            self.received_span = Some(Span::new(start, end));
+            let is_usual = (COOKIE.len() + 1..=BRANCH_BYTES_MAX).contains(&(end - start - 8));
+            return is_usual.then_some(end);
+        }
+        let name = &bytes[start + 1..name_end];
+        let (value, end) = match bytes.get(name_end) {
+            Some(b'=') => (name_end + 1, value_end(bytes, marks)),
+            _ => (name_end, name_end),
+        };
+        if value == end && value > name_end {
+            return None;
+        }
+        let found = ParamSpans {
+            whole: Span::new(start, end),
+            value: Span::new(value, end),
+        };
+        // One compare each, which a match of both would not be.
+        if name == b"rport" {
+            self.rport.note(found)?;
+        } else if name == b"received" {
+            self.received.note(found)?;
         } else {
             return None;
         }
@@ -259,7 +288,7 @@ impl ViaSpans {
             cursor.at += 1;
             cursor.skip_space();
             let end = uri::digits_end(cursor.bytes, cursor.at);
-            spans.port = Some(octets::port(&cursor.bytes[cursor.at..end], cursor.at)?);
+            spans.port = octets::port(&cursor.bytes[cursor.at..end], cursor.at)?;
             cursor.at = end;
             sent_by_end = end;
         } else {
@@ -275,8 +304,11 @@ impl ViaSpans {
         let name = param.name;
         let value = param.value.unwrap_or(&[]);
         let value_span = Span::new(param.range.end - value.len(), param.range.end);
-        let span = Span::new(param.range.start, param.range.end);
         let at = param.range.start;
+        let whole = ParamSpans {
+            whole: Span::new(at, param.range.end),
+            value: value_span,
+        };
         match (name.len(), name[0] | 0x20) {
             (6, b'b') if name.eq_ignore_ascii_case(b"branch") => {
                 if value.is_empty() || !self.branch.is_empty() {
@@ -288,27 +320,50 @@ impl ViaSpans {
                 self.branch = value_span;
             }
             (5, b'r') if name.eq_ignore_ascii_case(b"rport") => {
-                if self.rport_span.replace(span).is_some() {
-                    return Err(Error::new(ErrorKind::Via, at));
-                }
-                self.rport = Some(octets::port(value, at).ok());
+                self.rport
+                    .note(whole)
+                    .ok_or(Error::new(ErrorKind::Via, at))?;
             }
             (8, b'r') if name.eq_ignore_ascii_case(b"received") => {
-                if self.received_span.replace(span).is_some() {
-                    return Err(Error::new(ErrorKind::Via, at));
-                }
-                self.received = octets::address(unbracketed(value));
+                self.received
+                    .note(whole)
+                    .ok_or(Error::new(ErrorKind::Via, at))?;
             }
-            (5, b'm') if name.eq_ignore_ascii_case(b"maddr") => self.maddr = Some(value_span),
-            (3, b't') if name.eq_ignore_ascii_case(b"ttl") => {
-                self.ttl = octets::number(value, 255, ErrorKind::Via, at)
-                    .ok()
-                    .map(|ttl| ttl as u8);
-            }
+            (5, b'm') if name.eq_ignore_ascii_case(b"maddr") => self.maddr = value_span,
+            (3, b't') if name.eq_ignore_ascii_case(b"ttl") => self.ttl = value_span,
             _ => self.has_more = true,
         }
         Ok(())
     }
+}
+
+impl ParamSpans {
+    const NONE: ParamSpans = ParamSpans {
+        whole: Span::EMPTY,
+        value: Span::EMPTY,
+    };
+
+    /// Notes where it is. `None`: it is there already.
+    #[inline(always)]
+    fn note(&mut self, found: ParamSpans) -> Option<()> {
+        if !self.whole.is_empty() {
+            return None;
+        }
+        *self = found;
+        Some(())
+    }
+}
+
+/// Where the value of a parameter ends whose `=` was the last mark.
+#[inline(always)]
+fn value_end(bytes: &[u8], marks: &mut Marks<'_, Mark>) -> usize {
+    let mut end = marks.next();
+    while let Some(&octet) = bytes.get(end)
+        && octets::is(octet, VALUE)
+    {
+        end = marks.next();
+    }
+    end
 }
 
 /// The cookie and something after it.

@@ -95,12 +95,12 @@ fn b36_a_forwarded_request_differs_in_our_changes_only() {
         edits.compose(message.bytes(), &mut out).unwrap();
         let sent = parse(&out, &mut again).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(sent.via().branch, b"z9hG4bKours", "{name}");
-        assert_eq!(sent.via().rport, Some(None));
+        assert_eq!(sent.via().rport(), Some(None));
         assert_eq!(sent.max_forwards(), Some(hops), "{name}");
         assert_eq!(sent.body(), message.body(), "{name}");
         assert_eq!(sent.uri(), message.uri(), "{name}");
         let stamped = sent.vias().nth(1).unwrap().unwrap();
-        let is_told = stamped.received == Some(source.ip());
+        let is_told = stamped.received() == Some(source.ip());
         assert!(is_told, "{name}: a request from elsewhere says so");
         // Our line taken away, and the line of the former top Via aside, all is as it was.
         let kept = |message: &Message<'_>, skipped: usize| -> Vec<Vec<u8>> {

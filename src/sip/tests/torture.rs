@@ -277,7 +277,7 @@ fn rfc5118_addresses_are_what_they_say() {
         let bytes = read(&format!("rfc5118/crlf/{name}"));
         let message = parse(&bytes, &mut index).unwrap();
         assert_eq!(
-            message.via().received.unwrap().to_string(),
+            message.via().received().unwrap().to_string(),
             "2001:db8::9:255"
         );
     }

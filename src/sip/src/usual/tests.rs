@@ -11,8 +11,8 @@ use crate::via::{Via, ViaSpans};
 #[path = "../../tests/messages/mod.rs"]
 mod messages;
 
-/// An INVITE, a response and a BYE as the router gets them in a call.
-const CALL: [&str; 3] = [
+/// An INVITE, a response, a BYE and an ACK as the router gets them in a call.
+const CALL: [&str; 4] = [
     "INVITE sip:+4412345@192.0.2.100:5060;user=phone SIP/2.0\n\
      Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK000000001invite;rport\n\
      Max-Forwards: 70\n\
@@ -43,6 +43,19 @@ const CALL: [&str; 3] = [
      Call-ID: 000000001-3848276298220188511@192.0.2.1\n\
      CSeq: 2 BYE\n\
      Content-Length: 0\n\n",
+    // In compact names and other cases; what a Via says of its sender need not make sense.
+    "ACK sips:b@192.0.2.2 SIP/2.0\n\
+     v: SIP/2.0/UDP 192.0.2.1;received=here;rport=70000;branch=z9hG4bK000000001ack\n\
+     MAX-FORWARDS: 9\n\
+     f: <sip:+12025550100@192.0.2.1;user=phone>;TAG=caller000000001\n\
+     t: Bob <sip:b@example.com>;tag=callee\n\
+     i: 000000001-3848276298220188511@192.0.2.1\n\
+     cseq: 12345 ACK\n\
+     m: <sip:a@192.0.2.1:5060;transport=udp>\n\
+     Session-Expires: 1800;refresher=uac\n\
+     WWW-Authenticate: Digest realm=\"a\",nonce=\"b\"\n\
+     P-Charging-Vector: icid-value=1234bc9876e;icid-generated-at=192.0.2.7;orig-ioi=example.com\n\
+     l: 0\n\n",
 ];
 
 fn call() -> impl Iterator<Item = Vec<u8>> {
@@ -72,7 +85,7 @@ fn contents(index: &Index) -> impl PartialEq + std::fmt::Debug {
         index.via,
         index.uri_parts,
         index.lines().to_vec(),
-        index.present(),
+        index.lines.present(),
         of_ids,
     )
 }
