@@ -57,7 +57,7 @@ impl Anchor {
 /// A kernel time stamp, which is civil time, on the monotonic axis: not after `now`. A stamp that
 /// is more than a minute old is taken for a step of the civil clock, and for `now`.
 fn stamped(stamp: Wall, now: Time, wall: Wall) -> Time {
-    match wall.0.saturating_sub(stamp.0) {
+    match wall.0.wrapping_sub(stamp.0) {
         age_us @ 0..=STAMP_AGE_MAX_US => Time(now.0.saturating_sub(age_us as u64)),
         _ => now,
     }

@@ -85,11 +85,14 @@ impl Touched {
         self.any = true;
     }
 
+    /// Whether there are any.
+    pub(crate) fn any(&self) -> bool {
+        self.any
+    }
+
     /// Says which they were, and forgets them.
     pub(crate) fn take(&mut self, mut shard: impl FnMut(usize)) {
-        if !std::mem::take(&mut self.any) {
-            return;
-        }
+        self.any = false;
         for (at, touched) in self.shards.iter_mut().enumerate() {
             if std::mem::take(touched) {
                 shard(at);

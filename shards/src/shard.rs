@@ -118,9 +118,12 @@ impl<H: Handler> Station<H> {
         let mut udp_of = vec![None; sockets.addresses.len()];
         for (at, socket) in sockets.udp.iter().enumerate() {
             udp_of[usize::from(socket.listener.0)] = Some(at);
-            let interest = Interest::READABLE | Interest::WRITABLE;
+            // Not for writing: the kernel would say so after each datagram that has left it, and
+            // every such event is a turn in which there is nothing to do. A socket that is blocked
+            // is tried again in a moment.
+            let token = Token(UDP_TOKEN + at);
             poll.registry()
-                .register(&mut SourceFd(&socket.fd()), Token(UDP_TOKEN + at), interest)
+                .register(&mut SourceFd(&socket.fd()), token, Interest::READABLE)
                 .expect("a new socket can be registered with a new poll");
         }
         let streams = Streams::new(id, sockets.tcp, sockets.addresses, &limits, poll.registry());
@@ -167,9 +170,7 @@ impl<H: Handler> Station<H> {
             match Token(token) {
                 INBOX_TOKEN => {}
                 Token(token) if token >= UDP_TOKEN => {
-                    let socket = &mut self.udp[token - UDP_TOKEN];
-                    socket.is_ready |= ready.is_readable();
-                    socket.is_blocked &= !ready.is_writable();
+                    self.udp[token - UDP_TOKEN].is_ready |= ready.is_readable();
                 }
                 Token(token) => self.streams.event(token, ready),
             }
@@ -189,7 +190,9 @@ impl<H: Handler> Station<H> {
         self.parcels();
         self.timers();
         self.failures();
-        self.flush();
+        if self.has_output() {
+            self.flush();
+        }
         self.wake_others();
         let ended = self.housekeep();
         self.ended = self.clock.now();
@@ -216,6 +219,9 @@ impl<H: Handler> Station<H> {
 
     fn commands(&mut self) {
         let mine = usize::from(self.id.0);
+        if self.all[mine].commands.is_empty() {
+            return;
+        }
         while let Some(command) = self.all[mine].commands.pop() {
             match command {
                 Command::Snapshot(snapshot) => {
@@ -280,6 +286,13 @@ impl<H: Handler> Station<H> {
             ..
         } = self;
         let (mut datagrams, mut bytes) = (0, 0);
+        // What differs from one datagram to the next is written over.
+        let mut inbound = Inbound {
+            flow: udp[socket].flow(udp[socket].address),
+            bytes: &[],
+            received: anchor.received(None),
+            handed_over: false,
+        };
         for at in 0..count {
             if at > 0 && at.is_multiple_of(MESSAGES_A_READING) {
                 set_time(out, anchor, clock.now());
@@ -292,24 +305,21 @@ impl<H: Handler> Station<H> {
                 let more = udp[socket].note_dropped(dropped);
                 out.count(Metric::KernelDrops, more);
             }
+            bytes += piece.bytes.len();
+            inbound.flow.peer = piece.peer;
+            inbound.received = anchor.received(piece.stamp);
+            udp[socket].put_local(piece.local, &mut inbound.flow);
+            inbound.bytes = piece.bytes;
             if piece.segment < piece.bytes.len() {
                 out.count(Metric::TrainsIn, 1);
-            }
-            bytes += piece.bytes.len();
-            let mut inbound = Inbound {
-                flow: udp[socket].flow(piece.peer, piece.local),
-                bytes: piece.bytes,
-                received: anchor.received(piece.stamp),
-                handed_over: false,
-            };
-            let mut rest = piece.bytes;
-            loop {
-                (inbound.bytes, rest) = rest.split_at(rest.len().min(piece.segment));
+                for datagram in piece.bytes.chunks(piece.segment) {
+                    datagrams += 1;
+                    inbound.bytes = datagram;
+                    deliver(*id, handler, out, inboxes, &inbound);
+                }
+            } else {
                 datagrams += 1;
                 deliver(*id, handler, out, inboxes, &inbound);
-                if rest.is_empty() {
-                    break;
-                }
             }
         }
         *unclocked = datagrams as usize % MESSAGES_A_READING;
@@ -433,6 +443,14 @@ impl<H: Handler> Station<H> {
             self.out.count(Metric::Undelivered, 1);
             self.handler.undelivered(token, why, &mut self.out);
         }
+    }
+
+    /// Whether [`Station::flush`] has anything to do.
+    #[inline]
+    fn has_output(&self) -> bool {
+        !self.out.outgoing.is_empty()
+            || self.streams.has_output()
+            || self.udp.iter().any(UdpSocket::has_waiting)
     }
 
     /// Sends what was queued: datagrams in batches, packets for streams over their connections.
@@ -566,7 +584,9 @@ impl<H: Handler> Station<H> {
     /// Wakes each shard that got something this turn, once, and only if it sleeps.
     fn wake_others(&mut self) {
         let mut woken = 0;
-        if let Mail::Inboxes { all, touched } = &mut self.out.mail {
+        if let Mail::Inboxes { all, touched } = &mut self.out.mail
+            && touched.any()
+        {
             touched.take(|shard| woken += u64::from(all[shard].wake()));
         }
         if woken > 0 {

@@ -130,18 +130,24 @@ impl UdpSocket {
         self.socket.as_raw_fd()
     }
 
-    /// The path that a received datagram came by.
-    pub(crate) fn flow(&self, peer: SocketAddr, local: Option<IpAddr>) -> Flow {
-        let local = match local {
-            Some(ip) if self.is_wildcard => SocketAddr::new(ip, self.address.port()),
-            _ => self.address,
-        };
+    /// The path of a datagram from or to a peer.
+    pub(crate) fn flow(&self, peer: SocketAddr) -> Flow {
         Flow {
             transport: Transport::Udp,
             listener: self.listener,
-            local,
+            local: self.address,
             peer,
             conn: None,
+        }
+    }
+
+    /// Says of a path which of our addresses a datagram was sent to, on a wildcard; `None` = the
+    /// kernel did not tell.
+    #[inline]
+    pub(crate) fn put_local(&self, local: Option<IpAddr>, flow: &mut Flow) {
+        if self.is_wildcard {
+            let ip = local.unwrap_or(self.address.ip());
+            flow.local = SocketAddr::new(ip, self.address.port());
         }
     }
 
@@ -490,7 +496,7 @@ mod tests {
 
     /// Queues packets of these lengths, with tokens from 1.
     fn queue(socket: &mut UdpSocket, out: &mut Outbox<Nobody>, peer: &Peer, lens: &[usize]) {
-        let flow = socket.flow(peer.local_addr().unwrap(), None);
+        let flow = socket.flow(peer.local_addr().unwrap());
         for (at, &len) in lens.iter().enumerate() {
             let packet = out.packet(len).unwrap();
             out.buffer(packet)[..len].fill(at as u8 + 1);
@@ -676,7 +682,7 @@ mod tests {
         let (wants, _) = bind(any, ListenerId(0), 65_536, 65_536, &limits).unwrap();
         let (mut socket, mut out) = (socket(64), outbox());
         let mut received = |to: &UdpSocket| -> Vec<(usize, usize)> {
-            let flow = socket.flow(to.address, None);
+            let flow = socket.flow(to.address);
             for lane in 1..=3 {
                 let packet = out.packet(300).unwrap();
                 out.buffer(packet)[..300].fill(lane);
@@ -738,7 +744,7 @@ mod tests {
         let (mut socket, mut out) = (socket(2), outbox());
         queue(&mut socket, &mut out, &peer, &[1, 1]);
         let packet = out.packet(1).unwrap();
-        let flow = socket.flow(peer.local_addr().unwrap(), None);
+        let flow = socket.flow(peer.local_addr().unwrap());
         assert!(!socket.queue(&flow, packet, 3));
         assert_eq!(socket.note_dropped(5), 5);
         assert_eq!(socket.note_dropped(u32::MAX), u64::from(u32::MAX) - 5);

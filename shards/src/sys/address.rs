@@ -1,11 +1,12 @@
 //! Socket addresses as the kernel writes them.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 
 /// Room for an address of either family.
 pub(super) type Storage = libc::sockaddr_storage;
 
 /// Reads the address that the kernel wrote. `None`: of a family that is not ours.
+#[inline]
 pub(super) fn read(storage: &Storage) -> Option<SocketAddr> {
     match i32::from(storage.ss_family) {
         libc::AF_INET => {
@@ -13,7 +14,8 @@ pub(super) fn read(storage: &Storage) -> Option<SocketAddr> {
             // address, holds a `sockaddr_in`; any bytes are valid in it.
             let v4 = unsafe { &*std::ptr::from_ref(storage).cast::<libc::sockaddr_in>() };
             let ip = Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr));
-            Some(SocketAddr::new(IpAddr::V4(ip), u16::from_be(v4.sin_port)))
+            let port = u16::from_be(v4.sin_port);
+            Some(SocketAddr::V4(SocketAddrV4::new(ip, port)))
         }
         libc::AF_INET6 => {
             // SAFETY: as above, for `sockaddr_in6`.
@@ -32,6 +34,7 @@ pub(super) fn read(storage: &Storage) -> Option<SocketAddr> {
 }
 
 /// Writes an address for the kernel and returns how many bytes of the storage it takes.
+#[inline]
 pub(super) fn write(address: SocketAddr, storage: &mut Storage) -> libc::socklen_t {
     match address {
         SocketAddr::V4(v4) => {

@@ -156,12 +156,10 @@ impl Datagram<'_> {
             match (level, kind) {
                 (libc::SOL_SOCKET, libc::SCM_TIMESTAMPNS) => {
                     let time = read::<[i64; 2]>(data);
+                    // Wrapping: whatever stands there, the shard must not stop for it.
                     self.stamp = time.map(|[seconds, nanos]| {
-                        Wall(
-                            seconds
-                                .saturating_mul(1_000_000)
-                                .saturating_add(nanos / 1_000),
-                        )
+                        let micros = i64::from(nanos as u32 / 1_000);
+                        Wall(seconds.wrapping_mul(1_000_000).wrapping_add(micros))
                     });
                 }
                 (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => self.dropped = read::<u32>(data),

@@ -38,6 +38,8 @@ pub(crate) struct Batch<'s, 'b> {
     sender: &'s mut Sender,
     messages: usize,
     pieces: usize,
+    /// How many octets all of them have.
+    bytes: usize,
     octets: PhantomData<&'b [u8]>,
 }
 
@@ -73,6 +75,7 @@ impl Sender {
             sender: self,
             messages: 0,
             pieces: 0,
+            bytes: 0,
             octets: PhantomData,
         }
     }
@@ -93,8 +96,21 @@ impl<'b> Batch<'_, 'b> {
     /// Adds a message of one piece that is one datagram.
     #[inline]
     pub(crate) fn datagram(&mut self, peer: SocketAddr, source: Option<IpAddr>, bytes: &'b [u8]) {
-        self.message(peer, source, None);
-        self.piece(bytes);
+        let sender = &mut *self.sender;
+        let vector = &mut sender.vectors[self.pieces];
+        vector.iov_base = bytes.as_ptr().cast_mut().cast();
+        vector.iov_len = bytes.len();
+        let header = &mut sender.headers[self.messages].msg_hdr;
+        header.msg_namelen = address::write(peer, &mut sender.names[self.messages]);
+        header.msg_iov = vector;
+        header.msg_iovlen = 1;
+        header.msg_controllen = match source {
+            None => 0,
+            Some(_) => write_control(&mut sender.controls[self.messages], source, None),
+        };
+        self.messages += 1;
+        self.pieces += 1;
+        self.bytes += bytes.len();
     }
 
     /// Begins a message: its pieces follow. `source` is the address of ours that it must leave from;
@@ -125,6 +141,7 @@ impl<'b> Batch<'_, 'b> {
             iov_len: bytes.len(),
         };
         self.pieces += 1;
+        self.bytes += bytes.len();
         self.sender.headers[self.messages - 1].msg_hdr.msg_iovlen += 1;
     }
 
@@ -150,11 +167,11 @@ impl<'b> Batch<'_, 'b> {
             return Err(io::Error::last_os_error());
         }
         let sent = sent as usize;
-        let left = &self.sender.headers[..sent];
-        Ok((
-            sent,
-            left.iter().map(|header| u64::from(header.msg_len)).sum(),
-        ))
+        if sent == self.messages {
+            return Ok((sent, self.bytes as u64));
+        }
+        let left = self.sender.headers[..sent].iter();
+        Ok((sent, left.map(|header| u64::from(header.msg_len)).sum()))
     }
 }
 
