@@ -85,7 +85,7 @@ pub struct Running<'k, const LANES: usize> {
 
 impl<const LANES: usize> Running<'_, LANES> {
     /// Takes two values.
-    #[inline]
+    #[inline(always)]
     pub fn pair(&mut self, first: u64, second: u64) {
         let keys = self.digest.keys.get(self.at..);
         let Some(keys) = keys.and_then(|keys| keys.first_chunk::<4>()) else {

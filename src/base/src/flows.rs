@@ -27,9 +27,14 @@ pub struct Flows {
     slots: Vec<Kept>,
     places: Chains,
     free: Vec<u32>,
+    /// Places that were asked for last, by the peer: mostly the right one, at worst another's.
+    recent: [u32; RECENT],
     capacity: usize,
     seed: u64,
 }
+
+/// A shard's peers of the moment. A power of two.
+const RECENT: usize = 32;
 
 #[derive(Clone, Copy, Debug)]
 struct Kept {
@@ -45,6 +50,7 @@ impl Flows {
             slots: Vec::with_capacity(capacity),
             places: Chains::new(capacity),
             free: Vec::new(),
+            recent: [0; RECENT],
             capacity,
             seed,
         }
@@ -52,6 +58,21 @@ impl Flows {
 
     /// A reference to this flow, kept from now on if it was not.
     pub fn keep(&mut self, flow: &Flow) -> Option<FlowId> {
+        let memo = memo(flow);
+        let place = self.recent[memo];
+        if let Some(kept) = self.slots.get_mut(place as usize)
+            && kept.references > 0
+            && kept.flow == *flow
+        {
+            kept.references += 1;
+            return Some(id(place));
+        }
+        let id = self.find_or_add(flow)?;
+        self.recent[memo] = id.place() as u32;
+        Some(id)
+    }
+
+    fn find_or_add(&mut self, flow: &Flow) -> Option<FlowId> {
         let hash = hash(flow, self.seed);
         let known = self.places.find(hash);
         for place in known {
@@ -131,6 +152,17 @@ impl Index<FlowId> for Flows {
 
 fn id(place: u32) -> FlowId {
     FlowId(NonZeroU32::new(place + 1).expect("a place and one is not 0"))
+}
+
+/// Where a flow of this peer is remembered.
+#[inline]
+fn memo(flow: &Flow) -> usize {
+    let ip = match flow.peer.ip() {
+        IpAddr::V4(ip) => ip.to_bits(),
+        IpAddr::V6(ip) => ip.to_bits() as u32,
+    };
+    let mixed = (ip ^ u32::from(flow.peer.port())).wrapping_mul(0x9e37_79b1);
+    mixed as usize >> (32 - RECENT.ilog2())
 }
 
 /// Folded multiplication over the parts of a flow. Seeded, and no more is needed: who wants to make

@@ -72,6 +72,32 @@ impl<T> Slab<T> {
         Ok(id)
     }
 
+    /// As [`Slab::insert`] for a large value, which is made where it will lie. `None` if all slots are
+    /// taken.
+    #[inline]
+    pub fn insert_with(&mut self, make: impl FnOnce() -> T) -> Option<SlotId> {
+        let id = match self.free.pop() {
+            Some(index) => {
+                let slot = &mut self.slots[index as usize];
+                slot.id = slot.id.successor();
+                debug_assert!(slot.value.is_none(), "a free slot is empty");
+                slot.value.get_or_insert_with(make);
+                slot.id
+            }
+            None if self.slots.len() < self.capacity => {
+                let id = SlotId::new(self.shard, self.slots.len() as u32, 1);
+                self.slots.push(Slot {
+                    id,
+                    value: Some(make()),
+                });
+                id
+            }
+            None => return None,
+        };
+        self.count += 1;
+        Some(id)
+    }
+
     /// The value of a slot, if it still is the one that `id` was given out for.
     #[must_use]
     #[inline]

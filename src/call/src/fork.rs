@@ -201,6 +201,7 @@ pub struct Fork {
 impl Fork {
     /// A context without branches.
     #[must_use]
+    #[inline]
     pub fn new(kind: Kind, purpose: Purpose, source: Flow, began: Time) -> Fork {
         Fork {
             server: None,

@@ -27,7 +27,7 @@ pub fn hop(uri: &Uri<'_>) -> Hop {
     let port = uri.port.unwrap_or(PORT_DEFAULT);
     let address =
         |transport, ip: IpAddr| Hop::Address(transport, SocketAddr::new(ip.to_canonical(), port));
-    if uri.scheme == Scheme::Sip && uri.params.is_empty() {
+    if is_plain(uri) {
         return uri.ip().map_or(Hop::Name, |ip| address(None, ip));
     }
     let transport = match (uri.scheme, uri.transport()) {
@@ -44,6 +44,12 @@ pub fn hop(uri: &Uri<'_>) -> Hop {
     ip.map_or(Hop::Name, |ip| address(transport, ip))
 }
 
+/// Whether host and port alone say where a URI leads.
+#[inline]
+fn is_plain(uri: &Uri<'_>) -> bool {
+    uri.scheme == Scheme::Sip && uri.params.is_empty()
+}
+
 fn literal(host: &[u8]) -> Option<IpAddr> {
     let host = host
         .strip_prefix(b"[")
@@ -58,6 +64,11 @@ fn literal(host: &[u8]) -> Option<IpAddr> {
 /// using; on another machine it means UDP (RFC 3263 §4.1).
 #[must_use]
 pub fn target(uri: &Uri<'_>, peer: &Flow) -> Target {
+    // Nearly every Contact is of the machine that sends it.
+    let (ip, port) = (peer.peer.ip(), uri.port.unwrap_or(PORT_DEFAULT));
+    if is_plain(uri) && ip.is_ipv4() && uri.is_at(ip) {
+        return Target::Address(peer.transport, SocketAddr::new(ip, port));
+    }
     match hop(uri) {
         Hop::Address(Some(transport), address) => Target::Address(transport, address),
         Hop::Address(None, address) if address.ip() == peer.peer.ip().to_canonical() => {
@@ -71,6 +82,13 @@ pub fn target(uri: &Uri<'_>, peer: &Flow) -> Target {
 /// Whether a request may go where `uri` leads, given the target that the dialog has on that side.
 #[must_use]
 pub fn is_allowed(uri: &Uri<'_>, known: Target, peer: &Flow) -> bool {
+    if let Target::Address(_, known) = known
+        && is_plain(uri)
+        && known.ip().is_ipv4()
+    {
+        let port = uri.port.unwrap_or(PORT_DEFAULT);
+        return known.port() == port && uri.is_at(known.ip());
+    }
     match (target(uri, peer), known) {
         (Target::Address(_, asked), Target::Address(_, known)) => asked == known,
         (Target::Peer, Target::Peer) => true,

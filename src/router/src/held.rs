@@ -57,6 +57,7 @@ pub(crate) enum Try {
 
 impl Plan {
     /// A plan without candidates: for requests whose one target is known.
+    #[inline]
     pub(crate) fn none(routed: u64) -> Plan {
         Plan {
             candidates: Candidates::default(),

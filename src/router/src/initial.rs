@@ -148,38 +148,32 @@ impl Router {
         };
         out.buffer(request)[..message.bytes().len()].copy_from_slice(message.bytes());
         out.set_len(request, message.bytes().len());
-        let mut fork = Fork::new(fork_kind, Purpose::Other, *flow, out.now());
-        fork.request = Some(request);
-        let fork = self.forks.insert(Held {
-            fork,
-            plan: Plan::none(routed),
+        let now = out.now();
+        let fork = self.forks.insert_with(|| {
+            let mut fork = Fork::new(fork_kind, Purpose::Other, *flow, now);
+            fork.request = Some(request);
+            let plan = Plan::none(routed);
+            Held { fork, plan }
         });
-        let reply = self.reply_flow(message, flow);
-        let server = match fork {
-            Ok(fork) => self
-                .insert_server(key, kind, &reply, fork)
-                .ok_or(Some(fork)),
-            Err(_) => Err(None),
+        let server = fork.and_then(|fork| {
+            let reply = self.reply_flow(message, flow);
+            self.insert_server(key, kind, &reply, fork)
+        });
+        let (Some(server), Some(fork)) = (server, fork) else {
+            if let Some(fork) = fork {
+                self.forks.discard(fork);
+            }
+            out.release(request);
+            self.count(Count::TransactionsFull, out);
+            self.refuse(message, 503, flow, out);
+            return None;
         };
-        match (server, fork) {
-            (Ok(server), Ok(fork)) => {
-                let held = self.forks.get_mut(fork).expect("it was just taken");
-                held.fork.server = Some(server);
-                held.fork.users = 1;
-                self.count(Count::RequestsTaken, out);
-                self.step_server(server, ServerEvent::Start, out);
-                Some((server, fork))
-            }
-            (refused, _) => {
-                if let Err(Some(fork)) = refused {
-                    self.forks.remove(fork);
-                }
-                out.release(request);
-                self.count(Count::TransactionsFull, out);
-                self.refuse(message, 503, flow, out);
-                None
-            }
-        }
+        let held = self.forks.get_mut(fork).expect("it was just taken");
+        held.fork.server = Some(server);
+        held.fork.users = 1;
+        self.count(Count::RequestsTaken, out);
+        self.step_server(server, ServerEvent::Start, out);
+        Some((server, fork))
     }
 
     /// Answers a request that goes nowhere. Its transaction stays as long as it must.
@@ -223,22 +217,23 @@ impl Router {
             .map_or((Target::Peer, false), |(uri, routed)| {
                 (next_hop::target(&uri, caller), routed)
             });
-        let call = Call {
+        let (generation, now) = (self.world.generation(), out.now());
+        let began_wall = out.wall().minus_micros(now.micros_since(inbound.received));
+        let caller_target = caller_target.into();
+        let id = self.calls.insert_with(|| Call {
             call_id: names.call_id,
             caller_tag: names.from_tag,
-            caller: self.flows.retain(kept),
-            caller_target: caller_target.into(),
+            caller: kept,
+            caller_target,
             caller_is_routed,
             trunk,
-            generation: self.world.generation(),
+            generation,
             invite: Invite::Waits(fork),
             identity: None,
             timer: None,
             // The moment at which the kernel had it: what we are late by is on the bill of nobody.
-            began: inbound.received.min(out.now()),
-            began_wall: out
-                .wall()
-                .minus_micros(out.now().micros_since(inbound.received)),
+            began: inbound.received.min(now),
+            began_wall,
             ringing: Moment::NONE,
             status: 0,
             q850: None,
@@ -248,11 +243,8 @@ impl Router {
             is_waiting: false,
             attempts: SmallVec::new(),
             dialogs: SmallVec::new(),
-        };
-        let Ok(id) = self.calls.insert(call) else {
-            self.flows.release(kept);
-            return None;
-        };
+        })?;
+        self.flows.retain(kept);
         self.by_call_id.insert(names.call_id, id.index());
         Some(id)
     }

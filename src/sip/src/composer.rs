@@ -215,12 +215,12 @@ impl Text {
 
     #[inline]
     pub(crate) fn put_v4(&mut self, v4: Ipv4Addr) {
-        let [a, b, c, d] = v4.octets();
-        for part in [a, b, c] {
+        for part in v4.octets() {
             self.put_part(part);
-            self.put(b".");
+            // The dot stands behind the digits already.
+            self.length += 1;
         }
-        self.put_part(d);
+        self.length -= 1;
     }
 
     #[inline]
@@ -280,7 +280,21 @@ impl Text {
     }
 }
 
-/// The decimal digits of each part of a v4 address, and how many there are.
+/// Whether `text` is the address as it is mostly written. To write four numbers down and compare
+/// takes half as long as to read them.
+#[inline]
+pub(crate) fn is_v4(text: &[u8], v4: Ipv4Addr) -> bool {
+    let mut octets = [0; 16];
+    let mut length = 0;
+    for part in v4.octets() {
+        let (digits, count) = PARTS[usize::from(part)];
+        octets[length..length + 4].copy_from_slice(&digits);
+        length += usize::from(count) + 1;
+    }
+    text == &octets[..length - 1]
+}
+
+/// The decimal digits of each part of a v4 address and a dot, and how many digits there are.
 static PARTS: [([u8; 4], u8); 256] = {
     let mut table = [([0; 4], 0); 256];
     let mut part = 0;
@@ -291,9 +305,9 @@ static PARTS: [([u8; 4], u8); 256] = {
             b'0' + (part % 10) as u8,
         ];
         table[part] = match part {
-            0..10 => ([digits[2], 0, 0, 0], 1),
-            10..100 => ([digits[1], digits[2], 0, 0], 2),
-            _ => ([digits[0], digits[1], digits[2], 0], 3),
+            0..10 => ([digits[2], b'.', 0, 0], 1),
+            10..100 => ([digits[1], digits[2], b'.', 0], 2),
+            _ => ([digits[0], digits[1], digits[2], b'.'], 3),
         };
         part += 1;
     }
@@ -308,7 +322,13 @@ mod tests {
     fn addresses_are_written_as_the_standard_library_writes_them() {
         for part in 0..=255 {
             let v4 = Ipv4Addr::new(part, 255 - part, 9, part / 2);
-            assert_eq!(Text::ip(v4.into()).as_bytes(), v4.to_string().as_bytes());
+            let text = v4.to_string();
+            assert_eq!(Text::ip(v4.into()).as_bytes(), text.as_bytes());
+            assert!(is_v4(text.as_bytes(), v4));
+            let other = Ipv4Addr::from_bits(v4.to_bits() ^ 1);
+            assert!(!is_v4(text.as_bytes(), other));
+            assert!(!is_v4(format!("{text}.").as_bytes(), v4));
+            assert!(!is_v4(format!("0{text}").as_bytes(), v4));
         }
         for address in [
             "0.0.0.0:0",

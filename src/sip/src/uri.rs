@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use crate::composer::is_v4;
 use crate::index::Span;
 use crate::lanes::{Mark, Marks};
 use crate::limits::{HOST_BYTES_MAX, PARAMS_MAX, URI_BYTES_MAX};
@@ -196,6 +197,16 @@ impl<'a> Uri<'a> {
     #[must_use]
     pub fn ip(&self) -> Option<IpAddr> {
         octets::address(self.host)
+    }
+
+    /// Whether the host is this address. Cheaper than to ask which address it is, if it is a v4 one.
+    #[must_use]
+    #[inline]
+    pub fn is_at(&self, ip: IpAddr) -> bool {
+        match ip {
+            IpAddr::V4(v4) if is_v4(self.host, v4) => true,
+            _ => self.ip() == Some(ip.to_canonical()),
+        }
     }
 
     /// Writes the user part with its `%` escapes undone, once, and returns the length.
