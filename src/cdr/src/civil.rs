@@ -17,53 +17,66 @@ const MINUTE_US: u64 = 60_000_000;
 /// A moment as text. One outside the years 0000 to 9999 becomes the nearest inside.
 #[must_use]
 pub fn write_civil(wall: Wall) -> [u8; CIVIL_BYTES] {
-    *Civil::new(wall).write(wall)
+    let mut text = [0; CIVIL_BYTES];
+    text.copy_from_slice(&Civil::new(wall).quoted(wall)[1..=CIVIL_BYTES]);
+    text
 }
 
-/// Writes moments, and works a date out only when the day is another than that of the last one.
+/// Writes moments, and works out only what is not as in the last one: the moments of a record lie
+/// near each other, and so do the records.
+#[derive(Debug)]
 pub(crate) struct Civil {
     day_begins: Wall,
-    text: [u8; CIVIL_BYTES],
+    minute_begins: Wall,
+    text: [u8; QUOTED_BYTES],
 }
+
+const QUOTED_BYTES: usize = CIVIL_BYTES + 2;
 
 impl Civil {
     /// Begins with the day of this moment.
     pub(crate) fn new(wall: Wall) -> Civil {
         let days = wall.clamp(FIRST, LAST).0.div_euclid(DAY_US);
         let (year, month, day) = date(days);
-        let mut text = *b"0000-00-00T00:00:00.000000Z";
-        text[0..2].copy_from_slice(&two(year / 100));
-        text[2..4].copy_from_slice(&two(year % 100));
-        text[5..7].copy_from_slice(&two(month));
-        text[8..10].copy_from_slice(&two(day));
+        let mut text = *b"\"0000-00-00T00:00:00.000000Z\"";
+        text[1..3].copy_from_slice(&two(year / 100));
+        text[3..5].copy_from_slice(&two(year % 100));
+        text[6..8].copy_from_slice(&two(month));
+        text[9..11].copy_from_slice(&two(day));
+        let day_begins = Wall(days * DAY_US);
         Civil {
-            day_begins: Wall(days * DAY_US),
+            day_begins,
+            minute_begins: day_begins,
             text,
         }
     }
 
-    /// The text of a moment, until the next one is asked for.
+    /// The text of a moment in quotation marks, until the next one is asked for.
     #[inline]
-    pub(crate) fn write(&mut self, wall: Wall) -> &[u8; CIVIL_BYTES] {
-        let mut us = wall.0.wrapping_sub(self.day_begins.0) as u64;
-        if us >= DAY_US as u64 {
+    pub(crate) fn quoted(&mut self, wall: Wall) -> &[u8; QUOTED_BYTES] {
+        let mut us = wall.0.wrapping_sub(self.minute_begins.0) as u64;
+        if us >= MINUTE_US {
             us = self.turn_to(wall);
         }
-        let minute = us / MINUTE_US;
-        self.text[11..13].copy_from_slice(&two(minute / 60));
-        self.text[14..16].copy_from_slice(&two(minute % 60));
-        let second = eight(us % MINUTE_US);
-        self.text[17..19].copy_from_slice(&second[0..2]);
-        self.text[20..26].copy_from_slice(&second[2..8]);
+        let second = eight(us);
+        self.text[18..20].copy_from_slice(&second[0..2]);
+        self.text[21..27].copy_from_slice(&second[2..8]);
         &self.text
     }
 
-    /// Another day. Returns how far the moment is into it.
-    #[cold]
+    /// Another minute. Returns how far the moment is into it.
+    #[inline(never)]
     fn turn_to(&mut self, wall: Wall) -> u64 {
         let wall = wall.clamp(FIRST, LAST);
-        *self = Civil::new(wall);
-        (wall.0 - self.day_begins.0) as u64
+        if wall.0.wrapping_sub(self.day_begins.0) as u64 >= DAY_US as u64 {
+            *self = Civil::new(wall);
+        }
+        let us = (wall.0 - self.day_begins.0) as u64;
+        let minute = us / MINUTE_US;
+        self.text[12..14].copy_from_slice(&two(minute / 60));
+        self.text[15..17].copy_from_slice(&two(minute % 60));
+        self.minute_begins = Wall(self.day_begins.0 + (minute * MINUTE_US) as i64);
+        us % MINUTE_US
     }
 }
 

@@ -1,7 +1,7 @@
 //! Records of calls: one [`Call`] with an [`Attempt`] for every try at a gateway.
 //!
 //! A shard fills a [`Call`] from its call slot and [`encode`]s it into a frame, without allocating.
-//! The frame crosses to the control plane, where [`write_line`] makes one line of JSON of it. This crate knows no SIP: a record is plain values, and everything that peers
+//! The frame crosses to the control plane, where [`Lines`] makes one line of JSON of it. This crate knows no SIP: a record is plain values, and everything that peers
 //! chose is bytes, not text. It opens no file and reads no clock.
 //!
 //! Words: *duration* is from the answer to the end; *pdd* (post-dial delay) is from the INVITE to
@@ -16,6 +16,7 @@ mod digits;
 mod frame;
 mod identity;
 mod json;
+mod octets;
 #[cfg(test)]
 mod tests;
 
@@ -26,7 +27,8 @@ pub use frame::{
     encode_with, frame_len, len_max,
 };
 pub use identity::{IDENTITY_BYTES_MAX, Identity};
-pub use json::{unescape, write_json, write_line};
+pub use json::{Lines, line};
+pub use octets::unescape;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

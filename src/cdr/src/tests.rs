@@ -83,9 +83,13 @@ fn frame(call: &Call<'_>) -> Vec<u8> {
 }
 
 fn line(call: &Call<'_>) -> String {
-    let mut out = Vec::new();
-    write_json(call, &mut out);
-    String::from_utf8(out).expect("the line is UTF-8")
+    String::from_utf8(super::line(call)).expect("the line is UTF-8")
+}
+
+/// The line of a frame, as one writer makes it after others.
+fn line_of_frame(frame: &[u8], lines: &mut Lines) -> Result<String, DecodeError> {
+    let line = lines.of_frame(frame)?;
+    Ok(String::from_utf8(line.to_vec()).expect("the line is UTF-8"))
 }
 
 #[test]
@@ -208,6 +212,8 @@ fn the_largest_call_fits_the_largest_frame() {
     let bytes = frame(&call);
     let decoded = decode(&bytes).expect("valid");
     assert!(decoded.call().clipped && !decoded.call().attempts.is_empty());
+    let text = line_of_frame(&bytes, &mut Lines::new()).expect("valid");
+    assert_eq!(text, line(&decoded.call()));
 }
 
 #[test]
@@ -317,6 +323,12 @@ fn civil_times() {
     check(i64::MAX, "9999-12-31T23:59:59.999999Z");
 }
 
+fn unquoted(civil: &mut civil::Civil, wall: Wall) -> [u8; CIVIL_BYTES] {
+    let quoted = civil.quoted(wall);
+    assert_eq!((quoted[0], quoted[CIVIL_BYTES + 1]), (b'"', b'"'));
+    quoted[1..=CIVIL_BYTES].try_into().expect("the length")
+}
+
 /// Every day of the years 0000 to 9999 against a calendar that counts days one by one, by one
 /// writer that goes from day to day, and its last microsecond too.
 #[test]
@@ -329,12 +341,12 @@ fn civil_dates_follow_the_calendar() {
     while year <= 9_999 {
         want.clear();
         write!(want, "{year:04}-{month:02}-{day:02}").expect("memory takes it");
-        let begin = *civil.write(Wall(us));
+        let begin = unquoted(&mut civil, Wall(us));
         assert_eq!(
             (&begin[..10], &begin[10..]),
             (&want[..], &b"T00:00:00.000000Z"[..])
         );
-        let end = *civil.write(Wall(us + DAY_US - 1));
+        let end = unquoted(&mut civil, Wall(us + DAY_US - 1));
         assert_eq!(
             (&end[..10], &end[10..]),
             (&want[..], &b"T23:59:59.999999Z"[..])
@@ -575,7 +587,7 @@ impl Parts {
 
 /// The octets of a JSON string field.
 fn octets(value: &Value) -> Vec<u8> {
-    unescape(value.as_str().expect("a string")).expect("written by write_json")
+    unescape(value.as_str().expect("a string")).expect("written by Lines")
 }
 
 proptest! {
@@ -587,7 +599,7 @@ proptest! {
         let mut civil = civil::Civil::new(Wall(0));
         for (us, more) in moments {
             for us in [us, us.saturating_add(more), us.saturating_add(more + 1)] {
-                prop_assert_eq!(*civil.write(Wall(us)), write_civil(Wall(us)));
+                prop_assert_eq!(unquoted(&mut civil, Wall(us)), write_civil(Wall(us)));
                 let day_us = us.rem_euclid(86_400_000_000);
                 let (second, us_of) = (day_us / 1_000_000, day_us % 1_000_000);
                 let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
@@ -663,9 +675,13 @@ proptest! {
         }
         let attempts = parts.attempts();
         let call = parts.call(&attempts);
-        let mut out = b"before\n".to_vec();
-        prop_assert_eq!(write_line(&frame(&call), &mut out), Ok(()));
-        prop_assert_eq!(String::from_utf8(out), Ok(format!("before\n{}", line(&call))));
+        let mut lines = Lines::new();
+        for _ in 0..2 {
+            prop_assert_eq!(line_of_frame(&frame(&call), &mut lines), Ok(line(&call)));
+            // Of another day, and longer than the one before.
+            let long = Call { started: Wall(1), node: &[b'"'; 512], ..call };
+            prop_assert_eq!(line_of_frame(&frame(&long), &mut lines), Ok(line(&long)));
+        }
     }
 
     /// Every octet, at every place of a text of every length, is seen by whoever looks for it.
@@ -677,9 +693,7 @@ proptest! {
         }
         let attempts = [Attempt { carrier: &text, ..Attempt::EMPTY }];
         let call = Call { attempts: &attempts, ..answered_call() };
-        let mut out = Vec::new();
-        prop_assert_eq!(write_line(&frame(&call), &mut out), Ok(()));
-        prop_assert_eq!(String::from_utf8(out), Ok(line(&call)));
+        prop_assert_eq!(line_of_frame(&frame(&call), &mut Lines::new()), Ok(line(&call)));
     }
 
     #[test]
@@ -693,7 +707,7 @@ proptest! {
     #[test]
     fn decoding_survives_any_bytes(bytes in vec(any::<u8>(), 0..300)) {
         let _ = decode(&bytes);
-        let _ = write_line(&bytes, &mut Vec::new());
+        let _ = Lines::new().of_frame(&bytes);
         let mut framed = b"TC\x02\x00\0\0\0\0".to_vec();
         framed.extend_from_slice(&bytes);
         let len = framed.len() as u32;
@@ -713,17 +727,13 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = value;
         }
-        let mut text = b"before\n".to_vec();
+        let text = line_of_frame(&bytes, &mut Lines::new());
         match decode(&bytes) {
             Ok(decoded) => {
-                prop_assert_eq!(write_line(&bytes, &mut text), Ok(()));
-                prop_assert_eq!(String::from_utf8_lossy(&text[7..]), line(&decoded.call()));
+                prop_assert_eq!(text, Ok(line(&decoded.call())));
                 prop_assert_eq!(frame(&decoded.call()), bytes);
             }
-            Err(error) => {
-                prop_assert_eq!(write_line(&bytes, &mut text), Err(error));
-                prop_assert_eq!(text, b"before\n");
-            }
+            Err(error) => prop_assert_eq!(text, Err(error)),
         }
     }
 }

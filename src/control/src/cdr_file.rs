@@ -190,16 +190,11 @@ impl CdrFiles {
         &self.options.directory
     }
 
-    /// Has `write` append one line, whole, or fail and append nothing. The line is written to the
-    /// file by the next [`CdrFiles::write`].
-    pub(crate) fn push<E>(
-        &mut self,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        write(&mut self.kept.text)?;
-        debug_assert_eq!(self.kept.text.last(), Some(&b'\n'));
+    /// Takes a copy of a line. It is written by the next [`CdrFiles::write`].
+    pub(crate) fn push(&mut self, line: &[u8]) {
+        debug_assert_eq!(line.last(), Some(&b'\n'));
+        self.kept.text.extend_from_slice(line);
         self.kept.waiting_lines += 1;
-        Ok(())
     }
 
     /// How many lines wait to be written.

@@ -3,6 +3,8 @@
 //! It takes a record out of the shards' rings only when it can keep it. While the disk refuses, the
 //! rings fill, and the shards refuse the calls that they could not bill: nothing is lost, and the
 //! log says so until it is over.
+//!
+//! It may share a processor with a shard, so it works in small pieces and gives way.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -10,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::cdr_file::{CdrError, CdrFiles, CdrOptions};
+use crate::priority::give_way;
 
 /// Where records come from: the shards' rings, or a list in a test.
 pub trait RecordSource: Send + 'static {
@@ -112,6 +115,7 @@ impl CdrWriter {
         let asked = Arc::new(Asked::default());
         let work = Work {
             files,
+            lines: cdr::Lines::new(),
             source,
             status: status.clone(),
             asked: asked.clone(),
@@ -154,16 +158,23 @@ impl CdrWriter {
 }
 
 /// How often the rings are looked at while nothing comes.
-const POLL: Duration = Duration::from_millis(20);
+const IDLE: Duration = Duration::from_millis(20);
+/// How often while records come.
+const BUSY: Duration = Duration::from_millis(4);
+/// How long others may run between two pieces of work.
+const BREATH: Duration = Duration::from_micros(200);
 /// How long the disk is left alone after it refused.
 const RETRY: Duration = Duration::from_millis(500);
 /// How long a refusing disk is asked again at the end of the process.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
-/// Records taken out of the rings at once.
-const BATCH_MAX: usize = 512;
+/// Records taken out of the rings at once: some 50 us of work. A shard on the same processor waits
+/// as long when a message comes, for the system lets a thread that has begun to run go on for a
+/// while, whatever its priority.
+const PIECE_MAX: usize = 32;
 
 struct Work<S> {
     files: CdrFiles,
+    lines: cdr::Lines,
     source: S,
     status: Arc<CdrStatus>,
     asked: Arc<Asked>,
@@ -173,6 +184,7 @@ struct Work<S> {
 
 impl<S: RecordSource> Work<S> {
     fn run(mut self) -> u64 {
+        give_way();
         loop {
             let now = Instant::now();
             let is_stopping = self.asked.stop.load(Relaxed);
@@ -192,9 +204,22 @@ impl<S: RecordSource> Work<S> {
                     return self.give_up();
                 }
             }
-            if taken == 0 || self.retry_at.is_some() {
-                std::thread::park_timeout(POLL);
+            if let Some(pause) = self.pause(taken, is_stopping) {
+                std::thread::park_timeout(pause);
             }
+        }
+    }
+
+    /// How long to wait after a turn that took so many records.
+    fn pause(&self, taken: usize, is_stopping: bool) -> Option<Duration> {
+        if self.retry_at.is_some() {
+            return Some(IDLE);
+        }
+        match taken {
+            0 => Some(IDLE),
+            _ if is_stopping => None,
+            PIECE_MAX => Some(BREATH),
+            _ => Some(BUSY),
         }
     }
 
@@ -205,7 +230,7 @@ impl<S: RecordSource> Work<S> {
         }
         let mut taken = 0;
         // While lines wait that the disk refused, the rings keep the rest.
-        while self.retry_at.is_none() && taken < BATCH_MAX && self.take() {
+        while self.retry_at.is_none() && taken < PIECE_MAX && self.take() {
             taken += 1;
         }
         let mut result = self.files.write(now, SystemTime::now());
@@ -222,9 +247,10 @@ impl<S: RecordSource> Work<S> {
 
     /// Takes one record and makes it a line; `false` if there is none.
     fn take(&mut self) -> bool {
-        let (files, status) = (&mut self.files, &self.status);
-        self.source.pop(&mut |frame| {
-            if let Err(error) = files.push(|text| cdr::write_line(frame, text)) {
+        let (files, lines, status) = (&mut self.files, &mut self.lines, &self.status);
+        self.source.pop(&mut |frame| match lines.of_frame(frame) {
+            Ok(line) => files.push(line),
+            Err(error) => {
                 status.undecodable.fetch_add(1, Relaxed);
                 tracing::error!(%error, bytes = frame.len(), "a shard sent a call record that cannot be read");
             }

@@ -26,6 +26,7 @@ mod logs;
 mod metrics;
 mod node;
 mod plane;
+mod priority;
 mod reload;
 mod report;
 mod service;

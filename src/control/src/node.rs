@@ -16,6 +16,7 @@ use crate::cdr_writer::CdrWriter;
 use crate::logs::RateLimit;
 use crate::metrics;
 use crate::plane::{Asked, Plane, Signals, Tables};
+use crate::priority::give_way;
 use crate::reload::Loaded;
 use crate::socket::StatsSocket;
 use crate::view::{Layout, View};
@@ -193,6 +194,8 @@ where
     /// Serves until a signal or `asked` ends the node and its last shard is done; then writes the
     /// last call records. Takes the calling thread.
     pub fn serve(self, asked: &Asked) -> Ended {
+        // The shards have their threads; what this one starts builds tables at a reload.
+        give_way();
         let view = self.plane.view();
         let ended = self.runtime.block_on(async {
             tokio::spawn(answer("stats socket", self.socket.serve(view.clone())));

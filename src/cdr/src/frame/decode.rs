@@ -71,6 +71,7 @@ pub(crate) fn open(frame: &[u8]) -> Result<(Call<'_>, Attempts<'_>, &[u8]), Deco
 }
 
 /// The attempts of a frame, read one by one.
+#[derive(Clone)]
 pub(crate) struct Attempts<'a> {
     attempts: std::slice::Iter<'a, [u8; ATTEMPT_BYTES]>,
     /// Where the numbers of the next one are.

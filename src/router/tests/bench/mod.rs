@@ -317,8 +317,7 @@ impl Bench {
         let mut all = Vec::new();
         for (_, bytes) in self.world.records() {
             let decoded = cdr::decode(&bytes).expect("our own frame");
-            let mut line = Vec::new();
-            cdr::write_json(&decoded.call(), &mut line);
+            let line = cdr::line(&decoded.call());
             all.push(String::from_utf8(line).expect("JSON is UTF-8"));
         }
         all
