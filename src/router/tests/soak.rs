@@ -3,60 +3,13 @@
 //!
 //! A test binary of its own, with one test, because it counts every allocation of the process. The
 //! long run is `make soak-memory`: `TRUNKLINE_SOAK_ROUNDS` says how many rounds there are.
-#![allow(unsafe_code)] // a global allocator cannot be written without
 #![allow(clippy::unwrap_used)] // a test's own helpers may
 
 mod bench;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+#[path = "../../../shards/tests/bench/counting.rs"]
+mod counting;
 
 use bench::script::{Script, Step};
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-static IS_COUNTING: AtomicBool = AtomicBool::new(false);
-
-fn note() {
-    if IS_COUNTING.load(Relaxed) {
-        ALLOCATIONS.fetch_add(1, Relaxed);
-    }
-}
-
-// SAFETY: every call goes to the system's allocator unchanged, which keeps the contract; counting
-// touches two atomics and allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    // SAFETY: the caller keeps the contract of `alloc`.
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        note();
-        // SAFETY: the layout is the caller's.
-        unsafe { System.alloc(layout) }
-    }
-
-    // SAFETY: the caller keeps the contract of `alloc_zeroed`.
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        note();
-        // SAFETY: the layout is the caller's.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-
-    // SAFETY: the caller keeps the contract of `realloc`.
-    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        note();
-        // SAFETY: the block came from `System`, as all of this allocator's do.
-        unsafe { System.realloc(block, layout, size) }
-    }
-
-    // SAFETY: the caller keeps the contract of `dealloc`.
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the block came from `System`, as all of this allocator's do.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Calls side by side in a round.
 const CALLS: usize = 16;
@@ -103,7 +56,7 @@ fn b31_a_day_of_calls_leaves_nothing_behind() {
     for round in 0..rounds {
         if round == warm_up {
             resident = resident_bytes();
-            IS_COUNTING.store(true, Relaxed);
+            counting::begin();
         }
         let (steps, is_answered) = KINDS[draw(KINDS.len())];
         script.begin();
@@ -116,12 +69,8 @@ fn b31_a_day_of_calls_leaves_nothing_behind() {
             script.pause();
         }
     }
-    IS_COUNTING.store(false, Relaxed);
-    assert_eq!(
-        ALLOCATIONS.load(Relaxed),
-        0,
-        "allocations after the warm-up"
-    );
+    counting::stop();
+    assert_eq!(counting::count(), 0, "allocations after the warm-up");
     let grown = resident_bytes().saturating_sub(resident);
     assert!(
         grown < RESIDENT_SLACK_BYTES,
