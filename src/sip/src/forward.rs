@@ -9,6 +9,7 @@ use base::Transport;
 
 use crate::composer::{Digits, Text};
 use crate::index::{Entry, Span};
+use crate::octets;
 use crate::{Edits, HeaderId, Message, Via};
 
 /// Puts our Via on top (§16.6 step 8). Over UDP it asks for the port by `rport` (RFC 3581 §3).
@@ -63,12 +64,12 @@ impl ViaHead {
 
 /// Notes in the top Via where the request came from (§18.2.1, RFC 3581 §4).
 pub fn stamp_via(message: &Message<'_>, source: SocketAddr, edits: &mut Edits) {
-    let via = message.via();
-    let stamp = Stamp::of(&via, source);
+    let stamp = Stamp::of_top(message, source);
     for span in stamp.removed.into_iter().flatten() {
         edits.remove(span.range());
     }
-    edits.replace(via.range.end..via.range.end, stamp.text.as_bytes());
+    let end = usize::from(message.index().via.range.end);
+    edits.replace(end..end, stamp.text.as_bytes());
 }
 
 /// Takes the topmost Via off (§16.7 step 3).
@@ -175,21 +176,33 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
+    /// Of the topmost Via.
+    #[inline]
+    pub(crate) fn of_top(message: &Message<'_>, source: SocketAddr) -> Stamp {
+        let via = &message.index().via;
+        Stamp::new(via.host.of(message.bytes()), via.stamped(), source)
+    }
+
     pub(crate) fn of(via: &Via<'_>, source: SocketAddr) -> Stamp {
+        Stamp::new(via.host, via.stamped, source)
+    }
+
+    /// For a Via of that host, where `received` and `rport` are in it, if they are.
+    fn new(host: &[u8], stamped: [Option<Span>; 2], source: SocketAddr) -> Stamp {
         let ip = source.ip().to_canonical();
         let mut text = Text::new();
         text.put(b";received=");
         let from = text.len();
         text.put_ip(ip);
-        if via.has_rport() {
+        if stamped[1].is_some() {
             // RFC 3581 §4: with rport, received is written even if it says the same as sent-by.
             text.put(b";rport=");
             text.put_port(source.port());
-        } else if via.host == &text.as_bytes()[from..] || via.ip() == Some(ip) {
+        } else if host == &text.as_bytes()[from..] || octets::address(host) == Some(ip) {
             text.clear();
         }
         Stamp {
-            removed: via.stamped,
+            removed: stamped,
             text,
         }
     }

@@ -96,10 +96,9 @@ impl Bracketed {
             _ => words(bytes, start)?,
         };
         let uri = at + 1..first_mark(bytes, at + 1, Bracket)?;
-        let is_uri = bytes.get(uri.end) == Some(&b'>')
-            && uri.start < uri.end
-            && uri.end - uri.start <= URI_BYTES_MAX;
-        is_uri.then_some(Bracketed { display_end, uri })
+        // None at all is too long too.
+        let is_short = (uri.end - uri.start).wrapping_sub(1) < URI_BYTES_MAX;
+        (bytes.get(uri.end) == Some(&b'>') && is_short).then_some(Bracketed { display_end, uri })
     }
 
     /// The value of the tag behind it, empty if there is none, and where it ends: whoever asks
@@ -119,7 +118,7 @@ impl Bracketed {
         }
         let tag = start + 5..first_mark(bytes, start + 5, ValueEnd)?;
         let end = tag.end;
-        let is_tag = tag.start < end && end - tag.start <= TAG_BYTES_MAX;
+        let is_tag = (end - tag.start).wrapping_sub(1) < TAG_BYTES_MAX;
         is_tag.then_some((tag, end))
     }
 

@@ -49,7 +49,7 @@ impl Relay<'_> {
     /// Writes the request and returns its length. `None`: it does not fit into `out`, or it is laid
     /// out in a way that only a plan copes with.
     pub fn compose(&self, message: &Message<'_>, out: &mut [u8]) -> Option<usize> {
-        let stamp = Stamp::of(&message.via(), self.source);
+        let stamp = Stamp::of_top(message, self.source);
         match Usual::of(self, message, &stamp) {
             Some(usual) => self.compose_usual(&usual, message, &stamp, out),
             None => self.compose_any(message, &stamp, out),

@@ -187,8 +187,15 @@ impl ViaSpans {
             received: value(&self.received),
             rport: value(&self.rport),
             ttl: text(self.ttl),
-            stamped: [is_there(self.received.whole), is_there(self.rport.whole)],
+            stamped: self.stamped(),
         }
+    }
+
+    /// Where `received` and `rport` are, from their `;` on.
+    #[inline]
+    pub(crate) fn stamped(&self) -> [Option<Span>; 2] {
+        let spans = [self.received.whole, self.rport.whole];
+        spans.map(|span| (!span.is_empty()).then_some(span))
     }
 
     /// Reads the value at `start` as nearly all write it: `SIP/2.0/UDP host[:port]` and the
@@ -199,13 +206,13 @@ impl ViaSpans {
     pub(crate) fn read_usual(&mut self, bytes: &[u8], start: usize) -> Option<usize> {
         let host = start + PROTOCOL;
         let protocol = bytes.get(start..)?.first_chunk::<PROTOCOL>()?;
-        if protocol != b"SIP/2.0/UDP " && protocol != b"SIP/2.0/TCP " && protocol != b"SIP/2.0/TLS "
-        {
+        let (name, transport) = protocol.split_first_chunk()?;
+        if name != b"SIP/2.0/" || !is_usual_transport(*transport.first_chunk()?) {
             return None;
         }
         let mut marks = Marks::new(bytes, host, Mark)?;
         let mut at = marks.next();
-        if at == host || at - host > HOST_BYTES_MAX {
+        if (at - host).wrapping_sub(1) >= HOST_BYTES_MAX {
             return None;
         }
         *self = ViaSpans {
@@ -219,51 +226,52 @@ impl ViaSpans {
             self.port = octets::usual_port(&bytes[from..at])?;
         }
         self.sent_by = Span::new(host, at);
-        while bytes.get(at) == Some(&b';') {
-            at = self.usual_param(bytes, at, &mut marks)?;
+        // What most write first needs no loop.
+        if bytes[at..].first_chunk() == Some(b";branch=") {
+            marks.next();
+            let from = at + 8;
+            at = value_end(bytes, &mut marks);
+            self.branch = usual_branch(from, at)?;
+        }
+        if bytes[at..].first_chunk() == Some(b";rport")
+            && matches!(bytes.get(at + 6), Some(b';' | b'\r'))
+        {
+            at = marks.next();
+            self.rport = ParamSpans::new(at - 6, at, at);
+        }
+        if bytes.get(at) == Some(&b';') {
+            at = self.other_params(bytes, at)?;
         }
         self.range = Span::new(start, at);
         Some(at)
     }
 
-    /// Notes the parameter whose `;` is at `start`, and returns where it ends. `None`: it is not
-    /// one of the usual, or not for the first time.
-    #[inline(always)]
-    fn usual_param(
-        &mut self,
-        bytes: &[u8],
-        start: usize,
-        marks: &mut Marks<'_, Mark>,
-    ) -> Option<usize> {
-        let name_end = marks.next();
-        if bytes[start..].first_chunk() == Some(b";branch=") && self.branch.is_empty() {
-            let end = value_end(bytes, marks);
-            self.branch = Span::new(start + 8, end);
-            // No longer than the cookie: who reads it whole decides whether that is good.
-            let is_usual = (COOKIE.len() + 1..=BRANCH_BYTES_MAX).contains(&(end - start - 8));
-            return is_usual.then_some(end);
+    /// Notes the parameters from the `;` at `start` on, and returns where they end. `None`: there
+    /// is one that is not of the usual, or not for the first time.
+    #[inline(never)]
+    fn other_params(&mut self, bytes: &[u8], start: usize) -> Option<usize> {
+        let mut marks = Marks::new(bytes, start, Mark)?;
+        let mut at = marks.next();
+        while bytes.get(at) == Some(&b';') {
+            let name_end = marks.next();
+            let name = &bytes[at + 1..name_end];
+            let (value, end) = match bytes.get(name_end) {
+                Some(b'=') => (name_end + 1, value_end(bytes, &mut marks)),
+                _ => (name_end, name_end),
+            };
+            if value == end && value > name_end {
+                return None;
+            }
+            let found = ParamSpans::new(at, value, end);
+            match name {
+                b"rport" => self.rport.note(found)?,
+                b"received" => self.received.note(found)?,
+                b"branch" if self.branch.is_empty() => self.branch = usual_branch(value, end)?,
+                _ => return None,
+            }
+            at = end;
         }
-        let name = &bytes[start + 1..name_end];
-        let (value, end) = match bytes.get(name_end) {
-            Some(b'=') => (name_end + 1, value_end(bytes, marks)),
-            _ => (name_end, name_end),
-        };
-        if value == end && value > name_end {
-            return None;
-        }
-        let found = ParamSpans {
-            whole: Span::new(start, end),
-            value: Span::new(value, end),
-        };
-        // One compare each, which a match of both would not be.
-        if name == b"rport" {
-            self.rport.note(found)?;
-        } else if name == b"received" {
-            self.received.note(found)?;
-        } else {
-            return None;
-        }
-        Some(end)
+        Some(at)
     }
 
     /// Reads up to a comma or the end: `SIP / 2.0 / transport  host [: port] *( ; param )`. What
@@ -305,10 +313,7 @@ impl ViaSpans {
         let value = param.value.unwrap_or(&[]);
         let value_span = Span::new(param.range.end - value.len(), param.range.end);
         let at = param.range.start;
-        let whole = ParamSpans {
-            whole: Span::new(at, param.range.end),
-            value: value_span,
-        };
+        let whole = ParamSpans::new(at, param.range.end - value.len(), param.range.end);
         match (name.len(), name[0] | 0x20) {
             (6, b'b') if name.eq_ignore_ascii_case(b"branch") => {
                 if value.is_empty() || !self.branch.is_empty() {
@@ -343,6 +348,14 @@ impl ParamSpans {
         value: Span::EMPTY,
     };
 
+    #[inline(always)]
+    fn new(start: usize, value: usize, end: usize) -> ParamSpans {
+        ParamSpans {
+            whole: Span::new(start, end),
+            value: Span::new(value, end),
+        }
+    }
+
     /// Notes where it is. `None`: it is there already.
     #[inline(always)]
     fn note(&mut self, found: ParamSpans) -> Option<()> {
@@ -352,6 +365,22 @@ impl ParamSpans {
         *self = found;
         Some(())
     }
+}
+
+/// A branch that is longer than the cookie: of another who reads it whole decides whether it is good.
+#[inline(always)]
+fn usual_branch(start: usize, end: usize) -> Option<Span> {
+    let is_usual = (COOKIE.len() + 1..=BRANCH_BYTES_MAX).contains(&(end - start));
+    is_usual.then(|| Span::new(start, end))
+}
+
+/// By one compare each.
+#[inline(always)]
+fn is_usual_transport(transport: [u8; 4]) -> bool {
+    let word = u32::from_le_bytes(transport);
+    word == u32::from_le_bytes(*b"UDP ")
+        || word == u32::from_le_bytes(*b"TCP ")
+        || word == u32::from_le_bytes(*b"TLS ")
 }
 
 /// Where the value of a parameter ends whose `=` was the last mark.
