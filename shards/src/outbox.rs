@@ -254,6 +254,16 @@ impl<H: Handler> Outbox<H> {
         timer
     }
 
+    /// Moves a deadline, which calls with `token` from now on; one that has fired or was cancelled is
+    /// armed anew. Returns its id, as [`Outbox::arm`] does.
+    pub fn rearm(&mut self, timer: TimerId, delay_us: u64, token: u64) -> Option<TimerId> {
+        let deadline = Time(self.now.0.saturating_add(delay_us));
+        if self.wheel.rearm(timer, deadline, token) {
+            return Some(timer);
+        }
+        self.arm(delay_us, token)
+    }
+
     /// Forgets a deadline; one that has fired or was cancelled is left alone.
     pub fn cancel(&mut self, timer: TimerId) {
         if self.wheel.cancel(timer) {

@@ -118,6 +118,22 @@ impl Wheel {
         }
     }
 
+    /// Moves a deadline and gives it another token; its id stays. `false` if it has fired or was
+    /// cancelled before.
+    pub fn rearm(&mut self, timer: TimerId, deadline: Time, token: u64) -> bool {
+        let (index, generation) = (timer.0.get() as u32, (timer.0.get() >> 32) as u32);
+        match self.nodes.get_mut(index as usize) {
+            Some(node) if index >= HEADS && node.generation == generation => {
+                node.tick = deadline.0.div_ceil(TICK_US);
+                node.token = token;
+                self.unlink(index);
+                self.link(index);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Takes the next deadline that has passed at `now`, in the order of the deadlines.
     ///
     /// Each timer taken or moved costs 1 of `work`; at 0 it stops, to be called again next turn.
@@ -307,6 +323,7 @@ mod tests {
     enum Op {
         Insert { delay_us: u64 },
         Cancel { pick: usize },
+        Rearm { pick: usize, delay_us: u64 },
         Pass { us: u64, work: u32 },
     }
 
@@ -317,6 +334,7 @@ mod tests {
             0..40_000_000_u64,
             0..10_u64.pow(13)
         ];
+        let again = delay.clone();
         let pass = prop_oneof![
             0..3_000_u64,
             0..200_000_u64,
@@ -326,6 +344,7 @@ mod tests {
         prop_oneof![
             4 => delay.prop_map(|delay_us| Op::Insert { delay_us }),
             2 => any::<usize>().prop_map(|pick| Op::Cancel { pick }),
+            2 => (any::<usize>(), again).prop_map(|(pick, delay_us)| Op::Rearm { pick, delay_us }),
             3 => (pass, prop_oneof![Just(u32::MAX), 1..5_u32])
                 .prop_map(|(us, work)| Op::Pass { us, work }),
         ]
@@ -356,7 +375,14 @@ mod tests {
                         prop_assert!(wheel.cancel(id));
                         gone.push(id);
                     }
-                    Op::Cancel { .. } => {}
+                    Op::Rearm { pick, delay_us } if !model.is_empty() => {
+                        let at = pick % model.len();
+                        let (_, _, id) = model[at];
+                        let deadline = Time(now.0 + delay_us);
+                        prop_assert!(wheel.rearm(id, deadline, serial as u64));
+                        model[at] = (deadline.0, serial as u64, id);
+                    }
+                    Op::Cancel { .. } | Op::Rearm { .. } => {}
                     Op::Pass { us, work } => {
                         now = Time(now.0 + us);
                         let mut left = work;
@@ -386,6 +412,7 @@ mod tests {
                 }
             }
             for id in gone {
+                prop_assert!(!wheel.rearm(id, now, 0), "a stale id finds nothing");
                 prop_assert!(!wheel.cancel(id), "a stale id finds nothing");
             }
         }

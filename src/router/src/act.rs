@@ -1,21 +1,14 @@
 //! Transactions are stepped and their actions carried out.
 
-use base::{PacketId, SlotId};
+use base::SlotId;
 use call::Event;
 use sip::{Message, parse};
-use transaction::{Action, Actions, ClientEvent, Retired, ServerEvent, Timer};
+use transaction::{Actions, Change, ClientEvent, Last, Place, Retired, ServerEvent, Tell, Timers};
 
 use crate::accepted::Interest;
 use crate::counters::{Count, GatewayCell, TrunkCell};
 use crate::wake::Wake;
 use crate::{Out, Router};
-
-/// Which table a slot is of.
-#[derive(Clone, Copy)]
-enum Half {
-    Server,
-    Client,
-}
 
 impl Router {
     pub(crate) fn count(&self, count: Count, out: &Out) {
@@ -52,25 +45,30 @@ impl Router {
     /// Steps a server transaction. Returns whether it hands an ACK up (RFC 6026 §7.1).
     pub(crate) fn step_server(&mut self, id: SlotId, event: ServerEvent, out: &mut Out) -> bool {
         let mut actions = Actions::new();
-        self.table.server(id, event, &mut actions);
-        let mut delivered = false;
-        for &action in actions.as_slice() {
-            match action {
-                Action::Send { packet } => self.send_by_server(id, packet, out),
-                Action::Arm { timer, delay_ms } => {
-                    self.arm(Half::Server, id, timer, delay_ms, out);
-                }
-                Action::Disarm { timer } => self.disarm(id, timer, out),
-                Action::Release { packet } => out.release(packet),
-                Action::Deliver => delivered = true,
-                Action::ComposeTrying => self.trying(id, out),
-                Action::TimedOut => self.count(Count::AckMissing, out),
-                Action::Failed => self.count(Count::SendFailed, out),
-                Action::Terminated => self.retire_server(id, out),
-                Action::ComposeAck | Action::NoAnswer | Action::Ignored => {}
+        let mut has_timers = true;
+        if let Some(slot) = self.table.server(id, event, &mut actions) {
+            if let Some(packet) = actions.send {
+                let flow = &self.flows[slot.flow()];
+                out.send(flow, packet, Wake::SentByServer(id).token());
             }
+            has_timers = set_timers(id, slot.timers_mut(), &actions, out);
         }
-        delivered
+        for packet in actions.releases.into_iter().flatten() {
+            out.release(packet);
+        }
+        match actions.tell {
+            Some(Tell::ComposeTrying) => self.trying(id, out),
+            Some(Tell::TimedOut) => self.count(Count::AckMissing, out),
+            Some(Tell::Failed) => self.count(Count::SendFailed, out),
+            Some(Tell::Deliver | Tell::NoAnswer) | None => {}
+        }
+        if !has_timers {
+            self.count(Count::TimersFull, out);
+        }
+        if actions.last == Some(Last::Terminated) || !has_timers {
+            self.retire_server(id, out);
+        }
+        actions.tell == Some(Tell::Deliver)
     }
 
     /// Steps a client transaction; `response` is the message that the event speaks of.
@@ -82,65 +80,34 @@ impl Router {
         out: &mut Out,
     ) {
         let mut actions = Actions::new();
-        self.table.client(id, event, &mut actions);
-        for &action in actions.as_slice() {
-            match action {
-                Action::Send { packet } => {
-                    if let Some(flow) = self.client_flow(id) {
-                        out.send(flow, packet, Wake::SentByClient(id).token());
-                    }
-                }
-                Action::Arm { timer, delay_ms } => {
-                    self.arm(Half::Client, id, timer, delay_ms, out);
-                }
-                Action::Disarm { timer } => self.disarm(id, timer, out),
-                Action::Release { packet } => out.release(packet),
-                Action::Deliver => {
-                    if let Some(response) = response {
-                        self.branch_answered(id, response, out);
-                    }
-                }
-                Action::ComposeAck => {
-                    if let Some(response) = response {
-                        self.acknowledge(id, response, out);
-                    }
-                }
-                Action::NoAnswer => self.branch_event(id, Event::NoAnswer, out),
-                Action::TimedOut => self.branch_event(id, Event::TimedOut, out),
-                Action::Failed => self.branch_event(id, Event::Failed, out),
-                Action::Terminated => self.retire_client(id, out),
-                Action::ComposeTrying | Action::Ignored => {}
+        let mut has_timers = true;
+        if let Some(slot) = self.table.client(id, event, &mut actions) {
+            if let Some(packet) = actions.send {
+                let flow = &self.flows[slot.flow()];
+                out.send(flow, packet, Wake::SentByClient(id).token());
             }
+            has_timers = set_timers(id, slot.timers_mut(), &actions, out);
         }
-    }
-
-    fn send_by_server(&mut self, id: SlotId, packet: PacketId, out: &mut Out) {
-        if let Some(flow) = self.server_flow(id) {
-            out.send(flow, packet, Wake::SentByServer(id).token());
+        for packet in actions.releases.into_iter().flatten() {
+            out.release(packet);
         }
-    }
-
-    fn arm(&mut self, half: Half, id: SlotId, timer: Timer, delay_ms: u32, out: &mut Out) {
-        let token = Wake::Timer(timer, id).token();
-        let Some(armed) = out.arm(u64::from(delay_ms) * 1_000, token) else {
-            // The wheel has room for all timers of full tables, so this is a bug of its size. A
-            // transaction without its last timer would stay for ever: it ends now instead.
+        match (actions.tell, response) {
+            (Some(Tell::Deliver), Some(response)) => self.branch_answered(id, response, out),
+            (Some(Tell::NoAnswer), _) => self.branch_event(id, Event::NoAnswer, out),
+            (Some(Tell::TimedOut), _) => self.branch_event(id, Event::TimedOut, out),
+            (Some(Tell::Failed), _) => self.branch_event(id, Event::Failed, out),
+            (Some(Tell::Deliver | Tell::ComposeTrying) | None, _) => {}
+        }
+        if actions.last == Some(Last::ComposeAck)
+            && let Some(response) = response
+        {
+            self.acknowledge(id, response, out);
+        }
+        if !has_timers {
             self.count(Count::TimersFull, out);
-            match half {
-                Half::Server if !timer.repeats() => self.retire_server(id, out),
-                Half::Client if !timer.repeats() => self.retire_client(id, out),
-                Half::Server | Half::Client => {}
-            }
-            return;
-        };
-        if let Some(stale) = self.table.store_timer(id, timer, armed) {
-            out.cancel(stale);
         }
-    }
-
-    fn disarm(&mut self, id: SlotId, timer: Timer, out: &mut Out) {
-        if let Some(armed) = self.table.take_timer(id, timer) {
-            out.cancel(armed);
+        if actions.last == Some(Last::Terminated) || !has_timers {
+            self.retire_client(id, out);
         }
     }
 
@@ -263,4 +230,37 @@ impl Router {
             out.cancel(*timer);
         }
     }
+}
+
+/// Does what a step said about the timers of a slot. `false`: the wheel is full. It has room for all
+/// timers of full tables, so that is a bug of its size; a transaction without its last timer would
+/// stay for ever, and the caller ends it instead.
+#[inline]
+fn set_timers(id: SlotId, timers: &mut Timers, actions: &Actions, out: &mut Out) -> bool {
+    let mut has_room = true;
+    for (place, change) in [
+        (Place::Repeat, actions.repeat),
+        (Place::Bound, actions.bound),
+    ] {
+        match change {
+            Change::Keep => {}
+            Change::Disarm => {
+                if let Some(old) = timers.armed(place) {
+                    out.cancel(old);
+                    timers.set(place, None);
+                }
+            }
+            Change::Arm { timer, delay_ms } => {
+                let token = Wake::Timer(timer, id).token();
+                let delay_us = u64::from(delay_ms) * 1_000;
+                let armed = match timers.armed(place) {
+                    Some(old) => out.rearm(old, delay_us, token),
+                    None => out.arm(delay_us, token),
+                };
+                timers.set(place, armed);
+                has_room &= armed.is_some();
+            }
+        }
+    }
+    has_room
 }

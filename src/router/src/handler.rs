@@ -282,7 +282,7 @@ impl Handler for Router {
         match Wake::read(token, self.shard) {
             Some(Wake::Timer(timer, slot)) => {
                 // The wheel's entry is gone: nothing of it may be cancelled later.
-                let _ = self.table.take_timer(slot, timer);
+                self.table.fired(slot, timer);
                 match timer.side() {
                     transaction::Side::Server => {
                         self.step_server(slot, ServerEvent::Timer(timer), out);

@@ -45,7 +45,10 @@ fn the_answer_to_a_bye_that_finds_no_packet_ends_the_call_all_the_same() {
     bench.hear(CALLER, &dialog.request("BYE", 100, "bye"));
     let bye = bench.take().pop().expect("it is forwarded").text();
     use_up(&mut bench);
-    bench.hear(VENDOR, &respond(&bye, "200 OK", "callee"));
+    // Too long for the packet that the BYE gives back.
+    let long = format!("Server: {}\nContact:", "x".repeat(2_000));
+    let answer = respond(&bye, "200 OK", "callee").replace("Contact:", &long);
+    bench.hear(VENDOR, &answer);
     let sent = bench.take();
     assert!(sent.is_empty(), "nothing to send it with: {sent:?}");
     bench.ends_empty();
@@ -54,6 +57,21 @@ fn the_answer_to_a_bye_that_finds_no_packet_ends_the_call_all_the_same() {
         .filter(|record| record.contains("patient@"))
         .collect();
     assert_eq!(own.len(), 1, "{records:?}");
+}
+
+#[test]
+fn an_answer_leaves_in_the_packet_that_its_bye_gives_back() {
+    let mut bench = poor();
+    let dialog = bench.answered_call("patient");
+    bench.run_ms(40_000);
+    bench.hear(CALLER, &dialog.request("BYE", 100, "bye"));
+    let bye = bench.take().pop().expect("it is forwarded").text();
+    use_up(&mut bench);
+    bench.hear(VENDOR, &respond(&bye, "200 OK", "callee"));
+    let sent = bench.take();
+    assert_eq!(sent.len(), 1, "{sent:?}; {}", bench.counters());
+    assert_eq!(sent[0].status(), Some(200));
+    bench.ends_empty();
 }
 
 #[test]

@@ -4,37 +4,46 @@ use base::PacketId;
 
 use crate::Timer;
 
-/// One thing to do for a transaction. They are carried out at once, in order, by the router.
+/// What one step of a transaction wants done: empty before, carried out at once after, by the
+/// router, in the order of the fields. No step sends two packets or tells two things, so that this
+/// is a handful of words that the machine writes and the router reads, and not a list.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Action {
+pub struct Actions {
     /// Send this packet over the slot's flow. The reference stays with the transaction.
-    Send {
-        /// What to send.
-        packet: PacketId,
-    },
-    /// Arm a timer and store it with the slot.
+    pub send: Option<PacketId>,
+    /// The transaction gave up its references to these packets.
+    pub releases: [Option<PacketId>; 2],
+    /// What becomes of the timer that repeats a message.
+    pub repeat: Change,
+    /// What becomes of the timer that ends the state, or of the one by which a 100 is due.
+    pub bound: Change,
+    /// What the proxy core is told.
+    pub tell: Option<Tell>,
+    /// What comes after everything else.
+    pub last: Option<Last>,
+}
+
+/// What becomes of a timer of the slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// It goes on as it is.
+    Keep,
+    /// It is cancelled.
+    Disarm,
+    /// This one is armed and its id kept with the slot; one that runs in its place is moved.
     Arm {
         /// Which.
         timer: Timer,
         /// When it fires, from now.
         delay_ms: u32,
     },
-    /// Cancel a timer of the slot.
-    Disarm {
-        /// Which.
-        timer: Timer,
-    },
-    /// The transaction gave up its reference to this packet.
-    Release {
-        /// Which.
-        packet: PacketId,
-    },
-    /// Hand the event's message (a response, or an ACK in Accepted) to the proxy core.
+}
+
+/// What the proxy core is told of, or asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Tell {
+    /// Here is the event's message: a response, or an ACK in Accepted.
     Deliver,
-    /// Derive the ACK for this refusal from the slot's request and step
-    /// [`crate::ClientEvent::SendAck`]. The last action of its step, because over a reliable transport
-    /// that ends the slot.
-    ComposeAck,
     /// A non-INVITE request is unanswered for so long that a 100 is due (RFC 4320 §4.1): compose it
     /// and step [`crate::ServerEvent::Respond`].
     ComposeTrying,
@@ -46,105 +55,86 @@ pub enum Action {
     TimedOut,
     /// The transport could not send: for a client, the proxy core takes it as a 503 of this branch.
     Failed,
-    /// The transaction is over: retire the slot. Always the last action of a step.
+}
+
+/// What comes last in a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Last {
+    /// Derive the ACK for this refusal from the slot's request and step
+    /// [`crate::ClientEvent::SendAck`]. Over a reliable transport that ends the slot.
+    ComposeAck,
+    /// The transaction is over: retire the slot.
     Terminated,
-    /// The event has no row in this state; nothing else was done about it.
+    /// The event has no row in this state; nothing was done about it.
     Ignored,
 }
 
-/// The actions of one step, in order: empty before, carried out after. Never allocates.
-///
-/// A value may be taken out whole (`std::mem::take`) before it is carried out, so that what the
-/// proxy core does about a [`Action::Deliver`] can use the place again.
-#[derive(Clone, Copy, Debug)]
-pub struct Actions {
-    list: [Action; Actions::STEP_MAX],
-    count: u8,
-}
-
 impl Actions {
-    /// The most actions of one step; no machine reaches it, which the table tests show.
-    pub const STEP_MAX: usize = 8;
-
     /// No actions.
     #[must_use]
     pub const fn new() -> Actions {
         Actions {
-            list: [Action::Ignored; Actions::STEP_MAX],
-            count: 0,
+            send: None,
+            releases: [None; 2],
+            repeat: Change::Keep,
+            bound: Change::Keep,
+            tell: None,
+            last: None,
         }
     }
 
-    /// Appends one.
-    pub fn push(&mut self, action: Action) {
-        let place = self.list.get_mut(usize::from(self.count)).expect(
-            "a step has at most STEP_MAX actions and each list is carried out before the next step",
-        );
-        *place = action;
-        self.count += 1;
-    }
-
-    /// The actions so far.
-    #[must_use]
-    pub fn as_slice(&self) -> &[Action] {
-        &self.list[..usize::from(self.count)]
-    }
-
-    /// Whether there is nothing to do.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
-    /// How many there are.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.count as usize
-    }
-
-    /// Takes all of them out, in order; the place is empty at once.
-    pub fn drain(&mut self) -> impl Iterator<Item = Action> + use<> {
-        std::mem::take(self).into_iter()
-    }
-
     pub(crate) fn send(&mut self, packet: PacketId) {
-        self.push(Action::Send { packet });
+        debug_assert!(self.send.is_none(), "a step sends one packet");
+        self.send = Some(packet);
     }
 
     pub(crate) fn arm(&mut self, timer: Timer, delay_ms: u32) {
-        self.push(Action::Arm { timer, delay_ms });
+        *self.place(timer) = Change::Arm { timer, delay_ms };
     }
 
+    /// Only where nothing is armed in its place.
     pub(crate) fn disarm(&mut self, timer: Timer) {
-        self.push(Action::Disarm { timer });
+        *self.place(timer) = Change::Disarm;
+    }
+
+    fn place(&mut self, timer: Timer) -> &mut Change {
+        match timer.repeats() {
+            true => &mut self.repeat,
+            false => &mut self.bound,
+        }
     }
 
     /// Gives a reference back, if there is one.
     pub(crate) fn release(&mut self, packet: Option<PacketId>) {
-        if let Some(packet) = packet {
-            self.push(Action::Release { packet });
+        let [first, second] = &mut self.releases;
+        match first {
+            None => *first = packet,
+            Some(_) => *second = packet,
         }
+    }
+
+    pub(crate) fn tell(&mut self, what: Tell) {
+        self.tell = Some(what);
+    }
+
+    pub(crate) fn compose_ack(&mut self) {
+        self.last = Some(Last::ComposeAck);
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.last = Some(Last::Terminated);
     }
 
     /// An event without a row: its packet, if it brought one, goes back unused.
     #[cold]
     pub(crate) fn ignore(&mut self, packet: Option<PacketId>) {
         self.release(packet);
-        self.push(Action::Ignored);
+        self.last = Some(Last::Ignored);
     }
 }
 
 impl Default for Actions {
     fn default() -> Actions {
         Actions::new()
-    }
-}
-
-impl IntoIterator for Actions {
-    type Item = Action;
-    type IntoIter = std::iter::Take<std::array::IntoIter<Action, { Actions::STEP_MAX }>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.list.into_iter().take(usize::from(self.count))
     }
 }

@@ -3,7 +3,7 @@
 use base::{PacketId, Transport};
 
 use crate::timer::Delivery;
-use crate::{Action, Actions, ClientEvent, Timer, Timing};
+use crate::{Actions, ClientEvent, Tell, Timer, Timing};
 
 /// Non-INVITE client transaction: RFC 3261 §17.1.2, figure 6.
 ///
@@ -71,8 +71,8 @@ impl Client {
 
             (Trying | Proceeding, Response { status })   => { self.hear(status, actions); self.complete(timing, actions) }
             (Trying | Proceeding, ClientEvent::Timer(Timer::F))
-                                                         => { actions.push(Action::TimedOut); end(actions) }
-            (Trying | Proceeding, TransportError)        => { actions.push(Action::Failed); end(actions) }
+                                                         => { actions.tell(Tell::TimedOut); end(actions) }
+            (Trying | Proceeding, TransportError)        => { actions.tell(Tell::Failed); end(actions) }
 
             (Completed, Response { status: 200.. })      => Completed, // absorbed
             (Completed, ClientEvent::Timer(Timer::K))    => end(actions),
@@ -133,7 +133,7 @@ impl Client {
 
     fn hear(&mut self, status: u16, actions: &mut Actions) {
         self.status = status;
-        actions.push(Action::Deliver);
+        actions.tell(Tell::Deliver);
     }
 
     fn complete(&mut self, timing: &Timing, actions: &mut Actions) -> State {
@@ -141,7 +141,6 @@ impl Client {
             return end(actions);
         }
         actions.disarm(Timer::E);
-        actions.disarm(Timer::F);
         actions.release(self.request.take());
         actions.arm(Timer::K, timing.t4_ms);
         Completed
@@ -149,6 +148,6 @@ impl Client {
 }
 
 fn end(actions: &mut Actions) -> State {
-    actions.push(Action::Terminated);
+    actions.end();
     Terminated
 }

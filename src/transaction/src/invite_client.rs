@@ -3,7 +3,7 @@
 use base::{PacketId, Transport};
 
 use crate::timer::Delivery;
-use crate::{Action, Actions, ClientEvent, Timer, Timing};
+use crate::{Actions, ClientEvent, Tell, Timer, Timing};
 
 /// INVITE client transaction: RFC 3261 §17.1.1 with figure 5 of RFC 6026, and Timer C of §16.6.
 ///
@@ -74,17 +74,17 @@ impl InviteClient {
             (Unsent, Start { packet })                    => self.start(packet, timing, actions),
 
             (Calling, ClientEvent::Timer(Timer::A))       => { self.repeat_later(timing, actions); Calling }
-            (Calling, ClientEvent::Timer(Timer::B))       => { actions.push(Action::TimedOut); end(actions) }
-            (Calling, TransportError)                     => { actions.push(Action::Failed); end(actions) }
+            (Calling, ClientEvent::Timer(Timer::B))       => { actions.tell(Tell::TimedOut); end(actions) }
+            (Calling, TransportError)                     => { actions.tell(Tell::Failed); end(actions) }
             (Calling, Response { status: s @ ..=199 })    => { self.hear(s); self.disarm(actions); self.proceed(timing, actions) }
 
-            (Proceeding, Response { status: s @ ..=100 }) => { self.hear(s); actions.push(Action::Deliver); Proceeding }
-            (Proceeding, Response { status: s @ ..=199 }) => { self.hear(s); self.disarm(actions); self.proceed(timing, actions) }
-            (Proceeding, Cancel)                          => { self.disarm(actions); cancel(timing, actions) }
-            (Proceeding, ClientEvent::Timer(Timer::C))    => { actions.push(Action::NoAnswer); cancel(timing, actions) }
+            (Proceeding, Response { status: s @ ..=100 }) => { self.hear(s); actions.tell(Tell::Deliver); Proceeding }
+            (Proceeding, Response { status: s @ ..=199 }) => { self.hear(s); self.proceed(timing, actions) }
+            (Proceeding, Cancel)                          => cancel(timing, actions),
+            (Proceeding, ClientEvent::Timer(Timer::C))    => { actions.tell(Tell::NoAnswer); cancel(timing, actions) }
 
-            (Cancelling, Response { status: s @ ..=199 }) => { self.hear(s); actions.push(Action::Deliver); Cancelling }
-            (Cancelling, ClientEvent::Timer(Timer::C))    => { actions.push(Action::TimedOut); end(actions) }
+            (Cancelling, Response { status: s @ ..=199 }) => { self.hear(s); actions.tell(Tell::Deliver); Cancelling }
+            (Cancelling, ClientEvent::Timer(Timer::C))    => { actions.tell(Tell::TimedOut); end(actions) }
 
             (Calling | Proceeding | Cancelling, Response { status: s @ ..=299 })
                                                           => { self.hear(s); self.disarm(actions); self.accept(timing, actions) }
@@ -94,10 +94,10 @@ impl InviteClient {
             (Completed, SendAck { packet }) if self.ack.is_none()
                                                           => self.acknowledge(packet, actions),
             (Completed, Response { status: 300.. })       => { self.acknowledge_again(actions); Completed }
-            (Completed, TransportError)                   => { actions.push(Action::Failed); end(actions) }
+            (Completed, TransportError)                   => { actions.tell(Tell::Failed); end(actions) }
             (Completed, ClientEvent::Timer(Timer::D))     => end(actions),
 
-            (Accepted, Response { status: 200..=299 })    => { actions.push(Action::Deliver); Accepted }
+            (Accepted, Response { status: 200..=299 })    => { actions.tell(Tell::Deliver); Accepted }
             (Accepted, ClientEvent::Timer(Timer::M))      => end(actions),
 
             (state, event)                                => { actions.ignore(event.packet()); state }
@@ -162,26 +162,23 @@ impl InviteClient {
         self.status = status;
     }
 
-    /// Cancels what runs in the states before the final response.
+    /// Stops the repeats. The other timer is replaced by the next state's.
     fn disarm(&self, actions: &mut Actions) {
         if self.state == Calling && self.delivery == Delivery::Unreliable {
             actions.disarm(Timer::A);
-        }
-        if let Some(timer) = self.bound() {
-            actions.disarm(timer);
         }
     }
 
     fn proceed(&self, timing: &Timing, actions: &mut Actions) -> State {
         actions.arm(Timer::C, timing.c_ms);
-        actions.push(Action::Deliver);
+        actions.tell(Tell::Deliver);
         Proceeding
     }
 
     fn accept(&mut self, timing: &Timing, actions: &mut Actions) -> State {
         actions.release(self.request.take());
         actions.arm(Timer::M, timing.give_up_ms());
-        actions.push(Action::Deliver);
+        actions.tell(Tell::Deliver);
         Accepted
     }
 
@@ -195,8 +192,8 @@ impl InviteClient {
             Delivery::Reliable => 0,
         };
         actions.arm(Timer::D, d_ms);
-        actions.push(Action::Deliver);
-        actions.push(Action::ComposeAck);
+        actions.tell(Tell::Deliver);
+        actions.compose_ack();
         Completed
     }
 
@@ -214,7 +211,7 @@ impl InviteClient {
         match self.ack {
             Some(packet) => actions.send(packet),
             // The first could not be composed; the request is still held to try again.
-            None => actions.push(Action::ComposeAck),
+            None => actions.compose_ack(),
         }
     }
 }
@@ -226,6 +223,6 @@ fn cancel(timing: &Timing, actions: &mut Actions) -> State {
 }
 
 fn end(actions: &mut Actions) -> State {
-    actions.push(Action::Terminated);
+    actions.end();
     Terminated
 }

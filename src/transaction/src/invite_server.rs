@@ -3,7 +3,7 @@
 use base::{PacketId, Transport};
 
 use crate::timer::Delivery;
-use crate::{Action, Actions, ServerEvent, Timer, Timing};
+use crate::{Actions, ServerEvent, Tell, Timer, Timing};
 
 /// INVITE server transaction: RFC 3261 §17.2.1 with figure 7 of RFC 6026.
 ///
@@ -69,19 +69,19 @@ impl InviteServer {
             (Proceeding, Respond { packet, status: s @ 200..=299 })   => { self.pass(packet, s, actions); self.accept(timing, actions) }
             (Proceeding, Respond { packet, status })                  => { self.keep(packet, status, actions); self.complete(timing, actions) }
             (Proceeding, Abandon)                                     => end(actions),
-            (Proceeding, TransportError)                              => { actions.push(Action::Failed); Proceeding }
+            (Proceeding, TransportError)                              => { actions.tell(Tell::Failed); Proceeding }
 
             (Accepted, Request)                                       => Accepted, // absorbed: whoever sent the 2xx repeats it
-            (Accepted, Ack)                                           => { actions.push(Action::Deliver); Accepted }
+            (Accepted, Ack)                                           => { actions.tell(Tell::Deliver); Accepted }
             (Accepted, Respond { packet, status: s @ 200..=299 })     => { self.pass(packet, s, actions); Accepted }
-            (Accepted, TransportError)                                => { actions.push(Action::Failed); Accepted }
+            (Accepted, TransportError)                                => { actions.tell(Tell::Failed); Accepted }
             (Accepted, ServerEvent::Timer(Timer::L))                  => end(actions),
 
             (Completed, Request)                                      => { self.repeat(actions); Completed }
             (Completed, ServerEvent::Timer(Timer::G))                 => { self.repeat_later(timing, actions); Completed }
             (Completed, Ack)                                          => self.confirm(timing, actions),
-            (Completed, TransportError)                               => { actions.push(Action::Failed); Completed }
-            (Completed, ServerEvent::Timer(Timer::H))                 => { actions.push(Action::TimedOut); end(actions) }
+            (Completed, TransportError)                               => { actions.tell(Tell::Failed); Completed }
+            (Completed, ServerEvent::Timer(Timer::H))                 => { actions.tell(Tell::TimedOut); end(actions) }
 
             (Confirmed, Request | Ack)                                => Confirmed, // absorbed
             (Confirmed, ServerEvent::Timer(Timer::I))                 => end(actions),
@@ -165,7 +165,6 @@ impl InviteServer {
             return end(actions);
         }
         actions.disarm(Timer::G);
-        actions.disarm(Timer::H);
         actions.release(self.response.take());
         actions.arm(Timer::I, timing.t4_ms);
         Confirmed
@@ -173,6 +172,6 @@ impl InviteServer {
 }
 
 fn end(actions: &mut Actions) -> State {
-    actions.push(Action::Terminated);
+    actions.end();
     Terminated
 }

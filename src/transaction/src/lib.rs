@@ -4,7 +4,7 @@
 //! finds the one that a request belongs to, and remembers their armed timers. A shard has one
 //! table. This crate reads no clock, sends nothing and allocates nothing after [`Table::new`]:
 //! messages are [`base::PacketId`]s, timers come in as events, and what must be done goes out as
-//! [`Action`]s, which the router carries out at once and in order.
+//! [`Actions`], which the router carries out at once and in order.
 //!
 //! # Words
 //! A *server* transaction answers a request that came in; a *client* transaction sends one out. The
@@ -13,16 +13,17 @@
 //!
 //! # References to packets
 //! A packet that comes in with an event brings one reference with it, and the transaction owns it
-//! from then on. Each is given back once: by [`Action::Release`], or by [`Retired`] when the slot
+//! from then on. Each is given back once: by [`Actions::releases`], or by [`Retired`] when the slot
 //! goes. A client holds its request until the final response (a CANCEL or an ACK is derived from
 //! it), then its ACK for a refusal. A server holds the last response that it may have to repeat. In
 //! Accepted, where half a million transactions may stand for 32 s, none holds anything.
 //!
 //! # What the router owes the table
 //! - After [`Table::insert_server`]: [`ServerEvent::Start`].
-//! - [`Action::Arm`]: arm a deadline and [`Table::store_timer`]; when it fires, [`Table::timer`].
-//! - [`Action::Disarm`]: [`Table::take_timer`] and cancel it.
-//! - [`Action::Terminated`], always the last of its step: [`Table::retire_server`] or
+//! - [`Change::Arm`]: arm a deadline, or move the one that is armed in its place, and keep it in the
+//!   slot's [`Timers`]; when it fires, [`Table::fired`] and the event.
+//! - [`Change::Disarm`]: take it out of there and cancel it.
+//! - [`Last::Terminated`]: [`Table::retire_server`] or
 //!   [`Table::retire_client`], then release and cancel what comes back.
 //! - A final response to a client older than RFC 3261: [`Table::note_response_tag`] before it.
 //!
@@ -45,13 +46,13 @@ mod timer;
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, Actions};
+pub use action::{Actions, Change, Last, Tell};
 pub use client::{Client, State as ClientState};
 pub use event::{ClientEvent, ServerEvent};
 pub use invite_client::{InviteClient, State as InviteClientState};
 pub use invite_server::{InviteServer, State as InviteServerState};
 pub use key::Key;
 pub use server::{Server, State as ServerState};
-pub use slot::{ClientMachine, ClientSlot, Kind, Retired, ServerMachine, ServerSlot};
+pub use slot::{ClientMachine, ClientSlot, Kind, Retired, ServerMachine, ServerSlot, Timers};
 pub use table::{Audit, Limits, Match, Table};
-pub use timer::{Side, Timer, Timing};
+pub use timer::{Place, Side, Timer, Timing};

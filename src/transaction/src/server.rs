@@ -3,7 +3,7 @@
 use base::{PacketId, Transport};
 
 use crate::timer::Delivery;
-use crate::{Action, Actions, ServerEvent, Timer, Timing};
+use crate::{Actions, ServerEvent, Tell, Timer, Timing};
 
 /// Non-INVITE server transaction: RFC 3261 §17.2.2 as RFC 4320 §4 and RFC 6026 §8.8 change it.
 ///
@@ -61,13 +61,13 @@ impl Server {
         self.state = match (self.state, event) {
             (Trying, Start)                                  => { actions.arm(Timer::Trying, timing.trying_ms()); Trying }
             (Trying, Request)                                => Trying, // absorbed
-            (Trying, ServerEvent::Timer(Timer::Trying))      => { actions.push(Action::ComposeTrying); Proceeding }
+            (Trying, ServerEvent::Timer(Timer::Trying))      => { actions.tell(Tell::ComposeTrying); Proceeding }
             (Trying, Respond { packet, status: 100 }) if self.delivery == Delivery::Reliable
                                                              => { self.disarm(actions); self.keep(packet, 100, actions); Proceeding }
 
             (Proceeding, Request)                            => { self.repeat(actions); Proceeding }
             (Proceeding, Respond { packet, status: 100 })    => { self.keep(packet, 100, actions); Proceeding }
-            (Proceeding, TransportError)                     => { actions.push(Action::Failed); Proceeding }
+            (Proceeding, TransportError)                     => { actions.tell(Tell::Failed); Proceeding }
 
             (Trying | Proceeding, Respond { packet, status: 408 })
                                                              => { actions.release(Some(packet)); self.abandon(timing, actions) }
@@ -76,7 +76,7 @@ impl Server {
             (Trying | Proceeding, Abandon)                   => self.abandon(timing, actions),
 
             (Completed, Request)                             => { self.repeat(actions); Completed }
-            (Completed, TransportError)                      => { actions.push(Action::Failed); Completed }
+            (Completed, TransportError)                      => { actions.tell(Tell::Failed); Completed }
             (Completed, ServerEvent::Timer(Timer::J))        => end(actions),
 
             (state, event)                                   => { actions.ignore(event.packet()); state }
@@ -148,6 +148,6 @@ impl Server {
 }
 
 fn end(actions: &mut Actions) -> State {
-    actions.push(Action::Terminated);
+    actions.end();
     Terminated
 }

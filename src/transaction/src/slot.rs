@@ -14,7 +14,7 @@ use crate::invite_server::InviteServer;
 use crate::key::Key;
 use crate::server::Server;
 use crate::{Actions, ClientEvent, ClientState, InviteClientState, InviteServerState};
-use crate::{ServerEvent, ServerState, Timer, Timing};
+use crate::{Place, ServerEvent, ServerState, Timer, Timing};
 
 /// Which of the two machines of a side.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -173,10 +173,15 @@ impl ServerSlot {
         }
     }
 
-    /// Whether this timer is armed.
+    /// Whether a timer is armed in the place of this one.
     #[must_use]
     pub fn is_armed(&self, timer: Timer) -> bool {
-        self.timers.has(timer)
+        self.timers.armed(timer.place()).is_some()
+    }
+
+    /// Its armed timers.
+    pub fn timers_mut(&mut self) -> &mut Timers {
+        &mut self.timers
     }
 
     pub(crate) fn retire(self) -> Retired {
@@ -348,10 +353,15 @@ impl ClientSlot {
         }
     }
 
-    /// Whether this timer is armed.
+    /// Whether a timer is armed in the place of this one.
     #[must_use]
     pub fn is_armed(&self, timer: Timer) -> bool {
-        self.timers.has(timer)
+        self.timers.armed(timer.place()).is_some()
+    }
+
+    /// Its armed timers.
+    pub fn timers_mut(&mut self) -> &mut Timers {
+        &mut self.timers
     }
 
     pub(crate) fn retire(self) -> Retired {
@@ -388,44 +398,26 @@ pub struct Retired {
 /// The armed timers of a slot. Two places suffice: no state runs more than one timer that repeats
 /// a message and one other.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Timers {
-    /// In halves, so that the letters take no more room than they need; all zero = none.
+pub struct Timers {
+    /// In halves, so that a slot needs no padding; all zero = none.
     ids: [[u32; 2]; 2],
-    letters: [Option<Timer>; 2],
 }
 
 impl Timers {
-    /// Keeps the id of an armed timer; whatever stood in its place comes back.
-    pub(crate) fn store(&mut self, timer: Timer, id: TimerId) -> Option<TimerId> {
-        let place = usize::from(!timer.repeats());
-        let stale = self.id(place);
-        self.letters[place] = Some(timer);
-        let bits = id.0.get();
-        self.ids[place] = [bits as u32, (bits >> 32) as u32];
-        stale
-    }
-
-    pub(crate) fn take(&mut self, timer: Timer) -> Option<TimerId> {
-        if !self.has(timer) {
-            return None;
-        }
-        let place = usize::from(!timer.repeats());
-        let id = self.id(place);
-        self.letters[place] = None;
-        self.ids[place] = [0; 2];
-        id
-    }
-
-    fn has(&self, timer: Timer) -> bool {
-        self.letters[usize::from(!timer.repeats())] == Some(timer)
-    }
-
-    fn id(&self, place: usize) -> Option<TimerId> {
-        let [low, high] = self.ids[place];
+    /// The timer that is armed in this place.
+    #[must_use]
+    pub fn armed(&self, place: Place) -> Option<TimerId> {
+        let [low, high] = self.ids[place as usize];
         NonZeroU64::new(u64::from(high) << 32 | u64::from(low)).map(TimerId)
     }
 
+    /// Keeps the id of the timer that is armed in this place from now on, or that none is.
+    pub fn set(&mut self, place: Place, timer: Option<TimerId>) {
+        let bits = timer.map_or(0, |timer| timer.0.get());
+        self.ids[place as usize] = [bits as u32, (bits >> 32) as u32];
+    }
+
     fn both(&self) -> [Option<TimerId>; 2] {
-        [self.id(0), self.id(1)]
+        [self.armed(Place::Repeat), self.armed(Place::Bound)]
     }
 }

@@ -3,7 +3,7 @@
 //! Cost of [`Table::match_request`]: one keyed hash (see `key.rs`), one head of the index, and the
 //! lines of the slots in its chain, mostly none for a new request. Bench: `transaction`.
 
-use base::{Chains, FlowId, ShardId, Slab, SlotId, TimerId, Transport};
+use base::{Chains, FlowId, ShardId, Slab, SlotId, Transport};
 use sip::{Message, Method, Via};
 
 use crate::key::{Key, Keyring};
@@ -48,8 +48,8 @@ pub enum Match {
 /// identifies their request; client transactions by their slot id, which their branch carries.
 #[derive(Debug)]
 pub struct Table {
-    servers: Slab<ServerSlot>,
-    clients: Slab<ClientSlot>,
+    pub(crate) servers: Slab<ServerSlot>,
+    pub(crate) clients: Slab<ClientSlot>,
     /// Server slots by [`Key::place`].
     index: Chains,
     keyring: Keyring,
@@ -154,51 +154,54 @@ impl Table {
         }
     }
 
-    /// Takes one event into a server transaction. If that is gone, the event's packet is released.
-    pub fn server(&mut self, id: SlotId, event: ServerEvent, actions: &mut Actions) {
+    /// Takes one event into a server transaction. Its slot comes back for what `actions` says about
+    /// its flow and its timers. If it is gone, the event's packet is released.
+    pub fn server(
+        &mut self,
+        id: SlotId,
+        event: ServerEvent,
+        actions: &mut Actions,
+    ) -> Option<&mut ServerSlot> {
         match self.servers.get_mut(id) {
-            Some(slot) => slot.step(event, &self.timing, actions),
-            None => actions.ignore(event.packet()),
+            Some(slot) => {
+                slot.step(event, &self.timing, actions);
+                Some(slot)
+            }
+            None => {
+                actions.ignore(event.packet());
+                None
+            }
         }
     }
 
-    /// Takes one event into a client transaction. If that is gone, the event's packet is released.
-    pub fn client(&mut self, id: SlotId, event: ClientEvent, actions: &mut Actions) {
+    /// Takes one event into a client transaction, as [`Table::server`].
+    pub fn client(
+        &mut self,
+        id: SlotId,
+        event: ClientEvent,
+        actions: &mut Actions,
+    ) -> Option<&mut ClientSlot> {
         match self.clients.get_mut(id) {
-            Some(slot) => slot.step(event, &self.timing, actions),
-            None => actions.ignore(event.packet()),
+            Some(slot) => {
+                slot.step(event, &self.timing, actions);
+                Some(slot)
+            }
+            None => {
+                actions.ignore(event.packet());
+                None
+            }
         }
     }
 
-    /// A deadline fired. Its letter says of which side the slot is.
-    pub fn timer(&mut self, id: SlotId, timer: Timer, actions: &mut Actions) {
-        // It is no longer armed, whatever the machine makes of it.
-        let _fired = self.take_timer(id, timer);
-        match timer.side() {
-            Side::Server => self.server(id, ServerEvent::Timer(timer), actions),
-            Side::Client => self.client(id, ClientEvent::Timer(timer), actions),
-        }
-    }
-
-    /// Keeps the id of a timer that [`crate::Action::Arm`] asked for. What comes back is to be
-    /// cancelled: a timer that stood there before, or this one if the slot is gone.
-    #[must_use]
-    pub fn store_timer(&mut self, id: SlotId, timer: Timer, armed: TimerId) -> Option<TimerId> {
+    /// A timer fired: it is no longer armed, whatever its machine makes of the event. To be said
+    /// before that is stepped.
+    pub fn fired(&mut self, id: SlotId, timer: Timer) {
         let timers = match timer.side() {
             Side::Server => self.servers.get_mut(id).map(|slot| &mut slot.timers),
             Side::Client => self.clients.get_mut(id).map(|slot| &mut slot.timers),
         };
-        match timers {
-            Some(timers) => timers.store(timer, armed),
-            None => Some(armed),
-        }
-    }
-
-    /// Takes the id of a timer out, to cancel it.
-    pub fn take_timer(&mut self, id: SlotId, timer: Timer) -> Option<TimerId> {
-        match timer.side() {
-            Side::Server => self.servers.get_mut(id)?.timers.take(timer),
-            Side::Client => self.clients.get_mut(id)?.timers.take(timer),
+        if let Some(timers) = timers {
+            timers.set(timer.place(), None);
         }
     }
 

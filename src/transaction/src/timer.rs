@@ -47,6 +47,15 @@ pub enum Side {
     Client,
 }
 
+/// Where a slot keeps an armed timer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// One that repeats a message: A, E, G.
+    Repeat,
+    /// Any other.
+    Bound,
+}
+
 impl Timer {
     /// All of them, in the order of their numbers.
     pub const ALL: [Timer; 14] = [
@@ -85,6 +94,15 @@ impl Timer {
             Timer::G | Timer::H | Timer::I | Timer::J | Timer::L | Timer::Trying => Side::Server,
             Timer::A | Timer::B | Timer::C | Timer::D => Side::Client,
             Timer::E | Timer::F | Timer::K | Timer::M => Side::Client,
+        }
+    }
+
+    /// Where a slot keeps it.
+    #[must_use]
+    pub const fn place(self) -> Place {
+        match self.repeats() {
+            true => Place::Repeat,
+            false => Place::Bound,
         }
     }
 

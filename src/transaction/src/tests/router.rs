@@ -7,8 +7,8 @@ use base::{PacketId, ShardId, SlotId, TimerId, Transport};
 
 use super::{flow, parsed, user};
 use crate::{
-    Action, Actions, ClientEvent, Kind, Limits, Match, Retired, ServerEvent, Side, Table, Timer,
-    Timing,
+    Actions, Change, ClientEvent, Kind, Last, Limits, Match, Place, Retired, ServerEvent, Side,
+    Table, Tell, Timer, Timing,
 };
 
 /// What a transaction had done, as the tests see it.
@@ -138,9 +138,11 @@ impl Router {
         {
             self.armed.remove(&key);
             self.now_ms = due;
-            let mut actions = Actions::new();
-            self.table.timer(id, timer, &mut actions);
-            self.carry_out(id, timer.side(), 0, actions);
+            self.table.fired(id, timer);
+            match timer.side() {
+                Side::Server => self.server(id, ServerEvent::Timer(timer)),
+                Side::Client => self.client(id, ClientEvent::Timer(timer)),
+            }
         }
         self.now_ms = ms;
     }
@@ -168,65 +170,77 @@ impl Router {
         hits.map(|(at, _)| *at).collect()
     }
 
-    fn carry_out(&mut self, id: SlotId, side: Side, status: u16, mut actions: Actions) {
-        let mut ended = false;
-        for action in actions.drain() {
-            assert!(!ended, "nothing follows Terminated");
-            match action {
-                Action::Send { packet } => {
-                    assert!(self.alive.contains(&packet.0), "{packet:?} is sent alive");
-                    self.see(Seen::Sent(packet));
-                }
-                Action::Arm { timer, delay_ms } => self.arm(id, timer, delay_ms),
-                Action::Disarm { timer } => {
-                    if let Some(armed) = self.table.take_timer(id, timer) {
-                        let known = self.armed.remove(&armed.0.get());
-                        assert!(known.is_some(), "the slot holds only armed timers");
-                    }
-                }
-                Action::Release { packet } => self.release(packet),
-                Action::ComposeAck => {
-                    assert!((300..=699).contains(&status), "an ACK for a refusal");
-                    let slot = self.table.client_ref(id).expect("the slot asked");
-                    assert!(slot.request().is_some(), "the ACK derives from the INVITE");
-                    if self.pool_has_room {
-                        let packet = self.packet();
-                        self.client(id, ClientEvent::SendAck { packet });
-                    }
-                }
-                Action::ComposeTrying => {
-                    if self.pool_has_room {
-                        self.respond(id, 100);
-                    }
-                }
-                Action::Deliver => {
-                    let slot = match side {
-                        Side::Server => self.table.server_ref(id).map(|slot| slot.user()),
-                        Side::Client => self.table.client_ref(id).map(|slot| slot.user()),
-                    };
-                    assert_eq!(slot, Some(user()), "the slot says to whom");
-                    self.see(Seen::Delivered);
-                }
-                Action::NoAnswer => self.see(Seen::NoAnswer),
-                Action::TimedOut => self.see(Seen::TimedOut),
-                Action::Failed => self.see(Seen::Failed),
-                Action::Terminated => {
-                    ended = true;
-                    self.see(Seen::Gone);
-                    self.retire(id, side);
-                }
-                Action::Ignored => {}
+    fn carry_out(&mut self, id: SlotId, side: Side, status: u16, actions: Actions) {
+        if let Some(packet) = actions.send {
+            assert!(self.alive.contains(&packet.0), "{packet:?} is sent alive");
+            self.see(Seen::Sent(packet));
+        }
+        for packet in actions.releases.into_iter().flatten() {
+            self.release(packet);
+        }
+        self.change(id, side, Place::Repeat, actions.repeat);
+        self.change(id, side, Place::Bound, actions.bound);
+        match actions.tell {
+            Some(Tell::Deliver) => {
+                let slot = match side {
+                    Side::Server => self.table.server_ref(id).map(|slot| slot.user()),
+                    Side::Client => self.table.client_ref(id).map(|slot| slot.user()),
+                };
+                assert_eq!(slot, Some(user()), "the slot says to whom");
+                self.see(Seen::Delivered);
             }
+            Some(Tell::ComposeTrying) if self.pool_has_room => {
+                self.respond(id, 100);
+            }
+            Some(Tell::ComposeTrying) | None => {}
+            Some(Tell::NoAnswer) => self.see(Seen::NoAnswer),
+            Some(Tell::TimedOut) => self.see(Seen::TimedOut),
+            Some(Tell::Failed) => self.see(Seen::Failed),
+        }
+        match actions.last {
+            Some(Last::ComposeAck) => {
+                assert!((300..=699).contains(&status), "an ACK for a refusal");
+                let slot = self.table.client_ref(id).expect("the slot asked");
+                assert!(slot.request().is_some(), "the ACK derives from the INVITE");
+                if self.pool_has_room {
+                    let packet = self.packet();
+                    self.client(id, ClientEvent::SendAck { packet });
+                }
+            }
+            Some(Last::Terminated) => {
+                self.see(Seen::Gone);
+                self.retire(id, side);
+            }
+            Some(Last::Ignored) | None => {}
         }
     }
 
-    fn arm(&mut self, id: SlotId, timer: Timer, delay_ms: u32) {
-        self.timers += 1;
-        let due = self.now_ms + u64::from(delay_ms);
-        self.armed.insert(self.timers, (due, id, timer));
-        let armed = TimerId(NonZeroU64::new(self.timers).expect("counts from 1"));
-        let before = self.table.store_timer(id, timer, armed);
-        assert_eq!(before, None, "{timer:?} is armed while its place is free");
+    fn change(&mut self, id: SlotId, side: Side, place: Place, change: Change) {
+        let (timer, delay_ms) = match change {
+            Change::Keep => return,
+            Change::Disarm => (None, 0),
+            Change::Arm { timer, delay_ms } => {
+                assert_eq!((timer.side(), timer.place()), (side, place));
+                (Some(timer), delay_ms)
+            }
+        };
+        let armed = timer.map(|timer| {
+            self.timers += 1;
+            let due = self.now_ms + u64::from(delay_ms);
+            self.armed.insert(self.timers, (due, id, timer));
+            TimerId(NonZeroU64::new(self.timers).expect("counts from 1"))
+        });
+        let slots = match side {
+            Side::Server => self.table.servers.get_mut(id).map(|slot| slot.timers_mut()),
+            Side::Client => self.table.clients.get_mut(id).map(|slot| slot.timers_mut()),
+        };
+        let timers = slots.expect("what asks for a timer is there");
+        let before = timers.armed(place);
+        timers.set(place, armed);
+        if let Some(before) = before {
+            let known = self.armed.remove(&before.0.get());
+            assert!(known.is_some(), "the slot holds only armed timers");
+        }
     }
 
     fn release(&mut self, packet: PacketId) {

@@ -8,8 +8,8 @@ use std::path::Path;
 use base::{PacketId, Transport};
 
 use crate::{
-    Action, Actions, Client, ClientEvent, InviteClient, InviteServer, Server, ServerEvent, Side,
-    Timer, Timing,
+    Actions, Change, Client, ClientEvent, InviteClient, InviteServer, Last, Server, ServerEvent,
+    Side, Tell, Timer, Timing,
 };
 
 /// The packet that an event under test brings; those before it are 1, 2, …
@@ -241,23 +241,40 @@ fn event_words(event: impl Debug) -> String {
 }
 
 fn words(actions: &Actions) -> String {
-    let word = |action: &Action| match *action {
-        Action::Send { packet } => format!("send {}", packet.0),
-        Action::Arm { timer, delay_ms } => format!("arm {timer:?} {delay_ms}"),
-        Action::Disarm { timer } => format!("disarm {timer:?}"),
-        Action::Release { packet } => format!("release {}", packet.0),
-        Action::Deliver => "deliver".to_owned(),
-        Action::ComposeAck => "compose ACK".to_owned(),
-        Action::ComposeTrying => "compose 100".to_owned(),
-        Action::NoAnswer => "no answer".to_owned(),
-        Action::TimedOut => "timed out".to_owned(),
-        Action::Failed => "failed".to_owned(),
-        Action::Terminated => "end".to_owned(),
-        Action::Ignored => "ignored".to_owned(),
+    let Actions {
+        send,
+        releases,
+        repeat,
+        bound,
+        tell,
+        last,
+    } = actions;
+    let change = |change: &Change, name: &str| match change {
+        Change::Keep => None,
+        Change::Disarm => Some(format!("disarm {name}")),
+        Change::Arm { timer, delay_ms } => Some(format!("arm {timer:?} {delay_ms}")),
     };
-    match actions.as_slice() {
+    let mut words: Vec<String> = Vec::new();
+    words.extend(send.map(|packet| format!("send {}", packet.0)));
+    let released = releases.iter().flatten();
+    words.extend(released.map(|packet| format!("release {}", packet.0)));
+    words.extend(change(repeat, "the repeats"));
+    words.extend(change(bound, "the bound"));
+    words.extend(tell.map(|tell| match tell {
+        Tell::Deliver => "deliver".to_owned(),
+        Tell::ComposeTrying => "compose 100".to_owned(),
+        Tell::NoAnswer => "no answer".to_owned(),
+        Tell::TimedOut => "timed out".to_owned(),
+        Tell::Failed => "failed".to_owned(),
+    }));
+    words.extend(last.map(|last| match last {
+        Last::ComposeAck => "compose ACK".to_owned(),
+        Last::Terminated => "end".to_owned(),
+        Last::Ignored => "ignored".to_owned(),
+    }));
+    match words.as_slice() {
         [] => "absorbed".to_owned(),
-        some => some.iter().map(word).collect::<Vec<_>>().join(", "),
+        some => some.join(", "),
     }
 }
 
