@@ -8,12 +8,9 @@ mod counting;
 #[path = "bench/mirror.rs"]
 mod mirror;
 
-use std::net::UdpSocket;
-use std::time::Duration;
-
 use base::ShardId;
 use counting::counted;
-use mirror::{Mirror, mirrors};
+use mirror::{Mirror, mirrors, peer, receive, receiver};
 use shards::{Metric, Workbench};
 
 /// Rounds until tables, pools and buffers have the size that they keep, and rounds that count.
@@ -40,11 +37,7 @@ fn a_message_allocates_nothing_wherever_it_goes() {
 
 fn check(name: &str, coalesces: bool, owner: u8) {
     let mut bench = mirrors(2, coalesces);
-    let peer = UdpSocket::bind(("127.0.0.1", 0)).expect("loopback has a free port");
-    let to = bench.local_addresses()[0];
-    peer.connect(to).expect("a datagram socket");
-    let patience = Some(Duration::from_secs(10));
-    peer.set_read_timeout(patience).expect("a time");
+    let peer = peer(&bench);
     let first = receiver(&mut bench, &peer);
     let owner_id = char::from(owner)
         .to_digit(10)
@@ -65,32 +58,13 @@ fn check(name: &str, coalesces: bool, owner: u8) {
             }
         });
         assert!(round < WARM || count == 0, "{name}: {count} allocations");
-        receive(&peer, BURST);
+        receive(&peer, BURST, |_| ());
     }
     let messages = ((WARM + MEASURED) * BURST) as u64;
     assert_eq!(total(&bench, Metric::DatagramsOut), messages + 1, "{name}");
     assert_eq!(total(&bench, Metric::Trains) > 0, coalesces, "{name}");
     let handed_over = if owner_id == first { 0 } else { messages };
     assert_eq!(total(&bench, Metric::HandedOver), handed_over, "{name}");
-}
-
-/// Which shard the kernel gives what this peer sends.
-fn receiver(bench: &mut Workbench<Mirror>, peer: &UdpSocket) -> ShardId {
-    assert_eq!(peer.send(b"x ").ok(), Some(2));
-    bench.turn(ShardId(0));
-    let is_first = bench.stats()[0].runtime.get(Metric::DatagramsIn as usize) == 1;
-    if !is_first {
-        bench.turn(ShardId(1));
-    }
-    receive(peer, 1);
-    ShardId(u16::from(!is_first))
-}
-
-fn receive(peer: &UdpSocket, datagrams: usize) {
-    let mut buffer = [0; 2_048];
-    for _ in 0..datagrams {
-        assert!(peer.recv(&mut buffer).is_ok(), "each is answered");
-    }
 }
 
 fn total(bench: &Workbench<Mirror>, metric: Metric) -> u64 {

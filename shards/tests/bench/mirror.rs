@@ -2,12 +2,13 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each user takes a part of it")]
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
+use std::time::Duration;
 
 use base::{ListenerId, ShardId};
 use shards::{
-    Fellow, Frame, Handler, Inbound, Outbox, PAD_BYTES_MAX, Place, Undelivered, Workbench,
+    Fellow, Frame, Handler, Inbound, Metric, Outbox, PAD_BYTES_MAX, Place, Undelivered, Workbench,
 };
 
 /// Answers with the same octets. If the first is a digit it says which shard owns the message; the
@@ -30,6 +31,36 @@ pub fn mirrors(shards: usize, coalesces: bool) -> Workbench<Mirror> {
         ..shards::RuntimeConfig::default()
     };
     Workbench::new(&config, |_| Mirror { coalesces }).expect("loopback has a free port")
+}
+
+/// A socket that speaks with them.
+pub fn peer(bench: &Workbench<Mirror>) -> UdpSocket {
+    let peer = UdpSocket::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+    peer.connect(bench.local_addresses()[0])
+        .expect("a datagram socket");
+    let patience = Some(Duration::from_secs(10));
+    peer.set_read_timeout(patience).expect("a time");
+    peer
+}
+
+/// Which of two shards the kernel gives what this peer sends: seen from who has something to do.
+pub fn receiver(bench: &mut Workbench<Mirror>, peer: &UdpSocket) -> ShardId {
+    assert_eq!(peer.send(b"x ").ok(), Some(2));
+    bench.turn(ShardId(0));
+    let is_first = bench.stats()[0].runtime.get(Metric::DatagramsIn as usize) == 1;
+    if !is_first {
+        bench.turn(ShardId(1));
+    }
+    receive(peer, 1, |_| ());
+    ShardId(u16::from(!is_first))
+}
+
+/// Takes so many answers, and tells the length of each.
+pub fn receive(peer: &UdpSocket, datagrams: usize, mut each: impl FnMut(usize)) {
+    let mut buffer = [0; 2_048];
+    for _ in 0..datagrams {
+        each(peer.recv(&mut buffer).expect("each is answered"));
+    }
 }
 
 fn dots(len: usize) -> &'static [u8] {
