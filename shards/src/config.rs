@@ -84,6 +84,9 @@ pub struct WorldConfig {
     pub limits: Limits,
     /// How long a hand-over or a letter takes, in microseconds.
     pub hand_over_us: RangeInclusive<u64>,
+    /// Whether the shards take datagrams as brought by the kernel ([`crate::Handler::steered`]). They
+    /// still land by their addresses, so that many are brought to a wrong one.
+    pub is_steered: bool,
     /// The civil time at [`base::Time::ZERO`].
     pub wall_epoch: Wall,
     /// The handler's counters and gauges.
@@ -102,6 +105,7 @@ impl Default for WorldConfig {
             listeners: Vec::new(),
             limits: Limits::small(),
             hand_over_us: 5..=200,
+            is_steered: false,
             // 2026-01-01T00:00:00Z: any fixed moment will do.
             wall_epoch: Wall(1_767_225_600_000_000),
             handler_counters: &[],

@@ -20,7 +20,7 @@ pub trait Handler: Sized {
     type Snapshot: Send + Sync + 'static;
 
     /// Which shard owns these bytes. Asked for each message before anything else, on the shard that
-    /// received it; `None` = handle it where it landed.
+    /// received it, unless the kernel steers; `None` = handle it where it landed.
     fn owner(&self, bytes: &[u8]) -> Option<ShardId>;
 
     /// What stands at the start of a stream's bytes: a pure function over all octets received since
@@ -29,6 +29,19 @@ pub trait Handler: Sized {
 
     /// A message that this shard owns.
     fn message(&mut self, inbound: &Inbound<'_>, out: &mut Outbox<Self>);
+
+    /// As [`Handler::message`], for one that the kernel brought here: nobody has asked whose it is,
+    /// and it is nearly always this shard's. Returns its owner if that is another one; nothing was
+    /// done with the message then. It must name the same shard as [`Handler::owner`], which the
+    /// default asks; a handler that reads the message anyway can find it there.
+    #[must_use]
+    fn steered(&mut self, inbound: &Inbound<'_>, out: &mut Outbox<Self>) -> Option<ShardId> {
+        let owner = self.owner(inbound.bytes).filter(|&it| it != out.shard());
+        if owner.is_none() {
+            self.message(inbound, out);
+        }
+        owner
+    }
 
     /// A stream whose bytes cannot be framed: `reason` is what [`Frame::Bad`] said, or
     /// [`TOO_BIG`]. The handler may send an error response; the connection is closed afterwards.
@@ -118,8 +131,19 @@ pub struct Inbound<'a> {
     pub bytes: &'a [u8],
     /// When the kernel received it, on the shards' time axis.
     pub received: Time,
-    /// Whether another shard received it and handed it over.
-    pub handed_over: bool,
+    /// Who brought it to this shard.
+    pub brought: Brought,
+}
+
+/// Who brought a message to the shard that has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Brought {
+    /// It came here, and [`Handler::owner`] says that it stays.
+    Straight,
+    /// The kernel, which knows whose it is or leaves it to chance; see [`Handler::steered`].
+    Steered,
+    /// Another shard received it and handed it over.
+    HandedOver,
 }
 
 /// How a datagram travels together with others for the same peer.

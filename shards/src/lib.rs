@@ -56,7 +56,9 @@ mod workbench;
 pub mod world;
 
 pub use config::{ListenerSpec, RuntimeConfig, WorldConfig};
-pub use handler::{Fellow, Frame, Handler, Inbound, PAD_BYTES_MAX, Place, TOO_BIG, Undelivered};
+pub use handler::{
+    Brought, Fellow, Frame, Handler, Inbound, PAD_BYTES_MAX, Place, TOO_BIG, Undelivered,
+};
 pub use inbox::{Buffer, Inbox, Parcel};
 pub use limits::Limits;
 pub use metric::{COUNTERS, DELAY, HISTOGRAMS, Metric};

@@ -16,7 +16,7 @@ use mio::{Poll, Waker};
 
 use crate::clock::Clock;
 use crate::config::RuntimeConfig;
-use crate::handler::Handler;
+use crate::handler::{Brought, Handler};
 use crate::in_hand::take_offending;
 use crate::inbox::Inbox;
 use crate::limits::Limits;
@@ -194,8 +194,13 @@ pub(crate) fn prepare<H: Handler>(
         return Err(StartError::Nothing("listener"));
     }
     probe(config)?;
-    let (sockets, buffers, addresses) = open(config, count)?;
+    let (mut sockets, buffers, addresses) = open(config, count)?;
     let steering = steer(config, &sockets)?;
+    if steering.by_kernel().is_ok() {
+        for socket in sockets.iter_mut().flat_map(|sockets| &mut sockets.udp) {
+            socket.brought = Brought::Steered;
+        }
+    }
     let (polls, inboxes) = doors(config, count)?;
     let limits = &config.limits;
     let ring = || Arc::new(RecordRing::new(limits.records, limits.record_bytes));

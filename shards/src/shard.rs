@@ -24,7 +24,7 @@ use mio::{Interest, Poll, Token};
 
 use crate::HOUSEKEEPING_MS;
 use crate::clock::{Anchor, Clock};
-use crate::handler::{Handler, Inbound, Undelivered};
+use crate::handler::{Brought, Handler, Inbound, Undelivered};
 use crate::in_hand::InHand;
 use crate::inbox::{Inbox, Parcel};
 use crate::limits::Limits;
@@ -291,7 +291,7 @@ impl<H: Handler> Station<H> {
             flow: udp[socket].flow(udp[socket].address),
             bytes: &[],
             received: anchor.received(None),
-            handed_over: false,
+            brought: Brought::Straight,
         };
         for at in 0..count {
             if at > 0 && at.is_multiple_of(MESSAGES_A_READING) {
@@ -312,6 +312,8 @@ impl<H: Handler> Station<H> {
             inbound.bytes = piece.bytes;
             if piece.segment < piece.bytes.len() {
                 out.count(Metric::TrainsIn, 1);
+                // They came here because the first of them belongs here.
+                inbound.brought = Brought::Straight;
                 for datagram in piece.bytes.chunks(piece.segment) {
                     datagrams += 1;
                     inbound.bytes = datagram;
@@ -319,6 +321,7 @@ impl<H: Handler> Station<H> {
                 }
             } else {
                 datagrams += 1;
+                inbound.brought = udp[socket].brought;
                 deliver(*id, handler, out, inboxes, &inbound);
             }
         }
@@ -374,7 +377,7 @@ impl<H: Handler> Station<H> {
                         flow,
                         bytes: bytes.bytes(),
                         received,
-                        handed_over: true,
+                        brought: Brought::HandedOver,
                     };
                     {
                         let _in_hand = InHand(inbound.bytes);
@@ -697,11 +700,28 @@ fn deliver<H: Handler>(
     inbound: &Inbound<'_>,
 ) {
     let _in_hand = InHand(inbound.bytes);
-    let owner = handler.owner(inbound.bytes).filter(|&owner| owner != id);
-    let Some(owner) = owner else {
-        return handle(handler, out, inbound);
-    };
-    let at = usize::from(owner.0);
+    if inbound.brought == Brought::Steered {
+        match handler.steered(inbound, out) {
+            Some(owner) => hand_over(owner, handler, out, inboxes, inbound),
+            None => note_delay(out, inbound),
+        }
+        return;
+    }
+    match handler.owner(inbound.bytes) {
+        Some(owner) if owner != id => hand_over(owner, handler, out, inboxes, inbound),
+        _ => handle(handler, out, inbound),
+    }
+}
+
+/// Puts a message into its owner's inbox, or has the handler say that there is no room.
+fn hand_over<H: Handler>(
+    owner: ShardId,
+    handler: &mut H,
+    out: &mut Outbox<H>,
+    inboxes: &[Inbox<H::Letter>],
+    inbound: &Inbound<'_>,
+) {
+    let (id, at) = (out.shard(), usize::from(owner.0));
     if inboxes[at].hand_over(id, &inbound.flow, inbound.received, inbound.bytes) {
         out.count(Metric::HandedOver, 1);
         if let Mail::Inboxes { touched, .. } = &mut out.mail {
@@ -715,9 +735,13 @@ fn deliver<H: Handler>(
 
 /// A message that this shard owns; the caller has it in hand.
 fn handle<H: Handler>(handler: &mut H, out: &mut Outbox<H>, inbound: &Inbound<'_>) {
+    note_delay(out, inbound);
+    handler.message(inbound, out);
+}
+
+fn note_delay<H: Handler>(out: &Outbox<H>, inbound: &Inbound<'_>) {
     let delay = out.now().micros_since(inbound.received);
     out.stats_runtime().histogram_record(DELAY, delay);
-    handler.message(inbound, out);
 }
 
 fn set_time<H: Handler>(out: &mut Outbox<H>, anchor: &Anchor, now: Time) {

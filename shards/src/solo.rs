@@ -10,7 +10,7 @@ use base::{Flow, ShardId, Time};
 use crossbeam_queue::ArrayQueue;
 
 use crate::config::WorldConfig;
-use crate::handler::{Handler, Inbound};
+use crate::handler::{Brought, Handler, Inbound};
 use crate::outbox::{Links, Mail, Outbox, Outgoing};
 use crate::ring::RecordRing;
 use crate::stats::ShardStats;
@@ -74,9 +74,27 @@ impl<H: Handler> Solo<H> {
             flow: *flow,
             bytes,
             received,
-            handed_over: false,
+            brought: Brought::Straight,
         };
         self.call(at, sent, |handler, out| handler.message(&inbound, out));
+    }
+
+    /// As [`Solo::late_message`], of one that the kernel brought. `Some`: it is another shard's.
+    pub fn steered(
+        &mut self,
+        received: Time,
+        at: Time,
+        flow: &Flow,
+        bytes: &[u8],
+        sent: SoloSent<'_>,
+    ) -> Option<ShardId> {
+        let inbound = Inbound {
+            flow: *flow,
+            bytes,
+            received,
+            brought: Brought::Steered,
+        };
+        self.call(at, sent, |handler, out| handler.steered(&inbound, out))
     }
 
     /// Every deadline up to `at` fires, all at that moment.
@@ -116,10 +134,15 @@ impl<H: Handler> Solo<H> {
         &self.out
     }
 
-    fn call(&mut self, at: Time, sent: SoloSent<'_>, call: impl FnOnce(&mut H, &mut Outbox<H>)) {
+    fn call<R>(
+        &mut self,
+        at: Time,
+        sent: SoloSent<'_>,
+        call: impl FnOnce(&mut H, &mut Outbox<H>) -> R,
+    ) -> R {
         let wall = self.config.wall_epoch.plus_micros(at.0);
         self.out.set_time(at, wall);
-        call(&mut self.handler, &mut self.out);
+        let result = call(&mut self.handler, &mut self.out);
         let mut outgoing = std::mem::take(&mut self.out.outgoing);
         for one in &outgoing {
             if let Outgoing::Send { flow, packet, .. } = one {
@@ -134,5 +157,6 @@ impl<H: Handler> Solo<H> {
             letters.clear();
         }
         self.out.failures.clear();
+        result
     }
 }

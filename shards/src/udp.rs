@@ -11,7 +11,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use base::{Flow, ListenerId, PacketId, Transport};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::handler::{Handler, Undelivered};
+use crate::handler::{Brought, Handler, Undelivered};
 use crate::limits::Limits;
 use crate::metric::Metric;
 use crate::outbox::{Outbox, Outgoing};
@@ -42,6 +42,8 @@ pub(crate) struct UdpSocket {
     pub(crate) address: SocketAddr,
     /// Whether it takes datagrams for any of our addresses, so that replies must name theirs.
     is_wildcard: bool,
+    /// Who brings datagrams to it: [`Brought::Steered`] where the kernel chooses by what they are.
+    pub(crate) brought: Brought,
     /// Whether something may be waiting in it.
     pub(crate) is_ready: bool,
     /// Packets that wait to leave, in order.
@@ -108,6 +110,7 @@ pub(crate) fn bind(
         socket,
         listener,
         address: bound,
+        brought: Brought::Straight,
         is_ready: true,
         waiting: VecDeque::with_capacity(limits.sends),
         waiting_max: limits.sends,

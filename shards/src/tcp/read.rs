@@ -11,7 +11,7 @@ use base::ConnId;
 
 use super::{Deliver, READ_BYTES, State, Streams};
 use crate::cut::{Cut, cut};
-use crate::handler::{Handler, Inbound, Undelivered};
+use crate::handler::{Brought, Handler, Inbound, Undelivered};
 use crate::in_hand::InHand;
 use crate::metric::Metric;
 use crate::outbox::Outbox;
@@ -122,7 +122,7 @@ impl Streams {
                         flow,
                         bytes: &bytes[at..at + count],
                         received: out.now(),
-                        handed_over: false,
+                        brought: Brought::Straight,
                     };
                     at += count;
                     deliver(handler, out, &inbound);
@@ -133,7 +133,7 @@ impl Streams {
                         flow,
                         bytes: &bytes[at..],
                         received: out.now(),
-                        handed_over: false,
+                        brought: Brought::Straight,
                     };
                     conn.ended_as = Metric::ClosedBad;
                     let _in_hand = InHand(inbound.bytes);

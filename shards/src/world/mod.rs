@@ -20,7 +20,7 @@ use base::{ConnId, Flow, ListenerId, ShardId, Slab, Time, Transport, Wall};
 use crossbeam_queue::ArrayQueue;
 
 use crate::config::{ListenerSpec, WorldConfig};
-use crate::handler::{Handler, Inbound, Undelivered};
+use crate::handler::{Brought, Handler, Inbound, Undelivered};
 use crate::limits::Limits;
 use crate::metric::{DELAY, Metric};
 use crate::outbox::{Links, Mail, Outbox, Outgoing};
@@ -38,6 +38,8 @@ pub struct World<H: Handler> {
     limits: Limits,
     listeners: Vec<ListenerSpec>,
     hand_over_us: RangeInclusive<u64>,
+    /// Who brings datagrams.
+    brought: Brought,
     wall_epoch: Wall,
     now: Time,
     random: Random,
@@ -174,6 +176,10 @@ impl<H: Handler> World<H> {
             limits: config.limits,
             listeners: config.listeners,
             hand_over_us: config.hand_over_us,
+            brought: match config.is_steered {
+                true => Brought::Steered,
+                false => Brought::Straight,
+            },
             wall_epoch: config.wall_epoch,
             now: Time::ZERO,
             random: Random::new(config.seed, u64::MAX),
@@ -403,7 +409,7 @@ impl<H: Handler> World<H> {
                 let out = &self.nodes[shard].out;
                 out.count(Metric::DatagramsIn, 1);
                 out.count(Metric::DatagramBytesIn, bytes.len() as u64);
-                self.arrive(shard, &flow, &bytes, sent);
+                self.arrive(shard, &flow, &bytes, self.brought, sent);
             }
             Event::HandOver {
                 shard,
@@ -411,9 +417,13 @@ impl<H: Handler> World<H> {
                 received,
                 bytes,
             } => {
-                self.nodes[shard].in_flight -= 1;
-                self.nodes[shard].out.count(Metric::TakenOver, 1);
-                self.message(shard, &flow, &bytes, received, true, sent);
+                let inbound = Inbound {
+                    flow,
+                    bytes: &bytes,
+                    received,
+                    brought: Brought::HandedOver,
+                };
+                self.take_over(shard, &inbound, sent);
             }
             Event::Letter {
                 shard,
@@ -484,61 +494,78 @@ impl<H: Handler> World<H> {
     }
 
     /// A message stands at a shard's door: to its owner, or to the handler.
-    fn arrive(&mut self, shard: usize, flow: &Flow, bytes: &[u8], sent: SentTo<'_>) {
-        let owner = (self.nodes[shard].handler.owner(bytes))
-            .map(|owner| usize::from(owner.0))
-            .filter(|&owner| owner != shard);
-        let Some(owner) = owner else {
-            self.message(shard, flow, bytes, self.now, false, sent);
-            return;
+    fn arrive(&mut self, shard: usize, flow: &Flow, bytes: &[u8], from: Brought, sent: SentTo<'_>) {
+        let inbound = Inbound {
+            flow: *flow,
+            bytes,
+            received: self.now,
+            brought: from,
         };
-        if self.nodes[owner].in_flight >= self.limits.inbox {
+        let owner = match from {
+            Brought::Steered => {
+                let owner = self.call(shard, sent, |handler, out| handler.steered(&inbound, out));
+                if owner.is_none() {
+                    self.note_delay(shard, self.now);
+                }
+                owner
+            }
+            _ => {
+                let owner = self.nodes[shard].handler.owner(bytes);
+                let owner = owner.filter(|owner| usize::from(owner.0) != shard);
+                if owner.is_none() {
+                    self.message(shard, &inbound, sent);
+                }
+                owner
+            }
+        };
+        if let Some(owner) = owner {
+            self.hand_over(shard, owner, &inbound, sent);
+        }
+    }
+
+    fn hand_over(&mut self, shard: usize, owner: ShardId, inbound: &Inbound<'_>, sent: SentTo<'_>) {
+        let to = usize::from(owner.0);
+        if self.nodes[to].in_flight >= self.limits.inbox {
             self.nodes[shard].out.count(Metric::InboxDrops, 1);
-            let inbound = Inbound {
-                flow: *flow,
-                bytes,
-                received: self.now,
-                handed_over: false,
-            };
-            let owner = ShardId(owner as u16);
             self.call(shard, sent, |handler, out| {
-                handler.overflow(&inbound, owner, out);
+                handler.overflow(inbound, owner, out);
             });
             return;
         }
         self.nodes[shard].out.count(Metric::HandedOver, 1);
         let event = Event::HandOver {
-            shard: owner,
-            flow: *flow,
-            received: self.now,
-            bytes: bytes.to_vec(),
+            shard: to,
+            flow: inbound.flow,
+            received: inbound.received,
+            bytes: inbound.bytes.to_vec(),
         };
-        self.post(owner, event);
+        self.post(to, event);
     }
 
-    fn message(
-        &mut self,
-        shard: usize,
-        flow: &Flow,
-        bytes: &[u8],
-        received: Time,
-        handed_over: bool,
-        sent: SentTo<'_>,
-    ) {
+    fn take_over(&mut self, shard: usize, inbound: &Inbound<'_>, sent: SentTo<'_>) {
+        self.nodes[shard].in_flight -= 1;
+        self.nodes[shard].out.count(Metric::TakenOver, 1);
+        self.message(shard, inbound, sent);
+    }
+
+    fn message(&mut self, shard: usize, inbound: &Inbound<'_>, sent: SentTo<'_>) {
+        self.note_delay(shard, inbound.received);
+        self.call(shard, sent, |handler, out| handler.message(inbound, out));
+    }
+
+    fn note_delay(&self, shard: usize, received: Time) {
         let delay = self.now.micros_since(received);
         let stats = &self.nodes[shard].out.stats;
         stats.runtime.histogram_record(DELAY, delay);
-        let inbound = Inbound {
-            flow: *flow,
-            bytes,
-            received,
-            handed_over,
-        };
-        self.call(shard, sent, |handler, out| handler.message(&inbound, out));
     }
 
     /// Calls a handler at the present moment, then carries out what it wrote.
-    fn call(&mut self, shard: usize, sent: SentTo<'_>, call: impl FnOnce(&mut H, &mut Outbox<H>)) {
+    fn call<R>(
+        &mut self,
+        shard: usize,
+        sent: SentTo<'_>,
+        call: impl FnOnce(&mut H, &mut Outbox<H>) -> R,
+    ) -> R {
         let inbox = self.limits.inbox;
         let rooms: Vec<usize> = (self.nodes.iter())
             .map(|node| inbox.saturating_sub(node.in_flight))
@@ -549,8 +576,9 @@ impl<H: Handler> World<H> {
         }
         node.out
             .set_time(self.now, self.wall_epoch.plus_micros(self.now.0));
-        call(&mut node.handler, &mut node.out);
+        let result = call(&mut node.handler, &mut node.out);
         self.flush(shard, sent);
+        result
     }
 
     fn flush(&mut self, shard: usize, sent: SentTo<'_>) {

@@ -6,7 +6,7 @@ use base::{ConnId, Flow, ListenerId, ShardId, Time, Transport};
 
 use super::{Event, Sent, SentTo, World};
 use crate::cut::{Cut, cut};
-use crate::handler::{Handler, Inbound, Undelivered};
+use crate::handler::{Brought, Handler, Inbound, Undelivered};
 use crate::metric::Metric;
 
 /// A connection between the outside and a shard of the world.
@@ -120,7 +120,7 @@ impl<H: Handler> World<H> {
                 let message: Vec<u8> = partial.drain(..len).collect();
                 let out = &self.nodes[shard].out;
                 out.count(Metric::StreamMessagesIn, 1);
-                self.arrive(shard, &flow, &message, sent);
+                self.arrive(shard, &flow, &message, Brought::Straight, sent);
             }
             Cut::Skip { bytes, pong } => {
                 partial.drain(..bytes);
@@ -136,7 +136,7 @@ impl<H: Handler> World<H> {
                     flow,
                     bytes: &bytes,
                     received: self.now,
-                    handed_over: false,
+                    brought: Brought::Straight,
                 };
                 self.call(shard, sent, |handler, out| {
                     handler.unframed(&inbound, reason, out);

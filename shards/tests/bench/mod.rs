@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base::{Flow, ListenerId, ShardId, Transport};
-use shards::{CounterDef, CounterKind, Frame, Handler, Inbound, Outbox, Undelivered};
+use shards::{Brought, CounterDef, CounterKind, Frame, Handler, Inbound, Outbox, Undelivered};
 
 pub const HEAD_BYTES: usize = 6;
 
@@ -128,7 +128,7 @@ impl Handler for Echo {
             Some(b'E' | b'K') => self.send(&flow, inbound.bytes, 0, out),
             // Who handled it, and was it handed over?
             Some(b'W') => {
-                let handed_over = u8::from(inbound.handed_over);
+                let handed_over = u8::from(inbound.brought == Brought::HandedOver);
                 let local = flow.local;
                 let answer = format!("{} {handed_over} {local}", out.shard().0);
                 self.send(&flow, answer.as_bytes(), 0, out);

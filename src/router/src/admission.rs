@@ -16,7 +16,7 @@
 use base::{Flow, Time, TrunkId};
 use memchr::memmem::Finder;
 use overload::{Admission, Class, Decision, SourceId};
-use shards::Inbound;
+use shards::{Brought, Inbound};
 use sip::shed::{Refusal, Sketch, sketch};
 use sip::{HeaderId, Message, Method, Via, parse, response_route};
 use transaction::Match;
@@ -226,6 +226,10 @@ impl Router {
             return false;
         };
         if !seen.to_tag().is_empty() {
+            return false;
+        }
+        if inbound.brought == Brought::Steered && self.owner_of(seen.call_id) != self.shard {
+            // Its owner is asked, who may know it already.
             return false;
         }
         let class = if is_emergency(seen.uri) || seen.has_priority {

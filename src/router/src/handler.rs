@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use base::{ListenerId, ShardId};
 use call::Event;
-use shards::{Fellow, Frame, Handler, Inbound, Undelivered};
+use shards::{Brought, Fellow, Frame, Handler, Inbound, Undelivered};
 use sip::frame::{FrameError, Framing};
-use sip::{ErrorKind, Method, parse, response_route, sniff, sniff_branch, sniff_call_id};
+use sip::{ErrorKind, Message, Method, parse, response_route, sniff, sniff_branch, sniff_call_id};
 use transaction::{ClientEvent, ServerEvent};
 
 use crate::admission::LetIn;
@@ -20,6 +20,48 @@ impl Router {
     /// The shard that owns a Call-ID.
     pub(crate) fn owner_of(&self, call_id: &[u8]) -> ShardId {
         self.spread.shard(call_id)
+    }
+
+    /// The owner of a request that was parsed, if it is not this shard and nobody has asked.
+    #[inline]
+    fn steered_wrongly(&self, message: &Message<'_>, inbound: &Inbound<'_>) -> Option<ShardId> {
+        if inbound.brought != Brought::Steered {
+            return None;
+        }
+        let owner = self.owner_of(message.call_id());
+        (owner != self.shard).then_some(owner)
+    }
+
+    /// A message. One that the kernel steered is looked at as closely as any other whose it is, but
+    /// after the parse, which has found what says so. `Some`: another shard's; nothing was done.
+    #[inline]
+    fn read(&mut self, inbound: &Inbound<'_>, out: &mut Out) -> Option<ShardId> {
+        let source = match self.let_in(inbound, out) {
+            LetIn::Done => return None,
+            LetIn::From(source) => Some(source),
+            LetIn::Unseen => None,
+        };
+        let mut index = self.take_index();
+        let parsed = parse(inbound.bytes, &mut index);
+        let elsewhere = match parsed {
+            Ok(message) if message.is_request() => {
+                let elsewhere = self.steered_wrongly(&message, inbound);
+                if elsewhere.is_none() {
+                    self.note_neighbour(&message, inbound, out);
+                    let source = source.unwrap_or_else(|| self.source(inbound));
+                    self.request(&message, source, inbound, out);
+                }
+                elsewhere
+            }
+            Ok(message) => self.response(&message, inbound, out),
+            // It is answered here, and nothing is kept of it.
+            Err(error) => {
+                self.malformed(inbound, &mut index, error, out);
+                None
+            }
+        };
+        self.put_index(index);
+        elsewhere
     }
 
     fn server_undelivered(&mut self, id: base::SlotId, why: Undelivered, out: &mut Out) {
@@ -203,23 +245,12 @@ impl Handler for Router {
     }
 
     fn message(&mut self, inbound: &Inbound<'_>, out: &mut Out) {
-        let source = match self.let_in(inbound, out) {
-            LetIn::Done => return,
-            LetIn::From(source) => Some(source),
-            LetIn::Unseen => None,
-        };
-        let mut index = self.take_index();
-        let parsed = parse(inbound.bytes, &mut index);
-        match parsed {
-            Ok(message) if message.is_request() => {
-                self.note_neighbour(&message, inbound, out);
-                let source = source.unwrap_or_else(|| self.source(inbound));
-                self.request(&message, source, inbound, out);
-            }
-            Ok(message) => self.response(&message, inbound, out),
-            Err(error) => self.malformed(inbound, &mut index, error, out),
-        }
-        self.put_index(index);
+        let elsewhere = self.read(inbound, out);
+        debug_assert!(elsewhere.is_none(), "it was asked whose it is");
+    }
+
+    fn steered(&mut self, inbound: &Inbound<'_>, out: &mut Out) -> Option<ShardId> {
+        self.read(inbound, out)
     }
 
     #[cold]

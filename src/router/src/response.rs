@@ -1,10 +1,10 @@
 //! A response arrives: its branch names the client transaction that it answers. What that hands up
 //! goes on upstream at once, if it is a 1xx or a 2xx; `branch.rs` has what is done about the rest.
 
-use base::{Flow, FlowId, GatewayId, PacketId, SlotId};
+use base::{Flow, FlowId, GatewayId, PacketId, ShardId, SlotId};
 use call::{BranchState, Event, Kind as ForkKind, Purpose, next_hop, proxy};
 use route::HealthEvent;
-use shards::Inbound;
+use shards::{Brought, Inbound};
 use sip::relay::Upstream;
 use sip::{Message, Method, Uri};
 use transaction::{ClientEvent, Kind, ServerEvent};
@@ -28,12 +28,40 @@ struct Upward {
 
 impl Router {
     /// A response that was parsed. One that answers nothing of ours goes nowhere (RFC 6026 §7.3).
-    pub(crate) fn response(&mut self, message: &Message<'_>, inbound: &Inbound<'_>, out: &mut Out) {
-        self.count(Count::Responses, out);
+    /// `Some`: the kernel brought it to the wrong shard, and it is this one's; nothing was done.
+    pub(crate) fn response(
+        &mut self,
+        message: &Message<'_>,
+        inbound: &Inbound<'_>,
+        out: &mut Out,
+    ) -> Option<ShardId> {
         let named = self.settings.keys.read_branch(message.branch());
-        let Some(client) = named.filter(|id| id.shard() == self.shard) else {
-            return self.count(Count::StrayResponses, out);
-        };
+        match named.map(|client| (client, client.shard())) {
+            Some((client, shard)) if shard == self.shard => {
+                self.count(Count::Responses, out);
+                self.response_to(client, message, inbound, out);
+            }
+            Some((_, shard))
+                if inbound.brought == Brought::Steered && shard.0 < self.settings.shards =>
+            {
+                return Some(shard);
+            }
+            _ => {
+                self.count(Count::Responses, out);
+                self.count(Count::StrayResponses, out);
+            }
+        }
+        None
+    }
+
+    /// A response to a request that this transaction has sent, if there still is one.
+    fn response_to(
+        &mut self,
+        client: SlotId,
+        message: &Message<'_>,
+        inbound: &Inbound<'_>,
+        out: &mut Out,
+    ) {
         let Some(slot) = self.table.client_ref(client) else {
             return self.count(Count::StrayResponses, out);
         };

@@ -6,7 +6,7 @@ mod bench;
 use base::{Flow, Time, Transport};
 use bench::{CALLER, Dialog, OTHER, ROUTER, STRANGER, Setup, UDP, VENDOR, at, crlf, respond};
 use router::Router;
-use shards::Solo;
+use shards::{Handler, Solo};
 
 /// A message that waited so long is late, by the defaults.
 const LATE_MS: u64 = 1_500;
@@ -106,6 +106,33 @@ fn late() -> Late {
         solo: Setup::new().solo(),
         now: Time::from_millis(1_000),
     }
+}
+
+/// What the kernel brought to a wrong shard may be known to its owner: that one is to say.
+#[test]
+fn a_late_invite_of_another_shard_is_not_refused_here() {
+    let mut setup = Setup::new();
+    setup.shards = 2;
+    let mut solo = setup.solo();
+    let flow = Flow {
+        transport: Transport::Udp,
+        listener: UDP,
+        local: at(ROUTER),
+        peer: at(CALLER),
+        conn: None,
+    };
+    let (received, now) = (Time(0), Time::from_millis(LATE_MS));
+    let mut of_shard = [0, 0];
+    for number in 0..40 {
+        let invite = crlf(&Dialog::new(&format!("late{number}")).invite());
+        let owner = solo.handler().owner(&invite).unwrap();
+        let mut sent = 0;
+        let elsewhere = solo.steered(received, now, &flow, &invite, &mut |_, _| sent += 1);
+        let want = (owner.0 == 1).then_some(owner);
+        assert_eq!((elsewhere, sent), (want, 1 - owner.0), "{number}");
+        of_shard[usize::from(owner.0)] += 1;
+    }
+    assert!(of_shard.iter().all(|&count| count > 5), "{of_shard:?}");
 }
 
 #[test]

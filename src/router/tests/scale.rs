@@ -67,8 +67,9 @@ const WORK: [&str; 8] = [
 
 /// Plays `calls` calls one after the other; returns the work of each kind and the messages that each
 /// shard read.
-fn play(shards: u16, calls: usize) -> (Vec<u64>, Vec<u64>) {
+fn play(shards: u16, is_steered: bool, calls: usize) -> (Vec<u64>, Vec<u64>) {
     let mut setup = Setup::new();
+    setup.is_steered = is_steered;
     setup.shards = shards;
     setup.calls_max = calls.max(1_000);
     setup.transactions_max = 4 * calls.max(1_000);
@@ -97,9 +98,9 @@ fn play(shards: u16, calls: usize) -> (Vec<u64>, Vec<u64>) {
 #[test]
 fn one_source_address_loads_all_shards_and_a_call_costs_the_same() {
     const CALLS: usize = 1_600;
-    let (alone, _) = play(1, CALLS);
-    for shards in [16, 64] {
-        let (work, loads) = play(shards, CALLS);
+    let (alone, _) = play(1, false, CALLS);
+    for (shards, is_steered) in [(16, false), (64, false), (64, true)] {
+        let (work, loads) = play(shards, is_steered, CALLS);
         assert_eq!(work, alone, "{WORK:?} with {shards} shards and with one");
         assert!(loads.iter().all(|&load| load > 0), "{loads:?}");
         // Few calls on each: chance alone makes the hottest of 64 with 25 each 1.5 of the mean.
@@ -116,9 +117,10 @@ fn one_source_address_loads_all_shards_and_a_call_costs_the_same() {
 /// received it.
 #[test]
 fn a_message_handed_over_is_answered_as_one_that_was_not() {
-    let answer = |shards: u16| {
+    let answer = |shards: u16, is_steered: bool| {
         let mut setup = Setup::new();
         setup.shards = shards;
+        setup.is_steered = is_steered;
         let mut bench = setup.build();
         let dialog = bench::Dialog::new("handed-over");
         bench.receive(CALLER, &crlf(&dialog.invite()));
@@ -130,5 +132,7 @@ fn a_message_handed_over_is_answered_as_one_that_was_not() {
         let lines: Vec<String> = bench.take().iter().map(|it| it.first_line()).collect();
         (sent.len(), lines)
     };
-    assert_eq!(answer(64), answer(1));
+    let alone = answer(1, false);
+    assert_eq!(answer(64, false), alone);
+    assert_eq!(answer(64, true), alone, "by a kernel that errs");
 }

@@ -6,12 +6,13 @@
 
 mod bench;
 
-use base::ShardId;
+use base::{Flow, ListenerId, ShardId, Time, Transport};
 use bench::corpus::{call_flows, hostile};
 use bench::{CALLER, Packet, Setup, VENDOR, crlf, respond};
+use call::Keys;
 use router::Router;
 use shards::steer::{Machine, SteerCounts};
-use shards::{Handler, Random};
+use shards::{Handler, Random, Solo};
 
 const SHARDS: u16 = 16;
 const MUTATIONS: u64 = 50_000;
@@ -20,6 +21,10 @@ const MUTATIONS: u64 = 50_000;
 struct Pair {
     router: Router,
     machine: Machine,
+    /// The first shard's router, which takes everything as steered to it.
+    solo: Solo<Router>,
+    keys: Keys,
+    heard: u64,
 }
 
 impl Pair {
@@ -32,6 +37,9 @@ impl Pair {
         Pair {
             router: setup.router(),
             machine: Machine::new(&recipe, recipe.cookies[listener]),
+            keys: setup.keys,
+            solo: setup.everybody_is_known().nobody_goes_down().solo(),
+            heard: 0,
         }
     }
 
@@ -44,7 +52,33 @@ impl Pair {
             "{name}: {found:?}, not {owner:?}: {}",
             bytes.escape_ascii()
         );
+        self.steer(name, bytes, owner);
         found
+    }
+
+    /// The same message, brought to the first shard: it goes to its owner, or is dealt with because
+    /// the shard is that, or because no shard could do more.
+    fn steer(&mut self, name: &str, bytes: &[u8], owner: Option<ShardId>) {
+        let flow = Flow {
+            transport: Transport::Udp,
+            listener: ListenerId(0),
+            local: bench::at("192.0.2.9:5060"),
+            peer: bench::at(CALLER),
+            conn: None,
+        };
+        self.heard += 1;
+        let at = Time::from_millis(self.heard * 50_000);
+        let elsewhere = self.solo.steered(at, at, &flow, bytes, &mut |_, _| ());
+        // What it began has ended before the next one comes.
+        self.solo.deadlines(at.plus_millis(49_000), &mut |_, _| ());
+        self.solo.records();
+        let mut index = sip::Index::new();
+        let is_read = sip::parse(bytes, &mut index).is_ok_and(|message| {
+            // A response that answers nothing of ours is dropped by whoever has it.
+            message.is_request() || self.keys.read_branch(message.branch()).is_some()
+        });
+        let want = owner.filter(|&owner| owner != ShardId(0) && is_read);
+        assert_eq!(elsewhere, want, "{name}: {}", bytes.escape_ascii());
     }
 }
 

@@ -96,6 +96,7 @@ impl Machine {
         let config = WorldConfig {
             seed: plan.seed ^ (number as u64).rotate_left(40),
             shards: plan.shards,
+            is_steered: plan.is_steered,
             listeners: vec![shards::ListenerSpec {
                 transport: Transport::Udp,
                 address,

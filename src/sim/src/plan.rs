@@ -41,6 +41,8 @@ pub struct Plan {
     pub seed: u64,
     /// Shards of each router.
     pub shards: u16,
+    /// Whether the shards take what comes to them as steered by a kernel, which often errs.
+    pub is_steered: bool,
     /// Gateways of the last router, all in one route.
     pub vendors: usize,
     /// In which order they are tried.
@@ -88,6 +90,7 @@ impl Default for Plan {
         Plan {
             seed: 1,
             shards: 2,
+            is_steered: false,
             vendors: 3,
             order: Order::List,
             advance: Vec::new(),

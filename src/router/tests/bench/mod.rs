@@ -45,6 +45,7 @@ pub(crate) struct Setup {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) limits: Limits,
     pub(crate) shards: u16,
+    pub(crate) is_steered: bool,
     pub(crate) transactions_max: usize,
     pub(crate) calls_max: usize,
     pub(crate) udp_bytes_max: usize,
@@ -98,6 +99,7 @@ impl Setup {
                 ..Limits::small()
             },
             shards: 1,
+            is_steered: false,
             transactions_max: 1_000,
             calls_max: 1_000,
             udp_bytes_max: 65_535,
@@ -153,6 +155,7 @@ impl Setup {
         WorldConfig {
             seed: self.seed,
             shards: self.shards,
+            is_steered: self.is_steered,
             listeners: listeners
                 .map(|listener| shards::ListenerSpec {
                     transport: listener.transport,

@@ -220,6 +220,7 @@ fn draw_plan(seed: u64, dice: &mut Dice) -> Plan {
     Plan {
         seed,
         shards: dice.between(1, 4) as u16,
+        is_steered: seed.is_multiple_of(2),
         vendors: dice.between(1, 5) as usize,
         order: dice.weighted(&[(5, Order::List), (3, Order::Weight), (2, Order::Parallel)]),
         advance,
