@@ -1,7 +1,9 @@
 //! Where the parts of a message are: a reusable table of offsets that the caller owns.
 //!
-//! Cost: 12 octets a header line, so a call's message touches three or four cache lines of it.
-//! Nothing is cleared between messages but a word: an entry counts only if its bit is set.
+//! Cost: 8 octets for the first line of each header that has an identity, at a place of its own, so
+//! that asking for one is one look. Lines that are only carried are counted and not noted: whoever
+//! wants them walks over the message again. Nothing is cleared between messages but a few words: an
+//! entry counts only if its bit is set.
 
 use crate::limits::HEADERS_MAX;
 use crate::uri::UriSpans;
@@ -19,17 +21,27 @@ pub struct Index {
     pub(crate) uri_parts: Option<UriSpans>,
 }
 
-/// All header lines, and the first of each header.
+/// The lines of the headers that have an identity.
 #[derive(Clone)]
 pub(crate) struct Lines {
-    entries: [Entry; LINES],
-    count: u8,
-    /// One bit for each header that is there; `first` is only valid for those.
+    /// The first line of each; only valid for those whose bit is set.
+    first: [Entry; HeaderId::COUNT],
+    /// The further ones, in their order.
+    further: [Further; HEADERS_MAX],
+    further_count: u8,
+    /// One bit for each header that is there.
     present: u64,
-    /// One bit for each header with several lines; `last` is only valid for those.
+    /// One bit for each header with several lines.
     repeated: u64,
-    first: [u8; HeaderId::COUNT],
-    last: [u8; HeaderId::COUNT],
+    /// Where the first line begins, if there is one.
+    start: u16,
+}
+
+/// A line of a header that has others before it.
+#[derive(Clone, Copy)]
+struct Further {
+    id: HeaderId,
+    line: Entry,
 }
 
 /// What the start line and the headers that every message has were found to say.
@@ -74,19 +86,22 @@ pub(crate) struct Span {
     pub(crate) end: u16,
 }
 
-/// One header line.
+/// One header line, from its name to past its CRLF.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) struct Entry {
     pub(crate) start: u16,
-    pub(crate) name_end: u16,
-    pub(crate) value: Span,
     pub(crate) end: u16,
-    pub(crate) id: HeaderId,
-    /// The next line of the same id, or `NONE`.
-    next: u8,
+    /// The value, without white space around it.
+    pub(crate) value: Span,
 }
 
 impl Entry {
+    pub(crate) const EMPTY: Entry = Entry {
+        start: 0,
+        end: 0,
+        value: Span::EMPTY,
+    };
+
     /// From the name to past the CRLF.
     #[inline]
     pub(crate) fn range(&self) -> std::ops::Range<usize> {
@@ -94,12 +109,9 @@ impl Entry {
     }
 }
 
-const NONE: u8 = u8::MAX;
-/// More than there can be, so that every octet is the number of a place.
-const LINES: usize = 256;
-const _: () = assert!(HEADERS_MAX < NONE as usize, "line numbers are octets");
+const _: () = assert!(HEADERS_MAX < u8::MAX as usize, "line numbers are octets");
 const _: () = assert!(HeaderId::COUNT <= 64, "one bit for each id");
-const _: () = assert!(size_of::<Entry>() == 12);
+const _: () = assert!(size_of::<Entry>() == 8);
 
 impl Span {
     pub(crate) const EMPTY: Span = Span { start: 0, end: 0 };
@@ -145,22 +157,17 @@ impl Index {
     /// An index of nothing. About 3 kB: keep it.
     #[must_use]
     pub fn new() -> Index {
-        let nothing = Entry {
-            start: 0,
-            name_end: 0,
-            value: Span::EMPTY,
-            end: 0,
-            id: HeaderId::Other,
-            next: NONE,
-        };
         Index {
             lines: Lines {
-                entries: [nothing; LINES],
-                count: 0,
+                first: [Entry::EMPTY; HeaderId::COUNT],
+                further: [Further {
+                    id: HeaderId::Other,
+                    line: Entry::EMPTY,
+                }; HEADERS_MAX],
+                further_count: 0,
                 present: 0,
                 repeated: 0,
-                first: [NONE; HeaderId::COUNT],
-                last: [NONE; HeaderId::COUNT],
+                start: 0,
             },
             facts: Facts::NONE,
             via: ViaSpans::NONE,
@@ -176,7 +183,7 @@ impl Index {
     }
 
     pub(crate) fn clear_lines(&mut self) {
-        self.lines.count = 0;
+        self.lines.further_count = 0;
         self.lines.present = 0;
         self.lines.repeated = 0;
     }
@@ -186,39 +193,77 @@ impl Index {
         self.lines.present & id.bit() != 0
     }
 
+    /// Whether there are several lines of it.
+    #[inline]
+    pub(crate) fn is_repeated(&self, id: HeaderId) -> bool {
+        self.lines.repeated & id.bit() != 0
+    }
+
     #[inline]
     pub(crate) fn first(&self, id: HeaderId) -> Option<&Entry> {
-        let lines = &self.lines;
-        self.has(id)
-            .then(|| &lines.entries[usize::from(lines.first[id as usize])])
+        self.has(id).then(|| self.lines.first_of(id))
     }
 
     /// The last line of the id.
     #[inline]
     pub(crate) fn last(&self, id: HeaderId) -> Option<&Entry> {
-        let lines = &self.lines;
-        match lines.repeated & id.bit() {
+        match self.lines.repeated & id.bit() {
             0 => self.first(id),
-            _ => Some(&lines.entries[usize::from(lines.last[id as usize])]),
+            _ => self.further(id).next_back(),
         }
     }
 
+    /// The lines of one id, in their order. None of those that are only carried.
     #[inline]
-    pub(crate) fn next(&self, entry: &Entry) -> Option<&Entry> {
-        (entry.next != NONE).then(|| &self.lines.entries[usize::from(entry.next)])
+    pub(crate) fn chain(&self, id: HeaderId) -> Chain<'_> {
+        Chain {
+            lines: &self.lines,
+            id,
+            at: 0,
+        }
     }
 
-    /// The lines of one id, in their order.
-    pub(crate) fn chain(&self, id: HeaderId) -> impl Iterator<Item = &Entry> {
-        std::iter::successors(self.first(id), |entry| self.next(entry))
-    }
-
-    /// All lines, in their order.
-    #[inline]
-    pub(crate) fn lines(&self) -> &[Entry] {
-        &self.lines.entries[..usize::from(self.lines.count)]
+    /// The lines of one id but the first.
+    fn further(&self, id: HeaderId) -> impl DoubleEndedIterator<Item = &Entry> {
+        let all = &self.lines.further[..usize::from(self.lines.further_count)];
+        all.iter()
+            .filter(move |further| further.id == id)
+            .map(|further| &further.line)
     }
 }
+
+/// The lines of one id.
+#[derive(Clone, Debug)]
+pub(crate) struct Chain<'a> {
+    lines: &'a Lines,
+    pub(crate) id: HeaderId,
+    /// 0 before the first, then where to look for the next.
+    at: usize,
+}
+
+impl<'a> Iterator for Chain<'a> {
+    type Item = &'a Entry;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a Entry> {
+        let lines = self.lines;
+        if self.at == 0 {
+            self.at = 1;
+            let is_noted = lines.present & NOTED & self.id.bit() != 0;
+            return is_noted.then(|| lines.first_of(self.id));
+        }
+        if lines.repeated & self.id.bit() == 0 {
+            return None;
+        }
+        let further = &lines.further[self.at - 1..usize::from(lines.further_count)];
+        let offset = further.iter().position(|further| further.id == self.id)?;
+        self.at += offset + 1;
+        Some(&further[offset].line)
+    }
+}
+
+/// The headers whose lines are noted.
+const NOTED: u64 = HeaderId::Other.bit() - 1;
 
 impl Lines {
     /// A bit for each header that is there.
@@ -233,62 +278,74 @@ impl Lines {
         self.repeated
     }
 
-    /// Adds a line. False: the table is full.
-    #[inline]
-    pub(crate) fn push(
-        &mut self,
-        start: usize,
-        name_end: usize,
-        value: Span,
-        end: usize,
-        id: HeaderId,
-    ) -> bool {
-        let Some(line) = self.open(start, name_end, id) else {
-            return false;
-        };
-        line.value = value;
-        line.end = end as u16;
-        true
-    }
-
-    /// Adds a line of which the value and the end are not known yet: the caller writes them.
-    /// `None`: the table is full.
+    /// The first line of a header that is there.
     #[inline(always)]
-    pub(crate) fn open(
-        &mut self,
-        start: usize,
-        name_end: usize,
-        id: HeaderId,
-    ) -> Option<&mut Entry> {
-        let number = self.count;
-        if usize::from(number) >= HEADERS_MAX {
-            return None;
-        }
-        if self.present & id.bit() == 0 {
-            self.present |= id.bit();
-            self.first[id as usize] = number;
-        } else {
-            self.chain_up(id, number);
-        }
-        self.count = number + 1;
-        let line = &mut self.entries[usize::from(number)];
-        line.start = start as u16;
-        line.name_end = name_end as u16;
-        line.id = id;
-        line.next = NONE;
-        Some(line)
+    pub(crate) fn first_of(&self, id: HeaderId) -> &Entry {
+        &self.first[id as usize]
     }
 
-    /// Puts a line behind the others of its id.
+    /// Where the header lines begin.
+    #[inline]
+    pub(crate) fn start(&self) -> usize {
+        usize::from(self.start)
+    }
+
+    /// Notes where the header lines begin, before the first of them is added.
+    #[inline]
+    pub(crate) fn begin(&mut self, start: usize) {
+        self.start = start as u16;
+    }
+
+    /// The place of one line more. Whoever adds lines counts them: there is room for as many as there
+    /// may be.
+    #[inline(always)]
+    pub(crate) fn open(&mut self, id: HeaderId) -> &mut Entry {
+        if self.present & id.bit() != 0 {
+            return self.open_further(id);
+        }
+        self.present |= id.bit();
+        &mut self.first[id as usize]
+    }
+
     #[inline(never)]
-    fn chain_up(&mut self, id: HeaderId, number: u8) {
-        let before = match self.repeated & id.bit() {
-            0 => self.first[id as usize],
-            _ => self.last[id as usize],
-        };
-        self.entries[usize::from(before)].next = number;
+    fn open_further(&mut self, id: HeaderId) -> &mut Entry {
+        if id == HeaderId::Other {
+            return &mut self.first[id as usize];
+        }
         self.repeated |= id.bit();
-        self.last[id as usize] = number;
+        let at = usize::from(self.further_count).min(HEADERS_MAX - 1);
+        self.further_count = at as u8 + 1;
+        let further = &mut self.further[at];
+        further.id = id;
+        &mut further.line
+    }
+
+    /// Adds a line.
+    #[inline]
+    pub(crate) fn note(&mut self, id: HeaderId, line: Entry) {
+        *self.open(id) = line;
+    }
+
+    /// How many values those of these headers that are lists have at most, if each has two octets
+    /// with its comma.
+    #[inline]
+    pub(crate) fn values_bound(&self, ids: u64) -> usize {
+        let mut rest = ids & self.present;
+        let mut bound = 0;
+        while rest != 0 {
+            let first = &self.first[rest.trailing_zeros() as usize];
+            bound += first.value.len() / 2 + 1;
+            rest &= rest - 1;
+        }
+        let further = &self.further[..usize::from(self.further_count)];
+        let further = further.iter().map(|it| it.line.value.len() / 2 + 1);
+        bound + further.sum::<usize>()
+    }
+}
+
+impl std::fmt::Debug for Lines {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Lines({:#x})", self.present)
     }
 }
 
@@ -313,6 +370,6 @@ impl Facts {
 
 impl std::fmt::Debug for Index {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Index({} lines)", self.lines.count)
+        write!(f, "Index({:?})", self.lines)
     }
 }

@@ -9,9 +9,9 @@ use wide::{u8x16, u8x32};
 use crate::octets::work;
 
 /// How many octets are looked at in one step.
-const BLOCK: usize = 32;
+pub(crate) const BLOCK: usize = 32;
 /// How many octets a word of bits stands for.
-const WORD: usize = 64;
+pub(crate) const WORD: usize = 64;
 /// How many octets of a header line's start are compared in one step.
 pub(crate) const NAME: usize = 16;
 
@@ -166,14 +166,16 @@ pub(crate) fn same(one: &[u8; NAME], other: &[u8; NAME]) -> u16 {
     u8x16::new(*one).simd_eq(u8x16::new(*other)).to_bitmask() as u16
 }
 
+/// A bit for each octet of a block.
 #[inline(always)]
-fn bits<C: Class>(block: &[u8; BLOCK], _class: C) -> u32 {
+pub(crate) fn bits<C: Class>(block: &[u8; BLOCK], _class: C) -> u32 {
+    work::add(BLOCK);
     C::of(u8x32::new(*block))
 }
 
 /// The bits of 64 octets.
 #[inline(always)]
-fn word_bits<C: Class>(octets: &[u8; WORD], class: C) -> u64 {
+pub(crate) fn word_bits<C: Class>(octets: &[u8; WORD], class: C) -> u64 {
     let (blocks, _) = octets.as_chunks::<BLOCK>();
     u64::from(bits(&blocks[0], class)) | u64::from(bits(&blocks[1], class)) << BLOCK
 }
@@ -230,18 +232,25 @@ fn more<C: Class>(bytes: &[u8], mut base: usize, class: C) -> (usize, u64) {
 fn word<C: Class>(bytes: &[u8], base: usize, class: C) -> Option<u64> {
     let rest = bytes.get(base..)?;
     match rest.first_chunk() {
-        Some(whole) => {
-            work::add(WORD);
-            Some(word_bits(whole, class))
-        }
-        None => Some(last_word(rest, class)),
+        Some(whole) => Some(word_bits(whole, class)),
+        None => Some(last_word(bytes, base, class)),
     }
 }
 
-/// The bits of fewer than 64 octets, and of their end.
+/// The bits of fewer than 64 octets, from `base` to the end, and of the end. They are looked at with
+/// those before them.
+#[inline(always)]
+fn last_word<C: Class>(bytes: &[u8], base: usize, class: C) -> u64 {
+    let left = bytes.len() - base;
+    match bytes.last_chunk() {
+        Some(last) => (word_bits(last, class) >> 1) >> (WORD - 1 - left) | 1 << left,
+        None => only_word(&bytes[base..], class),
+    }
+}
+
+/// As above, of bytes that are too few to look at.
 #[inline(never)]
-fn last_word<C: Class>(rest: &[u8], class: C) -> u64 {
-    work::add(rest.len());
+fn only_word<C: Class>(rest: &[u8], class: C) -> u64 {
     let mut padded = [0; WORD];
     padded[..rest.len()].copy_from_slice(rest);
     let end = 1 << rest.len();
@@ -253,22 +262,22 @@ fn last_word<C: Class>(rest: &[u8], class: C) -> u64 {
 #[inline(always)]
 pub(crate) fn first_mark<C: Class>(bytes: &[u8], start: usize, class: C) -> Option<usize> {
     let rest = bytes.get(start..)?;
-    let Some(near) = rest.first_chunk::<WORD>() else {
-        return Some(start + last_word(rest, class).trailing_zeros() as usize);
-    };
-    let (blocks, _) = near.as_chunks();
-    work::add(BLOCK);
-    let marked = bits(&blocks[0], class);
-    if marked != 0 {
-        return Some(start + marked.trailing_zeros() as usize);
+    if let Some(block) = rest.first_chunk() {
+        let marked = bits(block, class);
+        if marked != 0 {
+            return Some(start + marked.trailing_zeros() as usize);
+        }
     }
-    work::add(BLOCK);
-    let marked = bits(&blocks[1], class);
-    if marked != 0 {
-        return Some(start + BLOCK + marked.trailing_zeros() as usize);
+    if let Some(near) = rest.first_chunk::<WORD>() {
+        let (blocks, _) = near.as_chunks();
+        let marked = bits(&blocks[1], class);
+        if marked != 0 {
+            return Some(start + BLOCK + marked.trailing_zeros() as usize);
+        }
+        let (base, word) = more(bytes, start, class);
+        return Some(base + word.trailing_zeros() as usize);
     }
-    let (base, word) = more(bytes, start, class);
-    Some(base + word.trailing_zeros() as usize)
+    Some(start + last_word(bytes, start, class).trailing_zeros() as usize)
 }
 
 #[cfg(test)]

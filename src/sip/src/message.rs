@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use crate::forward::is_alone;
-use crate::index::{Entry, Index, Span};
-use crate::octets;
+use crate::index::{Chain, Entry, Index, Span};
+use crate::octets::{self, TOKEN};
 use crate::via;
 use crate::{Error, HeaderId, Method, NameAddr, Uri, Via};
 
@@ -170,9 +170,10 @@ impl<'a> Message<'a> {
     /// Whether the topmost Via is the only one.
     #[must_use]
     pub fn has_one_via(&self) -> bool {
-        let line = self.index.first(HeaderId::Via);
+        let index = self.index;
+        let line = index.first(HeaderId::Via);
         line.is_some_and(|line| {
-            self.index.next(line).is_none() && line.value.end == self.index.via.range.end
+            line.value.end == index.via.range.end && !index.is_repeated(HeaderId::Via)
         })
     }
 
@@ -307,19 +308,23 @@ impl<'a> Message<'a> {
         self.lines_named(name).next().map(|line| line.value)
     }
 
-    /// All header lines.
+    /// All header lines. They are looked for: no message is asked for them on its usual way.
     pub fn lines(&self) -> impl Iterator<Item = Line<'a>> + use<'a> {
-        let bytes = self.bytes;
-        let lines = self.index.lines().iter();
-        lines.map(move |entry| Line::new(bytes, entry))
+        let section = &self.bytes[..self.section_end()];
+        let mut at = self.index.lines.start();
+        std::iter::from_fn(move || {
+            let line = Line::read(section, at)?;
+            at = line.range.end;
+            Some(line)
+        })
     }
 
-    /// The lines of one header.
+    /// The lines of one header that has an identity.
     pub fn lines_of(&self, id: HeaderId) -> impl Iterator<Item = Line<'a>> + use<'a> {
         let bytes = self.bytes;
         self.index
             .chain(id)
-            .map(move |entry| Line::new(bytes, entry))
+            .map(move |entry| Line::new(bytes, id, entry))
     }
 
     /// The values of one header, a whole line each.
@@ -332,8 +337,10 @@ impl<'a> Message<'a> {
     /// The lines of that name, in any case.
     pub fn lines_named<'n>(&self, name: &'n [u8]) -> impl Iterator<Item = Line<'a>> + use<'a, 'n> {
         let id = HeaderId::of(name);
+        let others = (id == HeaderId::Other && self.has(id)).then(|| self.lines());
+        let others = others.into_iter().flatten();
         self.lines_of(id)
-            .filter(move |line| id != HeaderId::Other || line.name.eq_ignore_ascii_case(name))
+            .chain(others.filter(move |line| line.name.eq_ignore_ascii_case(name)))
     }
 
     /// Where its parts are.
@@ -346,7 +353,7 @@ impl<'a> Message<'a> {
     pub(crate) fn last_line(&self, id: HeaderId) -> Option<Line<'a>> {
         self.index
             .last(id)
-            .map(|entry| Line::new(self.bytes, entry))
+            .map(|entry| Line::new(self.bytes, id, entry))
     }
 
     /// The values of the header over all its lines, split at commas if it is a list.
@@ -354,25 +361,49 @@ impl<'a> Message<'a> {
     /// Commas in quoted strings and angle brackets do not split; empty values are passed over.
     #[must_use]
     pub fn values(&self, id: HeaderId) -> Values<'a> {
+        let mut lines = self.index.chain(id);
         Values {
             bytes: self.bytes,
-            index: self.index,
-            line: self.index.first(id),
+            line: lines.next(),
+            lines,
             at: 0,
         }
     }
 }
 
 impl<'a> Line<'a> {
-    fn new(bytes: &'a [u8], entry: &Entry) -> Line<'a> {
-        let name = usize::from(entry.start)..usize::from(entry.name_end);
+    fn new(bytes: &'a [u8], id: HeaderId, entry: &Entry) -> Line<'a> {
+        let range = entry.range();
         Line {
-            id: entry.id,
-            name: &bytes[name],
+            id,
+            name: &bytes[range.start..octets::run(bytes, range.start, TOKEN)],
             value: entry.value.of(bytes),
-            range: usize::from(entry.start)..usize::from(entry.end),
+            range,
             value_range: entry.value.range(),
         }
+    }
+
+    /// The line that begins at `start`, in a header section that was checked.
+    fn read(section: &'a [u8], start: usize) -> Option<Line<'a>> {
+        let name_end = octets::run(section, start, TOKEN);
+        let colon = name_end + octets::find(b':', &section[name_end..])?;
+        let mut end = colon;
+        loop {
+            end += octets::find(b'\n', &section[end..])? + 1;
+            // Else the value goes on.
+            if !matches!(section.get(end), Some(b' ' | b'\t')) {
+                break;
+            }
+        }
+        let name = &section[start..name_end];
+        let (from, to) = octets::trim(section, colon + 1, end);
+        Some(Line {
+            id: HeaderId::of(name),
+            name,
+            value: &section[from..to],
+            range: start..end,
+            value_range: from..to,
+        })
     }
 
     /// The values of this line, split at commas.
@@ -394,7 +425,7 @@ impl<'a> Line<'a> {
 #[derive(Clone, Debug)]
 pub struct Values<'a> {
     bytes: &'a [u8],
-    index: &'a Index,
+    lines: Chain<'a>,
     line: Option<&'a Entry>,
     /// Where to go on in the line; 0: at its start (no value begins at 0).
     at: usize,
@@ -408,14 +439,15 @@ impl<'a> Iterator for Values<'a> {
             let line = self.line?;
             let range = line.value.range();
             let mut at = self.at.max(range.start);
-            if let Some(range) = next_value(self.bytes, &mut at, range.end, line.id.is_list()) {
+            if let Some(range) = next_value(self.bytes, &mut at, range.end, self.lines.id.is_list())
+            {
                 self.at = at;
                 return Some(Value {
                     bytes: &self.bytes[range.clone()],
                     range,
                 });
             }
-            self.line = self.index.next(line);
+            self.line = self.lines.next();
             self.at = 0;
         }
     }

@@ -1,6 +1,6 @@
 //! The values of From, To, Contact, Route and their like, and the parameters of header values.
 
-use crate::lanes::{Bracket, Marks, Quote, ValueEnd, first_mark};
+use crate::lanes::{BLOCK, Bracket, Marks, Quote, ValueEnd, WORD, bits, first_mark, word_bits};
 use crate::limits::{PARAMS_MAX, TAG_BYTES_MAX, URI_BYTES_MAX};
 use crate::octets::{self, DISPLAY, LWS, TOKEN, URI, VALUE};
 use crate::uri::{has_sip_scheme, scheme_end};
@@ -90,11 +90,7 @@ impl Bracketed {
     /// The value begins at `start`. `None`: it is something else, which may be good or not.
     #[inline(always)]
     pub(crate) fn find(bytes: &[u8], start: usize) -> Option<Bracketed> {
-        let (display_end, at) = match bytes.get(start)? {
-            b'<' => (start, start),
-            b'"' => quoted(bytes, start)?,
-            _ => words(bytes, start)?,
-        };
+        let (display_end, at) = bracket(bytes, start)?;
         let uri = at + 1..first_mark(bytes, at + 1, Bracket)?;
         // None at all is too long too.
         let is_short = (uri.end - uri.start).wrapping_sub(1) < URI_BYTES_MAX;
@@ -126,6 +122,47 @@ impl Bracketed {
     #[inline]
     pub(crate) fn has_scheme(&self, bytes: &[u8]) -> bool {
         has_scheme(&bytes[self.uri.clone()])
+    }
+}
+
+/// The SIP URI and the tag of a value at `start` that is written as nearly all are, by two looks: where
+/// they are, the tag empty if there is none, and where the value ends if it is good. `None`: they are
+/// written otherwise, or are long.
+#[inline(always)]
+pub(crate) fn near_party(
+    bytes: &[u8],
+    start: usize,
+) -> Option<(Range<usize>, Range<usize>, usize)> {
+    let start = bracket(bytes, start)?.1 + 1;
+    let near: &[u8; WORD] = bytes.get(start..)?.first_chunk()?;
+    let length = word_bits(near, Bracket).trailing_zeros() as usize;
+    if near.get(length) != Some(&b'>') || length <= 4 || !has_sip_scheme(near) {
+        return None;
+    }
+    let uri = start..start + length;
+    let behind: &[u8; BLOCK + TAG.len()] = bytes.get(uri.end + 1..)?.first_chunk()?;
+    let (name, tag) = behind.split_first_chunk()?;
+    if name[0] != b';' {
+        return Some((uri.clone(), 0..0, uri.end + 1));
+    }
+    let length = bits(tag.first_chunk()?, ValueEnd).trailing_zeros() as usize;
+    if name != TAG || length == 0 || length >= BLOCK {
+        return None;
+    }
+    let start = uri.end + 1 + TAG.len();
+    Some((uri, start..start + length, start + length))
+}
+
+/// What comes before a tag in its usual case.
+const TAG: &[u8; 5] = b";tag=";
+
+/// Where the display name at `start` ends, or would if there were one, and where the bracket is.
+#[inline(always)]
+fn bracket(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
+    match bytes.get(start)? {
+        b'<' => Some((start, start)),
+        b'"' => quoted(bytes, start),
+        _ => words(bytes, start),
     }
 }
 

@@ -200,7 +200,7 @@ pub(crate) fn port(bytes: &[u8], at: usize) -> Result<u16, Error> {
 #[inline]
 pub(crate) fn usual_port(bytes: &[u8]) -> Option<u16> {
     if let Some(&digits) = bytes.as_array() {
-        return four_digits(digits).filter(|&port| port > 0);
+        return few_digits(digits, 4).filter(|&port| port > 0);
     }
     match small_number(bytes) {
         Some(port @ 1..=65_535) => Some(port as u16),
@@ -208,10 +208,15 @@ pub(crate) fn usual_port(bytes: &[u8]) -> Option<u16> {
     }
 }
 
-/// The number that four digits are, all of them at once.
-#[inline]
-fn four_digits(digits: [u8; 4]) -> Option<u16> {
-    let values = u32::from_le_bytes(digits) ^ 0x3030_3030;
+/// The number that the first `count` of four octets are, one to four digits, all of them at once.
+#[inline(always)]
+pub(crate) fn few_digits(octets: [u8; 4], count: usize) -> Option<u16> {
+    let missing = 4_usize.wrapping_sub(count);
+    if missing > 3 {
+        return None;
+    }
+    // Zeros come in front, and what stands behind goes.
+    let values = (u32::from_le_bytes(octets) ^ 0x3030_3030) << (8 * missing);
     if (values | values.wrapping_add(0x0606_0606)) & 0xf0f0_f0f0 != 0 {
         return None;
     }
@@ -322,6 +327,11 @@ mod tests {
             assert_eq!(usual_port(text.as_bytes()), want, "{text}");
             let text = format!("{port:04}");
             assert_eq!(usual_port(text.as_bytes()), want, "{text}");
+            for count in 1..=4 {
+                let digits = *text.as_bytes().first_chunk().unwrap();
+                assert_eq!(few_digits(digits, count), text[..count].parse().ok());
+                assert_eq!([0, 5].map(|count| few_digits(digits, count)), [None; 2]);
+            }
         }
         for at in 0..4 {
             for octet in (0..=255_u8).filter(|octet| !octet.is_ascii_digit()) {

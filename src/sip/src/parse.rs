@@ -83,6 +83,8 @@ fn read(bytes: &[u8], index: &mut Index) -> Result<(), Error> {
 
 /// Notes every header line and returns where the empty line begins.
 fn header_lines(bytes: &[u8], mut at: usize, index: &mut Index) -> Result<usize, Error> {
+    index.lines.begin(at);
+    let mut count = 0;
     loop {
         let Some(&first) = bytes.get(at) else {
             return Err(Error::new(ErrorKind::Unterminated, at));
@@ -120,10 +122,16 @@ fn header_lines(bytes: &[u8], mut at: usize, index: &mut Index) -> Result<usize,
             return Err(Error::new(kind, at));
         }
         let (value_start, value_end) = octets::trim(bytes, colon + 1, end - 2);
-        let value = Span::new(value_start, value_end);
-        if !index.lines.push(at, name_end, value, end, id) {
+        let line = Entry {
+            start: at as u16,
+            end: end as u16,
+            value: Span::new(value_start, value_end),
+        };
+        count += 1;
+        if count > HEADERS_MAX {
             return Err(Error::new(ErrorKind::TooManyHeaders, at));
         }
+        index.lines.note(id, line);
         at = end;
     }
 }
@@ -202,8 +210,17 @@ pub(crate) const fn duplicate(id: HeaderId) -> Option<ErrorKind> {
 
 /// Holds the limits on values of those of these headers, a bit each, that are lists. Values take at
 /// least two octets with their comma, so only the few long ones are looked into.
+#[inline]
 pub(crate) fn check_counts(bytes: &[u8], index: &Index, ids: u64) -> Result<(), Error> {
-    let mut lists = ids & LISTS;
+    // Nearly always all of them together are few enough.
+    match index.lines.values_bound(ids & LISTS) <= VALUES_MAX {
+        true => Ok(()),
+        false => check_each_count(bytes, index, ids & LISTS),
+    }
+}
+
+#[inline(never)]
+fn check_each_count(bytes: &[u8], index: &Index, mut lists: u64) -> Result<(), Error> {
     while lists != 0 {
         let id = HeaderId::KNOWN[lists.trailing_zeros() as usize];
         lists &= lists - 1;

@@ -129,15 +129,16 @@ impl Relay<'_> {
             Some(line) => places.replace(line.value, What::Hops),
             None => places.insert(behind, What::HopsLine),
         }
-        let mut route = index.first(HeaderId::Route);
+        let mut routes = index.chain(HeaderId::Route);
         for _ in 0..self.own_routes {
-            let line = route.filter(|line| is_alone(line.value.of(bytes)))?;
+            let line = routes
+                .next()
+                .filter(|line| is_alone(line.value.of(bytes)))?;
             places.add(
                 usize::from(line.start),
                 usize::from(line.end),
                 What::Nothing,
             );
-            route = index.next(line);
         }
         let mut to = Composer::new(out);
         let mut at = 0;

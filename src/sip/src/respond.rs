@@ -43,17 +43,16 @@ pub fn compose(request: &Message<'_>, response: &Response<'_>, out: &mut [u8]) -
     let mut to = Composer::new(out);
     let mut copied = Copied::of(bytes);
     status_line(&mut to, response.status, response.reason);
-    let mut via_line = index.first(HeaderId::Via);
-    if let Some(line) = via_line {
+    let mut via_lines = index.chain(HeaderId::Via);
+    if let Some(line) = via_lines.next() {
         let via = request.via();
         copied.take(usize::from(line.start)..via.range.start, &mut to);
         copied.flush(&mut to);
         put_stamped(&mut to, bytes, &via, response.source);
         copied.take(via.range.end..usize::from(line.end), &mut to);
     }
-    while let Some(line) = via_line.and_then(|line| index.next(line)) {
+    for line in via_lines {
         copied.take(line.range(), &mut to);
-        via_line = Some(line);
     }
     take_line(index, HeaderId::From, &mut copied, &mut to);
     if let Some(line) = index.first(HeaderId::To) {

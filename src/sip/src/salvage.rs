@@ -1,7 +1,7 @@
 //! The lines of a refused request that an answer can still copy.
 
 use crate::HeaderId;
-use crate::index::{Index, Span};
+use crate::index::{Entry, Index, Span};
 use crate::octets::{self, TOKEN};
 use crate::parse::duplicate;
 
@@ -31,9 +31,13 @@ pub(crate) fn salvage(bytes: &[u8], index: &mut Index) {
             let id = HeaderId::of(&bytes[at..name_end]);
             let (start, end) = octets::trim(bytes, colon + 1, next);
             let is_wanted = id != HeaderId::Other && (duplicate(id).is_none() || !index.has(id));
-            let value = Span::new(start, end);
-            if is_wanted && !index.lines.push(at, name_end, value, next, id) {
-                return;
+            let line = Entry {
+                start: at as u16,
+                end: next as u16,
+                value: Span::new(start, end),
+            };
+            if is_wanted {
+                index.lines.note(id, line);
             }
         }
         at = next;

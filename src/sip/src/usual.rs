@@ -7,13 +7,15 @@
 //! as folds, or anything wrong, to all of it. Whatever is taken here comes out there in
 //! the same way: `tests.rs` compares them over all messages there are, and mutations of them.
 //!
-//! Cost: 65 instructions for a line, and 15 to 30 for its value; an address takes 120, a Via 190.
+//! Cost: 60 instructions for a line, and 15 to 30 for its value; an address takes 110, a Via 170.
 //! `benches/instructions` holds `parse/*`.
+
+use std::ops::Range;
 
 use crate::index::{Entry, Facts, Index, Party, Span};
 use crate::lanes::{Blank, LineEnd, Mark, first_mark};
 use crate::limits::*;
-use crate::name_addr::Bracketed;
+use crate::name_addr::{Bracketed, near_party};
 use crate::octets::{self, TOKEN};
 use crate::parse;
 use crate::start_line;
@@ -26,8 +28,9 @@ pub(crate) fn read(bytes: &[u8], index: &mut Index) -> Option<()> {
     if bytes.len() > MESSAGE_BYTES_MAX {
         return None;
     }
-    let lines = match bytes.first_chunk()? {
-        b"SIP/2.0 " => status_line(bytes, index)?,
+    // As a number: octets would be compared one by one.
+    let lines = match u64::from_le_bytes(*bytes.first_chunk()?) {
+        STATUS_LINE => status_line(bytes, index)?,
         _ => request_line(bytes, index)?,
     };
     let (section_end, unread) = header_lines(bytes, lines, index)?;
@@ -48,6 +51,9 @@ pub(crate) fn read(bytes: &[u8], index: &mut Index) -> Option<()> {
     Some(())
 }
 
+/// What a status line begins with.
+const STATUS_LINE: u64 = u64::from_le_bytes(*b"SIP/2.0 ");
+
 /// The headers that every message has.
 const MANDATORY: u64 = HeaderId::Via.bit()
     | HeaderId::From.bit()
@@ -58,12 +64,6 @@ const MANDATORY: u64 = HeaderId::Via.bit()
 #[inline(always)]
 pub(crate) fn is_line_end(rest: &[u8]) -> bool {
     rest.first_chunk() == Some(b"\r\n")
-}
-
-/// What is behind the CRLF at `end`. `None`: there is none.
-#[inline(always)]
-fn behind_line_end(bytes: &[u8], end: usize) -> Option<&[u8]> {
-    bytes.get(end..)?.strip_prefix(b"\r\n")
 }
 
 /// Where the CRLF of a line is, of which nothing is asked from `at` on. `None`: something else ends
@@ -143,31 +143,35 @@ struct Odd {
 #[inline(always)]
 fn header_lines(bytes: &[u8], mut at: usize, index: &mut Index) -> Option<(usize, u64)> {
     let mut odd = Odd::default();
-    let mut rest = bytes.get(at..)?;
-    while !is_line_end(rest) {
-        let Some((id, length)) = HeaderId::usual(rest) else {
+    let mut count = 0;
+    index.lines.begin(at);
+    loop {
+        count += 1;
+        let rest = bytes.get(at..)?;
+        if let Some((id, length)) = HeaderId::usual(rest)
+            && let Some(end) = usual_value(bytes, at + length + 2, id, index)
+            && let Some(&behind) = bytes.get(end..)?.first_chunk()
+            && let behind = u32::from_le_bytes(behind)
+            && behind as u16 == CRLF
+        {
+            let line = index.lines.open(id);
+            line.start = at as u16;
+            line.value.start = (at + length + 2) as u16;
+            line.value.end = end as u16;
+            at = end + 2;
+            line.end = at as u16;
+            if (behind >> 16) as u16 == CRLF {
+                break;
+            }
+        } else {
             at = other_line(bytes, at, index, &mut odd)?;
-            rest = bytes.get(at..)?;
-            continue;
-        };
-        let name_end = at + length;
-        let start = name_end + 2;
-        let line = index.lines.open(at, name_end, id)?;
-        let usual = usual_value(bytes, start, id, &mut index.facts, &mut index.via);
-        (at, rest) = match usual.and_then(|end| Some((end, behind_line_end(bytes, end)?))) {
-            Some((end, rest)) => {
-                line.value = Span::new(start, end);
-                (end + 2, rest)
+            if is_line_end(bytes.get(at..)?) {
+                break;
             }
-            None => {
-                let end = odd.value(bytes, line)?;
-                (end + 2, behind_line_end(bytes, end)?)
-            }
-        };
-        line.end = at as u16;
+        }
     }
     // What is this short keeps the limits on the section and on each line.
-    if at > HEADER_BYTES_MAX {
+    if at > HEADER_BYTES_MAX || count > HEADERS_MAX {
         return None;
     }
     let repeated = index.lines.repeated();
@@ -180,8 +184,11 @@ fn header_lines(bytes: &[u8], mut at: usize, index: &mut Index) -> Option<(usize
     Some((at, odd.unread & LOOKED_INTO))
 }
 
-/// A line whose name is unknown, compact or in another case, or that begins otherwise; returns
-/// where the next one begins.
+const CRLF: u16 = u16::from_le_bytes(*b"\r\n");
+
+/// A line whose name is unknown, compact or in another case, or that goes on otherwise than usual;
+/// returns where the next one begins.
+#[cold]
 #[inline(never)]
 fn other_line(bytes: &[u8], at: usize, index: &mut Index, odd: &mut Odd) -> Option<usize> {
     let mut name_end = first_mark(bytes, at, Mark)?;
@@ -193,36 +200,36 @@ fn other_line(bytes: &[u8], at: usize, index: &mut Index, odd: &mut Odd) -> Opti
         return None;
     }
     let id = HeaderId::of(name);
-    let line = index.lines.open(at, name_end, id)?;
     let start = name_end + 2;
     let usual = match bytes.get(name_end + 1) {
-        Some(b' ') => usual_value(bytes, start, id, &mut index.facts, &mut index.via),
+        Some(b' ') => usual_value(bytes, start, id, index),
         _ => None,
     };
-    let end = match usual.filter(|&end| behind_line_end(bytes, end).is_some()) {
-        Some(end) => {
-            line.value = Span::new(start, end);
-            end
-        }
-        None => odd.value(bytes, line)?,
+    let (value, end) = match usual.filter(|&end| bytes.get(end..).is_some_and(is_line_end)) {
+        Some(end) => (Span::new(start, end), end),
+        None => odd.value(bytes, name_end + 1, id)?,
     };
-    line.end = (end + 2) as u16;
+    let line = Entry {
+        start: at as u16,
+        end: (end + 2) as u16,
+        value,
+    };
+    index.lines.note(id, line);
     Some(end + 2)
 }
 
 impl Odd {
-    /// Notes a value that may have white space around it, and more; returns where its line ends.
+    /// Notes a value that may have white space around it, and more; returns where it is, and where
+    /// its line ends.
     #[inline(never)]
-    fn value(&mut self, bytes: &[u8], line: &mut Entry) -> Option<usize> {
-        let from = usize::from(line.name_end) + 1;
+    fn value(&mut self, bytes: &[u8], from: usize, id: HeaderId) -> Option<(Span, usize)> {
         let end = line_end(bytes, from)?;
         let (start, to) = octets::trim(bytes, from, end);
-        line.value = Span::new(start, to);
         if to - start > CARRIED_BYTES {
-            self.long |= line.id.bit();
+            self.long |= id.bit();
         }
-        self.unread |= line.id.bit();
-        Some(end)
+        self.unread |= id.bit();
+        Some((Span::new(start, to), end))
     }
 }
 
@@ -246,19 +253,15 @@ const _: () = assert!(VALUES_MAX <= VIAS_MAX);
 /// Where a value ends that is written as usual, of which it notes what is asked for; whoever asks
 /// looks whether the line ends there. `None`: it is written otherwise, or long.
 #[inline(always)]
-fn usual_value(
-    bytes: &[u8],
-    start: usize,
-    id: HeaderId,
-    facts: &mut Facts,
-    via: &mut ViaSpans,
-) -> Option<usize> {
+fn usual_value(bytes: &[u8], start: usize, id: HeaderId, index: &mut Index) -> Option<usize> {
+    let has_via = index.has(HeaderId::Via);
+    let Index { facts, via, .. } = index;
     match id {
-        HeaderId::Via if via.range.is_empty() => top_via(bytes, start, via),
+        HeaderId::Via if !has_via => top_via(bytes, start, via),
         HeaderId::Route | HeaderId::Contact if !facts.is_request => carried(bytes, start),
-        HeaderId::From | HeaderId::To | HeaderId::Route | HeaderId::Contact => {
-            address(bytes, start, id, facts)
-        }
+        HeaderId::From => party(bytes, start, &mut facts.from),
+        HeaderId::To => party(bytes, start, &mut facts.to),
+        HeaderId::Route | HeaderId::Contact => address(bytes, start, id),
         HeaderId::CallId => call_id(bytes, start),
         HeaderId::CSeq => cseq(bytes, start, facts),
         HeaderId::MaxForwards => {
@@ -279,8 +282,10 @@ fn usual_value(
 #[inline(always)]
 fn carried(bytes: &[u8], start: usize) -> Option<usize> {
     let end = first_mark(bytes, start, LineEnd)?;
-    let value = &bytes[start..end];
-    let is_plain = *value.first()? > b' ' && *value.last()? > b' ' && value.len() <= CARRIED_BYTES;
+    // An empty value ends in the space behind its colon.
+    let is_plain = *bytes.get(start)? > b' '
+        && *bytes.get(end.wrapping_sub(1))? > b' '
+        && end - start <= CARRIED_BYTES;
     is_plain.then_some(end)
 }
 
@@ -299,24 +304,34 @@ fn top_via(bytes: &[u8], start: usize, via: &mut ViaSpans) -> Option<usize> {
     }
 }
 
-/// From and To with a tag or without; Route and Contact with one value and no parameters.
+/// From and To with a tag or without.
 #[inline(never)]
-fn address(bytes: &[u8], start: usize, id: HeaderId, facts: &mut Facts) -> Option<usize> {
-    let found = Bracketed::find(bytes, start)?;
-    if !found.has_scheme(bytes) && id != HeaderId::Route {
-        return None;
-    }
-    let party = match id {
-        HeaderId::From => &mut facts.from,
-        HeaderId::To => &mut facts.to,
-        _ => return Some(found.uri.end + 1),
+fn party(bytes: &[u8], start: usize, party: &mut Party) -> Option<usize> {
+    let (uri, tag, end) = match near_party(bytes, start) {
+        Some(near) => near,
+        None => far_party(bytes, start)?,
     };
-    let (tag, end) = found.tag(bytes)?;
     *party = Party {
-        uri: Span::new(found.uri.start, found.uri.end),
+        uri: Span::new(uri.start, uri.end),
         tag: Span::new(tag.start, tag.end),
     };
     Some(end)
+}
+
+/// As above, however long.
+#[inline(never)]
+fn far_party(bytes: &[u8], start: usize) -> Option<(Range<usize>, Range<usize>, usize)> {
+    let found = Bracketed::find(bytes, start)?;
+    let (tag, end) = found.tag(bytes)?;
+    found.has_scheme(bytes).then_some((found.uri, tag, end))
+}
+
+/// Route and Contact with one value and no parameters.
+#[inline(never)]
+fn address(bytes: &[u8], start: usize, id: HeaderId) -> Option<usize> {
+    let found = Bracketed::find(bytes, start)?;
+    let is_good = id == HeaderId::Route || found.has_scheme(bytes);
+    is_good.then_some(found.uri.end + 1)
 }
 
 /// One to nine digits, and where they end.

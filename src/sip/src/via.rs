@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::ops::Range;
 
 use crate::index::Span;
-use crate::lanes::{Mark, Marks};
+use crate::lanes::{Mark, Marks, WORD, word_bits};
 use crate::limits::{BRANCH_BYTES_MAX, HOST_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::name_addr::{Cursor, Param};
 use crate::octets::{self, TOKEN, VALUE};
@@ -204,6 +204,71 @@ impl ViaSpans {
     /// or not.
     #[inline(always)]
     pub(crate) fn read_usual(&mut self, bytes: &[u8], start: usize) -> Option<usize> {
+        let end = self.read_near(bytes, start);
+        end.or_else(|| self.read_far(bytes, start))
+    }
+
+    /// As above, by one look, if the branch comes first and ends within that.
+    #[inline(always)]
+    fn read_near(&mut self, bytes: &[u8], start: usize) -> Option<usize> {
+        const ROOM: usize = 16;
+        let near: &[u8; PROTOCOL + WORD + ROOM] = bytes.get(start..)?.first_chunk()?;
+        let (protocol, near) = near.split_first_chunk::<PROTOCOL>()?;
+        let (name, transport) = protocol.split_first_chunk()?;
+        if u64::from_le_bytes(*name) != u64::from_le_bytes(*b"SIP/2.0/")
+            || !is_usual_transport(*transport.first_chunk()?)
+        {
+            return None;
+        }
+        let mut marks = word_bits(near.first_chunk()?, Mark);
+        let host_end = marks.trailing_zeros() as usize;
+        let (mut at, mut port) = (host_end, 0);
+        if *near.get(at)? == b':' {
+            marks &= marks.wrapping_sub(1);
+            at = marks.trailing_zeros() as usize;
+            let digits = near.get(host_end + 1..)?.first_chunk()?;
+            port = octets::few_digits(*digits, at.wrapping_sub(host_end + 1))?;
+            if port == 0 {
+                return None;
+            }
+        }
+        let name = u64::from_le_bytes(*near.get(at..)?.first_chunk()?);
+        if host_end == 0 || name != u64::from_le_bytes(*b";branch=") {
+            return None;
+        }
+        let branch = at + 8;
+        at = (marks & u64::MAX.unbounded_shl(branch as u32)).trailing_zeros() as usize;
+        let behind = u64::from_le_bytes(*near.get(at..)?.first_chunk()?);
+        let is_end = matches!(behind as u8, b';' | b'\r');
+        if !is_end || at >= WORD {
+            return None;
+        }
+        let base = start + PROTOCOL;
+        *self = ViaSpans {
+            transport: Span::new(start + 8, start + 11),
+            host: Span::new(base, base + host_end),
+            sent_by: Span::new(base, base + branch - 8),
+            branch: usual_branch(base + branch, base + at)?,
+            port,
+            ..ViaSpans::NONE
+        };
+        let mut end = base + at;
+        if behind << 16 == u64::from_le_bytes(*b"\0\0;rport")
+            && matches!(near[at + 6], b';' | b'\r')
+        {
+            end += 6;
+            self.rport = ParamSpans::new(end - 6, end, end);
+        }
+        if bytes.get(end) == Some(&b';') {
+            end = self.other_params(bytes, end)?;
+        }
+        self.range = Span::new(start, end);
+        Some(end)
+    }
+
+    /// As above, however long.
+    #[inline(never)]
+    fn read_far(&mut self, bytes: &[u8], start: usize) -> Option<usize> {
         let host = start + PROTOCOL;
         let protocol = bytes.get(start..)?.first_chunk::<PROTOCOL>()?;
         let (name, transport) = protocol.split_first_chunk()?;

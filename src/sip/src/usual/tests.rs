@@ -76,16 +76,16 @@ fn seeds() -> Vec<Vec<u8>> {
 
 /// All that an index says.
 fn contents(index: &Index) -> impl PartialEq + std::fmt::Debug {
-    let of_ids: Vec<(Option<Entry>, Option<Entry>)> = HeaderId::KNOWN
+    let of_ids: Vec<(Vec<Entry>, Option<Entry>)> = HeaderId::KNOWN
         .iter()
-        .map(|&id| (index.first(id).copied(), index.last(id).copied()))
+        .map(|&id| (index.chain(id).copied().collect(), index.last(id).copied()))
         .collect();
     (
         index.facts,
         index.via,
         index.uri_parts,
-        index.lines().to_vec(),
-        index.lines.present(),
+        index.lines.start(),
+        [index.lines.present(), index.lines.repeated()],
         of_ids,
     )
 }
