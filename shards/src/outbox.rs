@@ -24,6 +24,7 @@ pub struct Outbox<H: Handler> {
     shard: ShardId,
     shards: u16,
     now: Time,
+    now_ms: u64,
     wall: Wall,
     random: Random,
     pub(crate) packets: Packets,
@@ -132,6 +133,7 @@ impl<H: Handler> Outbox<H> {
             shard: links.shard,
             shards: links.shards,
             now: Time::ZERO,
+            now_ms: 0,
             wall: Wall::default(),
             random: Random::new(links.seed, u64::from(links.shard.0)),
             packets,
@@ -150,6 +152,13 @@ impl<H: Handler> Outbox<H> {
     #[must_use]
     pub fn now(&self) -> Time {
         self.now
+    }
+
+    /// The millisecond of this call, rounded up: what is due then is never early.
+    #[must_use]
+    #[inline]
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
     }
 
     /// The moment of this call in civil time, for records.
@@ -244,8 +253,14 @@ impl<H: Handler> Outbox<H> {
     /// Remembers to call [`Handler::deadline`] with `token` after `delay_us`. `None` = the wheel is
     /// full, which is counted.
     pub fn arm(&mut self, delay_us: u64, token: u64) -> Option<TimerId> {
-        let deadline = Time(self.now.0.saturating_add(delay_us));
-        let timer = self.wheel.insert(deadline, token);
+        let deadline = self.now.0.saturating_add(delay_us);
+        self.arm_at(deadline.div_ceil(1_000), token)
+    }
+
+    /// As [`Outbox::arm`], at a millisecond of this shard's clock, which may have passed.
+    #[inline]
+    pub fn arm_at(&mut self, at_ms: u64, token: u64) -> Option<TimerId> {
+        let timer = self.wheel.insert_at(at_ms, token);
         let metric = match timer {
             Some(_) => Metric::TimersArmed,
             None => Metric::TimersFull,
@@ -254,14 +269,21 @@ impl<H: Handler> Outbox<H> {
         timer
     }
 
-    /// Moves a deadline, which calls with `token` from now on; one that has fired or was cancelled is
-    /// armed anew. Returns its id, as [`Outbox::arm`] does.
-    pub fn rearm(&mut self, timer: TimerId, delay_us: u64, token: u64) -> Option<TimerId> {
-        let deadline = Time(self.now.0.saturating_add(delay_us));
-        if self.wheel.rearm(timer, deadline, token) {
+    /// Moves a deadline to a millisecond of this shard's clock; it calls with `token` from now on; one that has fired or was cancelled is
+    /// armed anew. Returns its id, as [`Outbox::arm_at`] does.
+    pub fn rearm(&mut self, timer: TimerId, at_ms: u64, token: u64) -> Option<TimerId> {
+        if self.wheel.rearm_at(timer, at_ms, token) {
             return Some(timer);
         }
-        self.arm(delay_us, token)
+        self.arm_at(at_ms, token)
+    }
+
+    /// Whether a deadline that is put off to this moment may as well stay where it is: it fires
+    /// before, and so late that it is mostly moved again until then.
+    #[must_use]
+    #[inline]
+    pub fn fires_by(&self, timer: TimerId, at_ms: u64) -> bool {
+        self.wheel.fires_by(timer, at_ms)
     }
 
     /// Forgets a deadline; one that has fired or was cancelled is left alone.
@@ -357,6 +379,7 @@ impl<H: Handler> Outbox<H> {
 
     pub(crate) fn set_time(&mut self, now: Time, wall: Wall) {
         self.now = now;
+        self.now_ms = now.0.div_ceil(1_000);
         self.wall = wall;
     }
 

@@ -18,6 +18,8 @@ const TICK_US: u64 = 1_000;
 const DIGIT_BITS: u32 = 6;
 const SLOTS: usize = 1 << DIGIT_BITS;
 const LEVELS: usize = 7;
+/// What fires in more than so many is moved again before it does, mostly.
+const FAR_TICKS: u64 = 4_000;
 /// The farthest that a tick can lie ahead: 139 years.
 const SPAN_TICKS: u64 = 1 << (DIGIT_BITS * LEVELS as u32);
 
@@ -84,9 +86,13 @@ impl Wheel {
 
     /// Remembers a deadline; `None` if the wheel is full.
     pub fn insert(&mut self, deadline: Time, token: u64) -> Option<TimerId> {
-        let index = self.allocate()?;
         // Rounded up: early is wrong, late is usual.
-        let tick = deadline.0.saturating_add(TICK_US - 1) / TICK_US;
+        self.insert_at(deadline.0.div_ceil(TICK_US), token)
+    }
+
+    /// As [`Wheel::insert`], at a tick: a millisecond.
+    pub(crate) fn insert_at(&mut self, tick: u64, token: u64) -> Option<TimerId> {
+        let index = self.allocate()?;
         let next = self.head_for(tick);
         let prev = self.append(next, index, tick);
         let node = &mut self.nodes[index as usize];
@@ -121,10 +127,26 @@ impl Wheel {
     /// Moves a deadline and gives it another token; its id stays. `false` if it has fired or was
     /// cancelled before.
     pub fn rearm(&mut self, timer: TimerId, deadline: Time, token: u64) -> bool {
+        self.rearm_at(timer, deadline.0.div_ceil(TICK_US), token)
+    }
+
+    /// Whether a deadline fires by that tick, and not soon: it may as well stay where it is until it
+    /// is moved again.
+    #[inline]
+    pub(crate) fn fires_by(&self, timer: TimerId, tick: u64) -> bool {
+        let (index, generation) = (timer.0.get() as u32, (timer.0.get() >> 32) as u32);
+        self.nodes.get(index as usize).is_some_and(|node| {
+            node.generation == generation
+                && (node.tick == tick || node.tick < tick && node.tick > self.elapsed + FAR_TICKS)
+        })
+    }
+
+    /// As [`Wheel::rearm`], to a tick.
+    pub(crate) fn rearm_at(&mut self, timer: TimerId, tick: u64, token: u64) -> bool {
         let (index, generation) = (timer.0.get() as u32, (timer.0.get() >> 32) as u32);
         match self.nodes.get_mut(index as usize) {
             Some(node) if index >= HEADS && node.generation == generation => {
-                node.tick = deadline.0.div_ceil(TICK_US);
+                node.tick = tick;
                 node.token = token;
                 self.unlink(index);
                 self.link(index);
@@ -348,6 +370,25 @@ mod tests {
             3 => (pass, prop_oneof![Just(u32::MAX), 1..5_u32])
                 .prop_map(|(us, work)| Op::Pass { us, work }),
         ]
+    }
+
+    #[test]
+    fn what_is_far_away_need_not_be_put_off() {
+        let mut wheel = Wheel::new(2);
+        assert_eq!(wheel.pop(Time::from_millis(1_000), &mut 9), None);
+        let soon = wheel.insert_at(5_000, 1).expect("room");
+        let far = wheel.insert_at(5_001, 2).expect("room");
+        let rows = [
+            (soon, 5_000, true),
+            (soon, 5_001, false),
+            (far, 5_000, false),
+            (far, 5_001, true),
+            (far, 9_000, true),
+        ];
+        for (timer, tick, want) in rows {
+            assert_eq!(wheel.fires_by(timer, tick), want, "{timer:?} and {tick}");
+        }
+        assert!(wheel.cancel(far) && !wheel.fires_by(far, 9_000));
     }
 
     proptest! {

@@ -18,27 +18,27 @@
 
 /// Pairs of one block; what is longer is hashed block by block, each with the mix of the one before.
 const PAIRS: usize = 16;
-/// Words of key for the pairs of two lanes.
-const PAIR_WORDS: usize = 2 * (PAIRS + 1);
+/// Pairs of key for the pairs of two lanes.
+const KEY_PAIRS: usize = PAIRS + 1;
 
 /// The keyed hash. Its key is a secret.
 #[derive(Clone, Copy)]
 pub struct Digest {
-    keys: [u64; PAIR_WORDS],
+    keys: [[u64; 2]; KEY_PAIRS],
     mix: [u64; 2],
 }
 
 impl Digest {
     /// How many words of key there are.
-    pub const KEY_WORDS: usize = PAIR_WORDS + 2;
+    pub const KEY_WORDS: usize = 2 * KEY_PAIRS + 2;
 
     /// The hash of the key whose words `key` gives for 0 to [`Digest::KEY_WORDS`]. They must look
     /// random to others.
     #[must_use]
     pub fn new(key: impl Fn(usize) -> u64) -> Digest {
         Digest {
-            keys: std::array::from_fn(&key),
-            mix: [key(PAIR_WORDS), key(PAIR_WORDS + 1)],
+            keys: std::array::from_fn(|at| [key(2 * at), key(2 * at + 1)]),
+            mix: [key(2 * KEY_PAIRS), key(2 * KEY_PAIRS + 1)],
         }
     }
 
@@ -78,7 +78,7 @@ impl std::fmt::Debug for Digest {
 #[derive(Clone, Copy)]
 pub struct Running<'k, const LANES: usize> {
     digest: &'k Digest,
-    /// Words of key that were used.
+    /// Pairs that were taken in this block.
     at: usize,
     sums: [u128; LANES],
 }
@@ -87,18 +87,19 @@ impl<const LANES: usize> Running<'_, LANES> {
     /// Takes two values.
     #[inline(always)]
     pub fn pair(&mut self, first: u64, second: u64) {
-        let keys = self.digest.keys.get(self.at..);
-        let Some(keys) = keys.and_then(|keys| keys.first_chunk::<4>()) else {
+        if self.at == PAIRS {
             // By value: the sums are never in memory then.
             *self = self.next_block();
-            return self.pair(first, second);
-        };
+        }
+        // The remainder says to the compiler what is so.
+        let at = self.at % PAIRS;
         for (lane, sum) in self.sums.iter_mut().enumerate() {
-            let first = u128::from(first.wrapping_add(keys[2 * lane]));
-            let second = u128::from(second.wrapping_add(keys[2 * lane + 1]));
+            let [low, high] = self.digest.keys[at + lane];
+            let first = u128::from(first.wrapping_add(low));
+            let second = u128::from(second.wrapping_add(high));
             *sum = sum.wrapping_add(first * second);
         }
-        self.at += 2;
+        self.at = at + 1;
     }
 
     /// Takes the octets of a text, but not its length.

@@ -1,5 +1,6 @@
 //! The paths of a shard's messages, each kept once.
 
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU32;
 use std::ops::Index;
@@ -40,6 +41,29 @@ const RECENT: usize = 32;
 struct Kept {
     flow: Flow,
     references: u32,
+    /// The peer's IPv4 address in words, and how many octets that takes; 0: it has none.
+    host: [u8; HOST_BYTES],
+    host_len: u8,
+}
+
+/// `255.255.255.255`
+const HOST_BYTES: usize = 15;
+
+impl Kept {
+    fn new(flow: &Flow) -> Kept {
+        let mut host = [0; HOST_BYTES];
+        let mut rest = &mut host[..];
+        if let IpAddr::V4(ip) = flow.peer.ip() {
+            write!(rest, "{ip}").expect("an IPv4 address takes 15 octets");
+        }
+        let left = rest.len();
+        Kept {
+            flow: *flow,
+            references: 1,
+            host,
+            host_len: (HOST_BYTES - left) as u8,
+        }
+    }
 }
 
 impl Flows {
@@ -82,10 +106,7 @@ impl Flows {
                 return Some(id(place));
             }
         }
-        let kept = Kept {
-            flow: *flow,
-            references: 1,
-        };
+        let kept = Kept::new(flow);
         let place = match self.free.pop() {
             Some(place) => {
                 self.slots[place as usize] = kept;
@@ -121,6 +142,14 @@ impl Flows {
             assert!(found, "a kept flow is in the index");
             self.free.push(place);
         }
+    }
+
+    /// The IPv4 address of a flow's peer as it is written in a URI; empty for one of IPv6.
+    #[must_use]
+    #[inline]
+    pub fn host(&self, id: FlowId) -> &[u8] {
+        let kept = &self.slots[id.place()];
+        kept.host.get(..usize::from(kept.host_len)).unwrap_or(&[])
     }
 
     /// How many different flows are kept.

@@ -23,6 +23,7 @@ use cdr::{Cause, Party};
 use smallvec::SmallVec;
 
 use crate::compact::{Moment, Packed};
+use crate::token::RouteMark;
 
 /// A side of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -158,6 +159,8 @@ pub struct Call {
     pub call_id: u64,
     /// The keyed hash of the caller's tag.
     pub caller_tag: u64,
+    /// The mark of its Record-Route token.
+    pub route_mark: RouteMark,
     /// The caller's peer.
     pub caller: FlowId,
     /// Where requests to the caller go.
@@ -198,7 +201,7 @@ pub struct Call {
     pub dialogs: SmallVec<[Dialog; 1]>,
 }
 
-const _: () = assert!(base::Slab::<Call>::SLOT_BYTES <= 296);
+const _: () = assert!(base::Slab::<Call>::SLOT_BYTES <= 304);
 
 /// Room of a list of attempts when it is made: most calls that fail over do so once.
 const ATTEMPTS: usize = 2;

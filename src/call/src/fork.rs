@@ -15,7 +15,7 @@
 //! request as it came (to make the next attempt and local answers from) and the best response so
 //! far. It decides; the router does.
 
-use base::{Flow, GatewayId, PacketId, SlotId, Time, TimerId};
+use base::{Flow, GatewayId, PacketId, SlotId, Time};
 use smallvec::SmallVec;
 
 use crate::verdict;
@@ -35,8 +35,6 @@ pub struct Branch {
     pub wants_cancel: bool,
     /// Whether the plan has gone on without it: its answer no longer decides anything, but a 2xx.
     pub abandoned: bool,
-    /// The deadline that is armed for it: no response, no answer, or no end after CANCEL.
-    pub timer: Option<TimerId>,
 }
 
 /// How far a branch's answer is.
@@ -61,7 +59,6 @@ impl Branch {
             state: BranchState::Calling,
             wants_cancel: false,
             abandoned: false,
-            timer: None,
         }
     }
 

@@ -79,6 +79,47 @@ pub fn target(uri: &Uri<'_>, peer: &Flow) -> Target {
     }
 }
 
+/// As [`target`], of the text of a URI; `host` is the peer's IPv4 address in words, if it has one.
+/// `None`: it is no URI.
+#[must_use]
+#[inline]
+pub fn target_of(uri: &[u8], peer: &Flow, host: &[u8]) -> Option<Target> {
+    match port_at(uri, host) {
+        Some(port) => Some(Target::Address(
+            peer.transport,
+            SocketAddr::new(peer.peer.ip(), port),
+        )),
+        None => Some(target(&Uri::parse(uri).ok()?, peer)),
+    }
+}
+
+/// The port of `sip:number@host[:port]` at this very host: what most Contacts are. `None`: it is
+/// something else, which may lead there too.
+#[inline]
+fn port_at(uri: &[u8], host: &[u8]) -> Option<u16> {
+    let rest = uri.strip_prefix(b"sip:")?;
+    let at = rest
+        .iter()
+        .position(|octet| !(octet.is_ascii_alphanumeric() || *octet == b'+'))?;
+    let behind = rest[at..].strip_prefix(b"@")?.strip_prefix(host)?;
+    if at == 0 || host.is_empty() {
+        return None;
+    }
+    match *behind {
+        [] => Some(PORT_DEFAULT),
+        [b':', first @ b'1'..=b'9', ref more @ ..] if more.len() < 5 => {
+            more.iter()
+                .try_fold(u16::from(first - b'0'), |port, digit| {
+                    let digit = digit.wrapping_sub(b'0');
+                    let is_digit = digit <= 9;
+                    let port = port.checked_mul(10)?.checked_add(digit.into())?;
+                    is_digit.then_some(port)
+                })
+        }
+        _ => None,
+    }
+}
+
 /// Whether a request may go where `uri` leads, given the target that the dialog has on that side.
 #[must_use]
 pub fn is_allowed(uri: &Uri<'_>, known: Target, peer: &Flow) -> bool {
@@ -111,6 +152,54 @@ mod tests {
 
     fn at(address: &str) -> SocketAddr {
         address.parse().expect("an address")
+    }
+
+    /// What is read by its text alone is what it is taken apart.
+    #[test]
+    fn a_contact_at_its_sender_is_read_as_any_other() {
+        let flow = |peer: &str| Flow {
+            transport: Transport::Tcp,
+            listener: ListenerId(0),
+            local: at("192.0.2.100:5060"),
+            peer: at(peer),
+            conn: None,
+        };
+        let peer = flow("192.0.2.1:4000");
+        let mut read = 0;
+        for user in ["1", "+4420", "a.b", "", "a:b", "a;b", "+", "a%20", "a b"] {
+            for host in ["192.0.2.1", "192.0.2.10", "192.0.2.01", "192.0.2.", "x"] {
+                for tail in [
+                    "",
+                    ":5060",
+                    ":1",
+                    ":0",
+                    ":05060",
+                    ":65535",
+                    ":65536",
+                    ":99999",
+                    ":100000",
+                    ":",
+                    ":50a",
+                    ":5060;transport=udp",
+                    ";lr",
+                    "?a=b",
+                    ">",
+                ] {
+                    for uri in [
+                        format!("sip:{user}@{host}{tail}"),
+                        format!("sips:{user}@{host}{tail}"),
+                        format!("sip:{host}{tail}"),
+                    ] {
+                        let uri = uri.as_bytes();
+                        let apart = Uri::parse(uri).ok().map(|uri| target(&uri, &peer));
+                        assert_eq!(target_of(uri, &peer, b"192.0.2.1"), apart);
+                        assert_eq!(target_of(uri, &peer, b""), apart);
+                        read += usize::from(port_at(uri, b"192.0.2.1").is_some());
+                    }
+                }
+            }
+        }
+        assert_eq!(read, 3 * 4, "three users and four tails");
     }
 
     #[test]

@@ -89,12 +89,13 @@ pub fn routed_by(message: &Message<'_>, names: &DialogNames, trunk: u32, keys: &
 ///
 /// # Errors
 /// [`Refusal::Loop`].
-pub fn check_loop(message: &Message<'_>, routed: u64, keys: &Keys) -> Result<(), Refusal> {
-    let looped = keys.is_loop(message.branch(), routed)
+#[inline]
+pub fn check_loop(message: &Message<'_>, routed: u64) -> Result<(), Refusal> {
+    let looped = Keys::is_loop(message.branch(), routed)
         || !message.has_one_via()
             && message.values(HeaderId::Via).skip(1).any(|value| {
                 crate::token::may_hold_branch(value.bytes)
-                    && Via::parse(value.bytes).is_ok_and(|via| keys.is_loop(via.branch, routed))
+                    && Via::parse(value.bytes).is_ok_and(|via| Keys::is_loop(via.branch, routed))
             });
     if looped { Err(Refusal::Loop) } else { Ok(()) }
 }

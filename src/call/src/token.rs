@@ -11,8 +11,8 @@
 //! ```
 //!
 //! What leaves the process is hidden by SipHash-1-3, which nobody can compute without its key, however
-//! many tokens he has seen. It is taken over the characters of the slot as they are written: a few
-//! whole words, so that reading a token is comparing before it is decoding. A Record-Route token also
+//! many tokens he has seen. It is taken once, over the characters of the slot as they are written: the
+//! transaction and the call keep it, and what comes back is compared with that. A Record-Route token also
 //! holds for one Call-ID only; its name, a [`Digest`], stands for it in the hash. Two Call-IDs with one
 //! name cannot be found without the secret key of names, which no token tells anything of.
 //!
@@ -42,6 +42,10 @@ pub const ROUTE_PARAM: &[u8] = b"tl";
 
 /// A Via branch as bytes.
 pub type BranchText = [u8; BRANCH_BYTES];
+/// What tells a branch of ours from a forged one: 40 bits.
+pub type BranchMark = u64;
+/// What tells a Record-Route token of ours from a forged one.
+pub type RouteMark = [u8; ROUTE_MAC_CHARS];
 /// A Record-Route token as bytes.
 pub type RouteText = [u8; ROUTE_TOKEN_BYTES];
 
@@ -116,7 +120,8 @@ impl Keys {
     /// which a later visit of the same request is told by (RFC 5393 §4.2.1).
     #[must_use]
     pub fn branch(&self, slot: SlotId, routed: u64) -> BranchText {
-        self.branch_of(slot.bits(), routed)
+        let slot = slot_text(slot.bits());
+        branch_of(&slot, self.branch_mac(&slot), routed)
     }
 
     /// The branch of a request that is forwarded without a transaction: an ACK for a 2xx. The same
@@ -126,27 +131,19 @@ impl Keys {
         // 24 low bits are the index and 30 above the generation: generation 0 is nobody's slot.
         let hash = absorb(self.routed.0 ^ routed, self.routed.1, incoming);
         let bits = (hash & 0x00ff_ffff) | (hash & (0x3ff << 54));
-        self.branch_of(bits, routed ^ hash)
+        branch_of(&slot_text(bits), hash >> 24, routed ^ hash)
     }
 
-    fn branch_of(&self, bits: u64, routed: u64) -> BranchText {
-        let slot = slot_text(bits);
-        let mut text = [0; BRANCH_BYTES];
-        let (prefix, rest) = text.split_at_mut(BRANCH_PREFIX.len());
-        prefix.copy_from_slice(BRANCH_PREFIX);
-        let (head, rest) = rest.split_at_mut(SLOT_CHARS);
-        let (mac, seen) = rest.split_at_mut(BRANCH_MAC_CHARS);
-        head.copy_from_slice(&slot);
-        mac.copy_from_slice(&eight(self.branch_mac(&slot)));
-        seen.copy_from_slice(&eight(routed));
-        text
-    }
-
-    /// The client transaction that a branch names, if the branch is ours and unforged.
+    /// The client transaction that a branch of ours names, and its mark. It is unforged if that is the
+    /// [`mark_of`] of the branch that this transaction has.
     #[must_use]
-    pub fn read_branch(&self, branch: &[u8]) -> Option<SlotId> {
-        let (bits, _) = self.read_ours(branch)?;
-        SlotId::from_bits(bits)
+    #[inline]
+    pub fn read_branch(branch: &[u8]) -> Option<(SlotId, BranchMark)> {
+        let rest = branch.strip_prefix(BRANCH_PREFIX)?;
+        let (slot, rest) = rest.split_first_chunk::<SLOT_CHARS>()?;
+        let (mark, rest) = rest.split_first_chunk::<BRANCH_MAC_CHARS>()?;
+        let slot = SlotId::from_bits(read_slot(slot))?;
+        (rest.len() == LOOP_CHARS).then(|| (slot, read_eight(*mark)))
     }
 
     /// The shard that a branch of ours names. Whether it is forged is not asked: this is for handing
@@ -158,23 +155,15 @@ impl Keys {
         Some(SlotId::from_bits(read_slot(slot))?.shard())
     }
 
-    /// The bits and the loop mark of an unforged branch of ours.
-    #[inline]
-    fn read_ours<'b>(&self, branch: &'b [u8]) -> Option<(u64, &'b [u8; LOOP_CHARS])> {
-        let rest = branch.strip_prefix(BRANCH_PREFIX)?;
-        let (slot, rest) = rest.split_first_chunk::<SLOT_CHARS>()?;
-        let (mac, rest) = rest.split_first_chunk::<BRANCH_MAC_CHARS>()?;
-        let seen = rest.try_into().ok()?;
-        let is_ours = in_small(*mac) == eight(self.branch_mac(slot));
-        is_ours.then(|| (read_slot(slot), seen))
-    }
-
     /// Whether `branch` was made by us for a request that was routed by the same values: a loop,
-    /// not a spiral (RFC 5393 §4.2.2).
+    /// not a spiral (RFC 5393 §4.2.2). That alone says that it is ours: nobody else can mix them.
     #[must_use]
-    pub fn is_loop(&self, branch: &[u8], routed: u64) -> bool {
-        self.read_ours(branch)
-            .is_some_and(|(_, seen)| in_small(*seen) == eight(routed))
+    #[inline]
+    pub fn is_loop(branch: &[u8], routed: u64) -> bool {
+        let seen = branch
+            .strip_prefix(BRANCH_PREFIX)
+            .and_then(|rest| rest.split_last_chunk());
+        seen.is_some_and(|(_, seen)| in_small(*seen) == eight(routed))
     }
 
     /// Mixes the values by which a request is routed, in the order they are given, into what was
@@ -206,15 +195,30 @@ impl Keys {
         sip_hash(self.branch, [first, second])
     }
 
-    /// The Record-Route token of the call in `slot`, good only for the Call-ID of this name.
+    /// What makes the Record-Route token of the call in `slot` unforgeable, for the Call-ID of this
+    /// name.
     #[must_use]
-    pub fn route(&self, slot: SlotId, call_id: u64) -> RouteText {
-        let slot = slot_text(slot.bits());
+    pub fn route_mark(&self, slot: SlotId, call_id: u64) -> RouteMark {
+        ten(self.route_mac(&slot_text(slot.bits()), call_id))
+    }
+
+    /// The Record-Route token of the call in `slot`, with its [`Keys::route_mark`].
+    #[must_use]
+    pub fn route(slot: SlotId, mark: &RouteMark) -> RouteText {
         let mut text = [0; ROUTE_TOKEN_BYTES];
-        let (head, mac) = text.split_at_mut(SLOT_CHARS);
-        head.copy_from_slice(&slot);
-        mac.copy_from_slice(&ten(self.route_mac(&slot, call_id)));
+        let (head, tail) = text.split_at_mut(SLOT_CHARS);
+        head.copy_from_slice(&slot_text(slot.bits()));
+        tail.copy_from_slice(mark);
         text
+    }
+
+    /// The call's slot in a Record-Route token and the mark behind it. Whether we gave the token out is
+    /// for the call to say, which knows its mark; or, if it is gone, for [`Keys::read_route`].
+    #[must_use]
+    #[inline]
+    pub fn split_route(token: &[u8]) -> Option<(SlotId, &RouteMark)> {
+        let (slot, mark) = token.split_first_chunk::<SLOT_CHARS>()?;
+        Some((SlotId::from_bits(read_slot(slot))?, mark.try_into().ok()?))
     }
 
     /// The call's slot in a Record-Route token, if we gave the token out for the Call-ID of this
@@ -247,6 +251,26 @@ impl Keys {
         }
         slot_text(hasher.finish())
     }
+}
+
+fn branch_of(slot: &[u8; SLOT_CHARS], mark: u64, routed: u64) -> BranchText {
+    let mut text = [0; BRANCH_BYTES];
+    let (prefix, rest) = text.split_at_mut(BRANCH_PREFIX.len());
+    prefix.copy_from_slice(BRANCH_PREFIX);
+    let (head, rest) = rest.split_at_mut(SLOT_CHARS);
+    let (mac, seen) = rest.split_at_mut(BRANCH_MAC_CHARS);
+    head.copy_from_slice(slot);
+    mac.copy_from_slice(&eight(mark));
+    seen.copy_from_slice(&eight(routed));
+    text
+}
+
+/// The mark in a branch that we made.
+#[must_use]
+pub fn mark_of(branch: &BranchText) -> BranchMark {
+    let mut mark = [0; BRANCH_MAC_CHARS];
+    mark.copy_from_slice(&branch[BRANCH_PREFIX.len() + SLOT_CHARS..][..BRANCH_MAC_CHARS]);
+    read_eight(mark)
 }
 
 /// Whether a branch of ours may stand in a Via: a look at its text alone, before it is taken apart.
@@ -398,17 +422,23 @@ mod tests {
         Keys::new([7; 32], [9; 32])
     }
 
+    /// As the owner of the transaction reads a branch, which knows the mark of its own.
+    fn read_branch(keys: &Keys, branch: &[u8]) -> Option<SlotId> {
+        let (slot, mark) = Keys::read_branch(branch)?;
+        (mark == mark_of(&keys.branch(slot, 0))).then_some(slot)
+    }
+
     #[test]
     fn a_branch_finds_its_slot_in_either_case() {
         let slot = SlotId::new(ShardId(1023), 0x00ff_ffff, SlotId::GENERATION_MAX);
         let branch = keys().branch(slot, 77);
-        assert_eq!(keys().read_branch(&branch), Some(slot));
+        assert_eq!(read_branch(&keys(), &branch), Some(slot));
         assert_eq!(Keys::shard_of_branch(&branch), Some(slot.shard()));
         assert_eq!(Keys::shard_of_branch(&branch[1..]), None);
         let mut upper = branch;
         upper[BRANCH_PREFIX.len()..].make_ascii_uppercase();
-        assert_eq!(keys().read_branch(&upper), Some(slot));
-        assert!(keys().is_loop(&branch, 77) && !keys().is_loop(&branch, 78));
+        assert_eq!(read_branch(&keys(), &upper), Some(slot));
+        assert!(Keys::is_loop(&branch, 77) && !Keys::is_loop(&branch, 78));
     }
 
     #[test]
@@ -453,17 +483,24 @@ mod tests {
         assert_eq!(sip_hash(key, [a, 8 << 56]), hasher.hash(&bytes[..8]));
     }
 
+    /// A character that is no digit may be read as one; it never leads anywhere else.
     #[test]
-    fn a_branch_with_another_character_is_nobodys() {
-        let branch = keys().branch(SlotId::new(ShardId(3), 0x00aa_bbcc, 0x1234_5678), 1);
+    fn a_branch_with_another_character_names_no_other_slot() {
+        let slot = SlotId::new(ShardId(3), 0x00aa_bbcc, 0x1234_5678);
+        let branch = keys().branch(slot, 1);
         for at in 0..SLOT_CHARS + BRANCH_MAC_CHARS {
             let place = BRANCH_PREFIX.len() + at;
             for char in b'!'..=255 {
                 let mut other = branch;
                 other[place] = char;
-                let is_same = char.eq_ignore_ascii_case(&branch[place]);
-                let read = keys().read_branch(&other);
-                assert_eq!(read.is_some(), is_same, "{char} at {at}");
+                let read = read_branch(&keys(), &other);
+                assert!(read.is_none_or(|read| read == slot), "{char} at {at}");
+                // The first digit of 13 has four bits only.
+                let is_digit = char.is_ascii_alphanumeric() && char.to_ascii_lowercase() < b'w';
+                if at > 0 && is_digit {
+                    let is_same = char.eq_ignore_ascii_case(&branch[place]);
+                    assert_eq!(read.is_some(), is_same, "{char} at {at}");
+                }
             }
         }
     }
@@ -494,16 +531,19 @@ mod tests {
             let mut forged = branch;
             let place = &mut forged[BRANCH_PREFIX.len() + at];
             *place = if *place == b'0' { b'1' } else { b'0' };
-            assert_eq!(keys().read_branch(&forged), None, "character {at}");
+            assert_eq!(read_branch(&keys(), &forged), None, "character {at}");
         }
         let other = Keys::new([8; 32], [9; 32]);
-        assert_eq!(other.read_branch(&branch), None, "another process's key");
+        assert_eq!(read_branch(&other, &branch), None, "another process's key");
     }
 
     #[test]
     fn a_route_token_holds_for_its_call_id_and_over_restarts() {
         let slot = SlotId::new(ShardId(3), 9, 2);
-        let token = keys().route(slot, keys().name(b"a@b"));
+        let mark = keys().route_mark(slot, keys().name(b"a@b"));
+        let token = Keys::route(slot, &mark);
+        assert_eq!(Keys::split_route(&token), Some((slot, &mark)));
+        assert_eq!(Keys::split_route(&token[1..]), None);
         let read = |keys: Keys, token: &[u8], call_id| keys.read_route(token, keys.name(call_id));
         assert_eq!(read(keys(), &token, b"a@b"), Some(slot));
         assert_eq!(
@@ -528,6 +568,6 @@ mod tests {
         let first = keys().stateless_branch(b"z9hG4bK1", 5);
         assert_eq!(first, keys().stateless_branch(b"z9hG4bK1", 5));
         assert_ne!(first, keys().stateless_branch(b"z9hG4bK2", 5));
-        assert_eq!(keys().read_branch(&first), None);
+        assert_eq!(read_branch(&keys(), &first), None);
     }
 }

@@ -3,7 +3,9 @@
 use base::SlotId;
 use call::Event;
 use sip::{Message, parse};
-use transaction::{Actions, Change, ClientEvent, Last, Place, Retired, ServerEvent, Tell, Timers};
+use transaction::{
+    Actions, Change, ClientEvent, Due, Entry, Last, Retired, ServerEvent, Tell, Timers,
+};
 
 use crate::accepted::Interest;
 use crate::counters::{Count, GatewayCell, TrunkCell};
@@ -51,11 +53,9 @@ impl Router {
                 let flow = &self.flows[slot.flow()];
                 out.send(flow, packet, Wake::SentByServer(id).token());
             }
-            has_timers = set_timers(id, slot.timers_mut(), &actions, out);
+            has_timers = set_timers(slot.timers_mut(), &actions, Wake::Server(id), out);
         }
-        for packet in actions.releases.into_iter().flatten() {
-            out.release(packet);
-        }
+        release(&actions, out);
         match actions.tell {
             Some(Tell::ComposeTrying) => self.trying(id, out),
             Some(Tell::TimedOut) => self.count(Count::AckMissing, out),
@@ -86,11 +86,9 @@ impl Router {
                 let flow = &self.flows[slot.flow()];
                 out.send(flow, packet, Wake::SentByClient(id).token());
             }
-            has_timers = set_timers(id, slot.timers_mut(), &actions, out);
+            has_timers = set_timers(slot.timers_mut(), &actions, Wake::Client(id), out);
         }
-        for packet in actions.releases.into_iter().flatten() {
-            out.release(packet);
-        }
+        release(&actions, out);
         match (actions.tell, response) {
             (Some(Tell::Deliver), Some(response)) => self.branch_answered(id, response, out),
             (Some(Tell::NoAnswer), _) => self.branch_event(id, Event::NoAnswer, out),
@@ -108,6 +106,58 @@ impl Router {
         }
         if actions.last == Some(Last::Terminated) || !has_timers {
             self.retire_client(id, out);
+        }
+    }
+
+    /// A server's entry in the wheel fired: steps what is due of it.
+    pub(crate) fn server_due(&mut self, id: SlotId, out: &mut Out) {
+        self.table.server_fired(id);
+        if let Some(Due::Timer(timer)) = self.table.server_due(id, passed_ms(out)) {
+            self.step_server(id, ServerEvent::Timer(timer), out);
+        }
+        let now = out.now_ms();
+        let rest = self
+            .table
+            .server_timers(id)
+            .and_then(|it| Some((it.rest(now)?, it)));
+        if let Some((change, timers)) = rest
+            && !change_entry(timers, change, Wake::Server(id), out)
+        {
+            self.count(Count::TimersFull, out);
+            self.retire_server(id, out);
+        }
+    }
+
+    /// As [`Router::server_due`], of a client.
+    pub(crate) fn client_due(&mut self, id: SlotId, out: &mut Out) {
+        self.table.client_fired(id);
+        match self.table.client_due(id, passed_ms(out)) {
+            Some(Due::Timer(timer)) => self.step_client(id, ClientEvent::Timer(timer), None, out),
+            Some(Due::Patience) => self.patience_over(id, out),
+            None => {}
+        }
+        let now = out.now_ms();
+        let rest = self
+            .table
+            .client_timers(id)
+            .and_then(|it| Some((it.rest(now)?, it)));
+        if let Some((change, timers)) = rest
+            && !change_entry(timers, change, Wake::Client(id), out)
+        {
+            self.count(Count::TimersFull, out);
+            self.retire_client(id, out);
+        }
+    }
+
+    /// Has a client's branch fail if no answer comes for so long.
+    pub(crate) fn arm_patience(&mut self, client: SlotId, delay_ms: u32, out: &mut Out) {
+        let Some(timers) = self.table.client_timers(client) else {
+            return;
+        };
+        if let Some(change) = timers.arm_patience(delay_ms, out.now_ms())
+            && !change_entry(timers, change, Wake::Client(client), out)
+        {
+            self.count(Count::TimersFull, out);
         }
     }
 
@@ -172,9 +222,6 @@ impl Router {
         let fork = &mut held.fork;
         if let Some(at) = fork.branch_of(id) {
             fork.branches[at].client = None;
-            if let Some(timer) = fork.branches[at].timer.take() {
-                out.cancel(timer);
-            }
         } else if let Some(at) = fork.branch_of_cancel(id) {
             fork.branches[at].cancel = None;
         } else {
@@ -209,11 +256,6 @@ impl Router {
         if let Some(redirect) = held.plan.redirect {
             out.release(redirect.packet);
         }
-        for branch in &mut held.fork.branches {
-            if let Some(timer) = branch.timer.take() {
-                out.cancel(timer);
-            }
-        }
         let purpose = held.fork.purpose;
         self.forks.discard(id);
         if let call::Purpose::Initial { call } = purpose {
@@ -223,44 +265,64 @@ impl Router {
 
     pub(crate) fn give_back(&mut self, retired: &Retired, out: &mut Out) {
         self.flows.release(retired.flow);
-        for packet in retired.packets.iter().flatten() {
-            out.release(*packet);
+        if let Some(packet) = retired.packet {
+            out.release(packet);
         }
-        for timer in retired.timers.iter().flatten() {
-            out.cancel(*timer);
+        if let Some(timer) = retired.timer {
+            out.cancel(timer);
         }
     }
 }
 
-/// Does what a step said about the timers of a slot. `false`: the wheel is full. It has room for all
-/// timers of full tables, so that is a bug of its size; a transaction without its last timer would
-/// stay for ever, and the caller ends it instead.
+/// The last millisecond that has passed.
+fn passed_ms(out: &Out) -> u64 {
+    out.now().0 / 1_000
+}
+
+/// Gives back what a step gave up.
 #[inline]
-fn set_timers(id: SlotId, timers: &mut Timers, actions: &Actions, out: &mut Out) -> bool {
-    let mut has_room = true;
-    for (place, change) in [
-        (Place::Repeat, actions.repeat),
-        (Place::Bound, actions.bound),
-    ] {
-        match change {
-            Change::Keep => {}
-            Change::Disarm => {
-                if let Some(old) = timers.armed(place) {
-                    out.cancel(old);
-                    timers.set(place, None);
-                }
-            }
-            Change::Arm { timer, delay_ms } => {
-                let token = Wake::Timer(timer, id).token();
-                let delay_us = u64::from(delay_ms) * 1_000;
-                let armed = match timers.armed(place) {
-                    Some(old) => out.rearm(old, delay_us, token),
-                    None => out.arm(delay_us, token),
-                };
-                timers.set(place, armed);
-                has_room &= armed.is_some();
-            }
+fn release(actions: &Actions, out: &mut Out) {
+    let [first, second] = actions.releases;
+    if let Some(packet) = first {
+        out.release(packet);
+        if let Some(packet) = second {
+            out.release(packet);
         }
     }
-    has_room
+}
+
+/// Does what a step said about the timers of a slot. `false`: the wheel is full, as of
+/// [`change_entry`].
+#[inline]
+fn set_timers(timers: &mut Timers, actions: &Actions, wake: Wake, out: &mut Out) -> bool {
+    if let (Change::Keep, Change::Keep) = (actions.repeat, actions.bound) {
+        return true;
+    }
+    match timers.change(actions, out.now_ms()) {
+        Some(change) => change_entry(timers, change, wake, out),
+        None => true,
+    }
+}
+
+/// Changes the one entry of a slot in the wheel. `false`: the wheel is full. It has room for an entry
+/// of each slot of full tables, so that is a bug of its size; a transaction without its last timer
+/// would stay for ever, and the caller ends it instead.
+#[inline]
+fn change_entry(timers: &mut Timers, change: Entry, wake: Wake, out: &mut Out) -> bool {
+    let entry = match change {
+        Entry::Insert(at_ms) => out.arm_at(at_ms, wake.token()),
+        Entry::Move(entry, at_ms) => {
+            if out.fires_by(entry, at_ms) {
+                return true;
+            }
+            out.rearm(entry, at_ms, wake.token())
+        }
+        Entry::Remove(entry) => {
+            out.cancel(entry);
+            timers.set_entry(None);
+            return true;
+        }
+    };
+    timers.set_entry(entry);
+    entry.is_some()
 }

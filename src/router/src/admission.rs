@@ -66,17 +66,28 @@ pub(crate) enum LetIn {
     Unseen,
 }
 
+/// By whole words, since every message is asked.
+#[inline]
 fn look(bytes: &[u8]) -> Look {
-    match bytes {
-        [b'I', b'N', b'V', b'I', ..] => Look::Invite,
-        [b'S', b'I', b'P', b'/', ..] => Look::Other,
-        [b'A', b'C', b'K', b' ', ..] => Look::Ack,
-        [b'B', b'Y', b'E', b' ', ..]
-        | [b'C', b'A', b'N', b'C', ..]
-        | [b'P', b'R', b'A', b'C', ..]
-        | [b'U', b'P', b'D', b'A', ..] => Look::Attached,
-        [b'A'..=b'Z', b'A'..=b'Z', ..] => Look::Request,
-        _ => Look::Other,
+    const fn word(text: &[u8; 4]) -> u32 {
+        u32::from_be_bytes(*text)
+    }
+    const RESPONSE: u32 = word(b"SIP/");
+    const INVITE: u32 = word(b"INVI");
+    const ACK: u32 = word(b"ACK ");
+    const BYE: u32 = word(b"BYE ");
+    const CANCEL: u32 = word(b"CANC");
+    const PRACK: u32 = word(b"PRAC");
+    const UPDATE: u32 = word(b"UPDA");
+    match bytes.first_chunk().map_or(0, word) {
+        RESPONSE => Look::Other,
+        INVITE => Look::Invite,
+        ACK => Look::Ack,
+        BYE | CANCEL | PRACK | UPDATE => Look::Attached,
+        _ => match bytes {
+            [b'A'..=b'Z', b'A'..=b'Z', ..] => Look::Request,
+            _ => Look::Other,
+        },
     }
 }
 

@@ -1,6 +1,7 @@
 //! The next candidate is tried.
 
 use base::{Flow, GatewayId, SlotId, Transport};
+use call::token::mark_of;
 use call::{Branch, Purpose, next_hop};
 use route::{Number, NumberBuffer};
 use sip::{HeaderId, Message, Uri, parse};
@@ -11,7 +12,6 @@ use crate::held::Try;
 use crate::local::copy;
 use crate::paths::{Onward, Text, uri_of};
 use crate::request::{Asked, read_uri};
-use crate::wake::Wake;
 use crate::{Out, Router};
 
 /// The most contacts of one 3xx that are tried.
@@ -255,7 +255,7 @@ impl Router {
                 breadth,
             },
             Some(id),
-            u64::from(patience_ms),
+            patience_ms,
             out,
         );
         self.uri_text = text;
@@ -278,7 +278,7 @@ impl Router {
         message: &Message<'_>,
         onward: &mut Onward<'_>,
         gateway: Option<GatewayId>,
-        patience_ms: u64,
+        patience_ms: u32,
         out: &mut Out,
     ) -> bool {
         let Some(held) = self.forks.get(fork) else {
@@ -302,6 +302,7 @@ impl Router {
             return false;
         };
         let branch = self.settings.keys.branch(client, routed);
+        self.table.mark_client(client, mark_of(&branch));
         let offered = self.offer_feedback(&branch, &onward.flow.peer);
         let text = offered.as_ref().map_or(&branch[..], Text::as_bytes);
         let Some(packet) = self.compose_onward(message, onward, text, out) else {
@@ -313,9 +314,6 @@ impl Router {
         };
         let mut entry = Branch::new(gateway);
         entry.client = Some(client);
-        if patience_ms > 0 && kind == Kind::Invite {
-            entry.timer = out.arm(patience_ms * 1_000, Wake::Patience(client).token());
-        }
         let Some(held) = self.forks.get_mut(fork) else {
             return false;
         };
@@ -326,6 +324,9 @@ impl Router {
             self.count_in_dialog(&onward.flow.peer, out);
         }
         self.step_client(client, ClientEvent::Start { packet }, None, out);
+        if patience_ms > 0 && kind == Kind::Invite {
+            self.arm_patience(client, patience_ms, out);
+        }
         true
     }
 

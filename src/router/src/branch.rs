@@ -333,8 +333,8 @@ impl Router {
         let kind = held.fork.kind;
         let branch = &mut held.fork.branches[at];
         branch.wants_cancel = true;
-        if let Some(timer) = branch.timer.take() {
-            out.cancel(timer);
+        if let Some(timers) = branch.client.and_then(|id| self.table.client_timers(id)) {
+            timers.disarm(transaction::Place::Patience);
         }
         let Branch {
             client: Some(client),

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use base::{Flow, SlotId, Transport};
 use call::proxy::Routes;
-use call::{Call, Effect, Purpose, Side, Target, next_hop, proxy};
+use call::{Call, Effect, Keys, Purpose, Side, Target, next_hop, proxy};
 use shards::Inbound;
 use sip::{Message, Method, Uri, parse};
 
@@ -12,6 +12,7 @@ use crate::counters::Count;
 use crate::local::copy;
 use crate::paths::{Onward, Text};
 use crate::request::{Asked, Source};
+use crate::response::is_same_host;
 use crate::{Out, Router};
 
 /// A request's place in a call.
@@ -88,7 +89,6 @@ impl Router {
         inbound: &Inbound<'_>,
     ) -> Result<Option<(Place, Flow)>, NotOurs> {
         let routes = &asked.routes;
-        let keys = &self.settings.keys;
         let no_dialog = NotOurs {
             status: 481,
             count: Count::NoDialog,
@@ -97,12 +97,7 @@ impl Router {
             return self.place_unrouted(asked, source, inbound);
         };
         let names = &asked.names;
-        let slot = keys.read_route(token, names.call_id).ok_or(NotOurs {
-            status: 403,
-            count: Count::ForgedRoute,
-        })?;
-        let is_its = |call: &&Call| call.call_id == names.call_id;
-        let Some(call) = self.calls.get(slot).filter(is_its) else {
+        let Some((slot, call)) = self.call_of_token(token, names.call_id)? else {
             return Ok(None);
         };
         let (from, dialog) = call.find(names.from_tag, names.to_tag).ok_or(no_dialog)?;
@@ -134,6 +129,29 @@ impl Router {
         }
         let onward = self.leg_flow(target, peer).ok_or(foreign)?;
         Ok(Some((place, onward)))
+    }
+
+    /// The call that a token of ours names; `None`: one of an earlier process.
+    fn call_of_token(
+        &self,
+        token: &[u8],
+        call_id: u64,
+    ) -> Result<Option<(SlotId, &Call)>, NotOurs> {
+        let is_its = |call: &&Call| call.call_id == call_id;
+        let named = Keys::split_route(token).and_then(|(slot, mark)| {
+            let call = self.calls.get(slot).filter(is_its)?;
+            (call.route_mark == *mark).then_some((slot, call))
+        });
+        if named.is_some() {
+            return Ok(named);
+        }
+        // In capitals, of a call that is gone, or forged.
+        let slot = self.settings.keys.read_route(token, call_id);
+        let slot = slot.ok_or(NotOurs {
+            status: 403,
+            count: Count::ForgedRoute,
+        })?;
+        Ok(self.calls.get(slot).filter(is_its).map(|call| (slot, call)))
     }
 
     /// As [`Router::place`] for a peer that does not repeat our Record-Route and sends what follows
@@ -204,11 +222,11 @@ impl Router {
     /// Whether a request comes from the side that its tags say: from its peer, from where its
     /// Contact is, or from another address of the same trunk or carrier.
     fn is_side(&self, call: &Call, place: Place, source: Source, inbound: &Inbound<'_>) -> bool {
-        let ip = inbound.flow.peer.ip().to_canonical();
         let peer = &self.flows[call.peer(place.from, place.dialog)];
-        if peer.peer.ip().to_canonical() == ip {
+        if is_same_host(&peer.peer, &inbound.flow.peer) {
             return true;
         }
+        let ip = inbound.flow.peer.ip().to_canonical();
         if let Target::Address(_, address) = call.target(place.from, place.dialog)
             && address.ip() == ip
         {
@@ -411,14 +429,14 @@ impl Router {
 
     /// Moves the target of a side to its new Contact (RFC 3261 §12.2.1.2, §12.2.2).
     fn refresh(&mut self, call: SlotId, dialog: usize, side: Side, contact: Option<&[u8]>) {
-        let Some(uri) = contact.and_then(|uri| Uri::parse(uri).ok()) else {
-            return;
-        };
         let Some(call) = self.calls.get_mut(call) else {
             return;
         };
-        let target = next_hop::target(&uri, &self.flows[call.peer(side, dialog)]);
-        call.refresh(side, dialog, target);
+        let id = call.peer(side, dialog);
+        let (peer, host) = (&self.flows[id], self.flows.host(id));
+        if let Some(target) = contact.and_then(|uri| next_hop::target_of(uri, peer, host)) {
+            call.refresh(side, dialog, target);
+        }
     }
 }
 

@@ -161,20 +161,18 @@ impl Router {
         self.retire_client(client, out);
     }
 
-    fn patience_over(&mut self, client: base::SlotId, out: &mut Out) {
+    pub(crate) fn patience_over(&mut self, client: base::SlotId, out: &mut Out) {
         let Some(slot) = self.table.client_ref(client) else {
             return;
         };
         let fork = slot.user();
-        let Some(held) = self.forks.get_mut(fork) else {
+        let Some(held) = self.forks.get(fork) else {
             return;
         };
         let Some(at) = held.fork.branch_of(client) else {
             return;
         };
-        let branch = &mut held.fork.branches[at];
-        branch.timer = None;
-        let event = match branch.state {
+        let event = match held.fork.branches[at].state {
             call::BranchState::Calling => Event::NoResponse,
             call::BranchState::Proceeding => Event::NoAnswer,
             call::BranchState::Final(_) => return,
@@ -311,19 +309,8 @@ impl Handler for Router {
 
     fn deadline(&mut self, token: u64, out: &mut Out) {
         match Wake::read(token, self.shard) {
-            Some(Wake::Timer(timer, slot)) => {
-                // The wheel's entry is gone: nothing of it may be cancelled later.
-                self.table.fired(slot, timer);
-                match timer.side() {
-                    transaction::Side::Server => {
-                        self.step_server(slot, ServerEvent::Timer(timer), out);
-                    }
-                    transaction::Side::Client => {
-                        self.step_client(slot, ClientEvent::Timer(timer), None, out);
-                    }
-                }
-            }
-            Some(Wake::Patience(client)) => self.patience_over(client, out),
+            Some(Wake::Server(server)) => self.server_due(server, out),
+            Some(Wake::Client(client)) => self.client_due(client, out),
             Some(Wake::CallEnds(call)) => self.call_too_long(call, out),
             Some(Wake::Probe(client)) => self.probe_overdue(client, out),
             Some(Wake::SentByServer(_) | Wake::SentByClient(_)) | None => {}

@@ -2,6 +2,7 @@
 
 use base::{Flow, SlotId, TrunkId};
 use call::proxy;
+use call::token::RouteMark;
 use call::{Call, DialogNames, Fork, Invite, Moment, Purpose, Target, next_hop};
 use cdr::{Cause, Identity, Party};
 use route::{Candidates, Mode, Number, NumberBuffer, NumberError, RouteId, Snapshot};
@@ -212,17 +213,17 @@ impl Router {
         // What is for the caller goes where its answers go.
         let kept = self.table.server_ref(server)?.flow();
         let caller = &self.flows[kept];
+        let host = self.flows.host(kept);
         let (caller_target, caller_is_routed) = proxy::before_us(message)
-            .and_then(|(uri, routed)| Some((Uri::parse(uri).ok()?, routed)))
-            .map_or((Target::Peer, false), |(uri, routed)| {
-                (next_hop::target(&uri, caller), routed)
-            });
+            .and_then(|(uri, routed)| Some((next_hop::target_of(uri, caller, host)?, routed)))
+            .unwrap_or((Target::Peer, false));
         let (generation, now) = (self.world.generation(), out.now());
         let began_wall = out.wall().minus_micros(now.micros_since(inbound.received));
         let caller_target = caller_target.into();
         let id = self.calls.insert_with(|| Call {
             call_id: names.call_id,
             caller_tag: names.from_tag,
+            route_mark: RouteMark::default(),
             caller: kept,
             caller_target,
             caller_is_routed,
@@ -244,6 +245,9 @@ impl Router {
             attempts: SmallVec::new(),
             dialogs: SmallVec::new(),
         })?;
+        if let Some(call) = self.calls.get_mut(id) {
+            call.route_mark = self.settings.keys.route_mark(id, names.call_id);
+        }
         self.flows.retain(kept);
         self.by_call_id.insert(names.call_id, id.index());
         Some(id)

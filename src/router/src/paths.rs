@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 
 use base::{Flow, ListenerId, PacketId, SlotId, Transport};
+use call::Keys;
 use call::proxy::Routes;
 use call::token::{ROUTE_PARAM, ROUTE_TOKEN_BYTES, RouteText};
 use sip::forward::{self, ViaHead};
@@ -206,11 +207,10 @@ impl Router {
     /// The token that our Record-Route has in a request of this call.
     fn route_token(&self, call: SlotId, message: &Message<'_>) -> RouteText {
         let keys = &self.settings.keys;
-        let call_id = match self.calls.get(call) {
-            Some(call) => call.call_id,
-            None => keys.name(message.call_id()),
-        };
-        keys.route(call, call_id)
+        match self.calls.get(call) {
+            Some(held) => Keys::route(call, &held.route_mark),
+            None => Keys::route(call, &keys.route_mark(call, keys.name(message.call_id()))),
+        }
     }
 
     /// How many octets [`Router::compose_onward`] would write, with a branch of the usual length.

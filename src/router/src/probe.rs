@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use base::{GatewayId, SlotId, Time, TimerId};
+use call::token::mark_of;
 use route::{GatewayState, HealthEvent};
 use transaction::{ClientEvent, Kind};
 
@@ -125,6 +126,7 @@ impl Router {
         let listener = self.settings.listener(flow.listener)?;
         let (us, peer, transport) = (listener.advertise, flow.peer, flow.transport);
         let branch = self.settings.keys.branch(client, out.random());
+        self.table.mark_client(client, mark_of(&branch));
         let mut call_id: Text<64> = Text::new();
         for _ in 0..DRAWS_MAX {
             call_id = Text::new();

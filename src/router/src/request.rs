@@ -175,7 +175,7 @@ impl Router {
         let trunk = source.trunk.map_or(u32::MAX, |trunk| trunk.0);
         let names = self.settings.keys.names(message);
         let routed = proxy::routed_by(message, &names, trunk, &self.settings.keys);
-        if let Err(refusal) = proxy::check_loop(message, routed, &self.settings.keys) {
+        if let Err(refusal) = proxy::check_loop(message, routed) {
             self.count(Count::Looped, out);
             return self.refuse(message, refusal.status(), flow, out);
         }

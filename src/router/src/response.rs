@@ -1,19 +1,30 @@
 //! A response arrives: its branch names the client transaction that it answers. What that hands up
 //! goes on upstream at once, if it is a 1xx or a 2xx; `branch.rs` has what is done about the rest.
 
+use std::net::SocketAddr;
+
 use base::{Flow, FlowId, GatewayId, PacketId, ShardId, SlotId};
-use call::{BranchState, Event, Kind as ForkKind, Purpose, next_hop, proxy};
+use call::token::BranchMark;
+use call::{BranchState, Event, Keys, Kind as ForkKind, Purpose, next_hop, proxy};
 use route::HealthEvent;
 use shards::{Brought, Inbound};
 use sip::relay::Upstream;
-use sip::{Message, Method, Uri};
+use sip::{Message, Method};
 use transaction::{ClientEvent, Kind, ServerEvent};
 
 use crate::accepted::Interest;
 use crate::counters::{Count, GatewayCell};
 use crate::paths::token_of;
-use crate::wake::Wake;
 use crate::{Out, Router};
+
+/// Whether two addresses are of one host, whichever way they are written.
+#[inline]
+pub(crate) fn is_same_host(one: &SocketAddr, other: &SocketAddr) -> bool {
+    match (one, other) {
+        (SocketAddr::V4(one), SocketAddr::V4(other)) => one.ip() == other.ip(),
+        _ => one.ip().to_canonical() == other.ip().to_canonical(),
+    }
+}
 
 /// What of a fork decides how a response goes upstream.
 struct Upward {
@@ -35,12 +46,13 @@ impl Router {
         inbound: &Inbound<'_>,
         out: &mut Out,
     ) -> Option<ShardId> {
-        let named = self.settings.keys.read_branch(message.branch());
-        match named.map(|client| (client, client.shard())) {
-            Some((client, shard)) if shard == self.shard => {
+        let named = Keys::read_branch(message.branch());
+        match named.map(|named| (named, named.0.shard())) {
+            Some((named, shard)) if shard == self.shard => {
                 self.count(Count::Responses, out);
-                self.response_to(client, message, inbound, out);
+                self.response_to(named, message, inbound, out);
             }
+            // Whether it is forged that shard can tell.
             Some((_, shard))
                 if inbound.brought == Brought::Steered && shard.0 < self.settings.shards =>
             {
@@ -57,17 +69,19 @@ impl Router {
     /// A response to a request that this transaction has sent, if there still is one.
     fn response_to(
         &mut self,
-        client: SlotId,
+        (client, mark): (SlotId, BranchMark),
         message: &Message<'_>,
         inbound: &Inbound<'_>,
         out: &mut Out,
     ) {
-        let Some(slot) = self.table.client_ref(client) else {
+        // Only who saw the branch knows its mark.
+        let slot = self.table.client_ref(client);
+        let Some(slot) = slot.filter(|slot| slot.mark() == mark) else {
             return self.count(Count::StrayResponses, out);
         };
         // Only who was asked may answer, from whatever port it likes.
         let asked = self.flows[slot.flow()].peer;
-        if asked.ip().to_canonical() != inbound.flow.peer.ip().to_canonical() {
+        if !is_same_host(&asked, &inbound.flow.peer) {
             return self.count(Count::ForeignResponses, out);
         }
         let (kind, user) = (slot.kind(), slot.user());
@@ -108,21 +122,15 @@ impl Router {
             return self.answered_apart(client, (fork, tag, vendor), response, out);
         }
         let at = tag as usize;
-        let Some(held) = self.forks.get_mut(fork) else {
+        let Some(held) = self.forks.get(fork) else {
             return;
         };
-        let branch = &mut held.fork.branches[at];
+        let branch = &held.fork.branches[at];
         let status = response.status();
         let (is_first, is_final) = (branch.state == BranchState::Calling, status >= 200);
         let (gateway, purpose, ring_ms) = (branch.gateway, held.fork.purpose, held.plan.ring_ms);
-        // The gateway's patience timer has served.
-        if (is_first || is_final)
-            && let Some(timer) = branch.timer.take()
-        {
-            out.cancel(timer);
-        }
         if is_first && !is_final && ring_ms > 0 {
-            branch.timer = out.arm(u64::from(ring_ms) * 1_000, Wake::Patience(client).token());
+            self.arm_patience(client, ring_ms, out);
         }
         let mut dialog = None;
         if let Purpose::Initial { call } = purpose {
@@ -235,11 +243,10 @@ impl Router {
                 |uri| settings.is_us(uri, flow.local),
             )
         };
+        let host = self.flows.host(vendor);
         let target = beyond
-            .and_then(|(uri, routed)| Some((Uri::parse(uri).ok()?, routed)))
-            .map_or((call::Target::Peer, false), |(uri, routed)| {
-                (next_hop::target(&uri, flow), routed)
-            });
+            .and_then(|(uri, routed)| Some((next_hop::target_of(uri, flow, host)?, routed)))
+            .unwrap_or((call::Target::Peer, false));
         let tag = self.settings.keys.name(response.to_tag());
         let call = self.calls.get_mut(call)?;
         call.provisional(at, status, out.now());

@@ -23,7 +23,6 @@ struct Pair {
     machine: Machine,
     /// The first shard's router, which takes everything as steered to it.
     solo: Solo<Router>,
-    keys: Keys,
     heard: u64,
 }
 
@@ -37,7 +36,6 @@ impl Pair {
         Pair {
             router: setup.router(),
             machine: Machine::new(&recipe, recipe.cookies[listener]),
-            keys: setup.keys,
             solo: setup.everybody_is_known().nobody_goes_down().solo(),
             heard: 0,
         }
@@ -75,7 +73,7 @@ impl Pair {
         let mut index = sip::Index::new();
         let is_read = sip::parse(bytes, &mut index).is_ok_and(|message| {
             // A response that answers nothing of ours is dropped by whoever has it.
-            message.is_request() || self.keys.read_branch(message.branch()).is_some()
+            message.is_request() || Keys::read_branch(message.branch()).is_some()
         });
         let want = owner.filter(|&owner| owner != ShardId(0) && is_read);
         assert_eq!(elsewhere, want, "{name}: {}", bytes.escape_ascii());

@@ -27,8 +27,9 @@ pub struct InviteClient {
     /// How often Timer A has fired.
     repeats: u8,
     status: u16,
-    request: Option<PacketId>,
-    ack: Option<PacketId>,
+    /// Whether what is held is the ACK of a refusal, and not the request any more.
+    is_acknowledged: bool,
+    held: Option<PacketId>,
 }
 
 /// Where an INVITE client transaction stands.
@@ -61,8 +62,8 @@ impl InviteClient {
             delivery: Delivery::of(transport),
             repeats: 0,
             status: 0,
-            request: None,
-            ack: None,
+            is_acknowledged: false,
+            held: None,
         }
     }
 
@@ -91,7 +92,7 @@ impl InviteClient {
             (Calling | Proceeding | Cancelling, Response { status: s })
                                                           => { self.hear(s); self.disarm(actions); self.complete(timing, actions) }
 
-            (Completed, SendAck { packet }) if self.ack.is_none()
+            (Completed, SendAck { packet }) if !self.is_acknowledged
                                                           => self.acknowledge(packet, actions),
             (Completed, Response { status: 300.. })       => { self.acknowledge_again(actions); Completed }
             (Completed, TransportError)                   => { actions.tell(Tell::Failed); end(actions) }
@@ -119,13 +120,24 @@ impl InviteClient {
     /// The INVITE as it was sent, until it is no longer needed.
     #[must_use]
     pub const fn request(&self) -> Option<PacketId> {
-        self.request
+        match self.is_acknowledged {
+            false => self.held,
+            true => None,
+        }
     }
 
     /// The ACK that answers a repeated refusal.
     #[must_use]
     pub const fn ack(&self) -> Option<PacketId> {
-        self.ack
+        match self.is_acknowledged {
+            true => self.held,
+            false => None,
+        }
+    }
+
+    /// The one message that it holds: request or ACK.
+    pub(crate) const fn held(&self) -> Option<PacketId> {
+        self.held
     }
 
     /// The timer that ends this state whatever happens; `None` where the proxy core must decide.
@@ -141,7 +153,7 @@ impl InviteClient {
     }
 
     fn start(&mut self, packet: PacketId, timing: &Timing, actions: &mut Actions) -> State {
-        self.request = Some(packet);
+        self.held = Some(packet);
         actions.send(packet);
         if self.delivery == Delivery::Unreliable {
             actions.arm(Timer::A, timing.doubled_ms(0));
@@ -152,7 +164,7 @@ impl InviteClient {
 
     fn repeat_later(&mut self, timing: &Timing, actions: &mut Actions) {
         self.repeats = self.repeats.saturating_add(1);
-        if let Some(packet) = self.request {
+        if let Some(packet) = self.held {
             actions.send(packet);
         }
         actions.arm(Timer::A, timing.doubled_ms(self.repeats));
@@ -176,7 +188,7 @@ impl InviteClient {
     }
 
     fn accept(&mut self, timing: &Timing, actions: &mut Actions) -> State {
-        actions.release(self.request.take());
+        actions.release(self.held.take());
         actions.arm(Timer::M, timing.give_up_ms());
         actions.tell(Tell::Deliver);
         Accepted
@@ -198,9 +210,9 @@ impl InviteClient {
     }
 
     fn acknowledge(&mut self, packet: PacketId, actions: &mut Actions) -> State {
-        self.ack = Some(packet);
         actions.send(packet);
-        actions.release(self.request.take());
+        actions.release(self.held.replace(packet));
+        self.is_acknowledged = true;
         match self.delivery {
             Delivery::Unreliable => Completed,
             Delivery::Reliable => end(actions),
@@ -208,7 +220,7 @@ impl InviteClient {
     }
 
     fn acknowledge_again(&self, actions: &mut Actions) {
-        match self.ack {
+        match self.ack() {
             Some(packet) => actions.send(packet),
             // The first could not be composed; the request is still held to try again.
             None => actions.compose_ack(),

@@ -42,6 +42,7 @@ mod server;
 mod slot;
 mod table;
 mod timer;
+mod timers;
 
 #[cfg(test)]
 mod tests;
@@ -53,6 +54,7 @@ pub use invite_client::{InviteClient, State as InviteClientState};
 pub use invite_server::{InviteServer, State as InviteServerState};
 pub use key::Key;
 pub use server::{Server, State as ServerState};
-pub use slot::{ClientMachine, ClientSlot, Kind, Retired, ServerMachine, ServerSlot, Timers};
+pub use slot::{ClientMachine, ClientSlot, Due, Kind, Retired, ServerMachine, ServerSlot};
 pub use table::{Audit, Limits, Match, Table};
-pub use timer::{Place, Side, Timer, Timing};
+pub use timer::{Side, Timer, Timing};
+pub use timers::{Entry, Place, Timers};

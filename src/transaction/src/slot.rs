@@ -4,7 +4,7 @@
 //! INVITE for 32 s. So a slot owns no address and no message, only the ids of those, and its size is
 //! asserted below.
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU32;
 
 use base::{FlowId, PacketId, SlotId, TimerId, Transport};
 
@@ -13,8 +13,9 @@ use crate::invite_client::InviteClient;
 use crate::invite_server::InviteServer;
 use crate::key::Key;
 use crate::server::Server;
+use crate::timers::{Place, Timers};
 use crate::{Actions, ClientEvent, ClientState, InviteClientState, InviteServerState};
-use crate::{Place, ServerEvent, ServerState, Timer, Timing};
+use crate::{ServerEvent, ServerState, Timer, Timing};
 
 /// Which of the two machines of a side.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -173,22 +174,39 @@ impl ServerSlot {
         }
     }
 
+    /// The timer or the patience that is due by now, if any; it is no longer armed then.
+    pub(crate) fn take_due(&mut self, now_ms: u64) -> Option<Due> {
+        let place = self.timers.take_due(now_ms)?;
+        self.at(place)
+    }
+
     /// Whether a timer is armed in the place of this one.
     #[must_use]
     pub fn is_armed(&self, timer: Timer) -> bool {
-        self.timers.armed(timer.place()).is_some()
+        self.timers.is_armed(timer.place())
     }
 
-    /// Its armed timers.
+    /// Its deadlines.
     pub fn timers_mut(&mut self) -> &mut Timers {
         &mut self.timers
+    }
+
+    /// What is armed in a place: a server owes a 100 before it is answered, and what ends its state
+    /// after.
+    fn at(&self, place: Place) -> Option<Due> {
+        let timer = match place {
+            Place::Repeat => Some(Timer::G),
+            Place::Bound => self.bound().or(Some(Timer::Trying)),
+            Place::Patience => None,
+        };
+        timer.map(Due::Timer)
     }
 
     pub(crate) fn retire(self) -> Retired {
         Retired {
             flow: self.flow,
-            packets: [self.response(), None],
-            timers: self.timers.both(),
+            packet: self.response(),
+            timer: self.timers.entry(),
             user: self.user,
             user_tag: 0,
         }
@@ -211,6 +229,9 @@ pub struct ClientSlot {
     pub(crate) timers: Timers,
     flow: FlowId,
     pub(crate) user_tag: u32,
+    /// What its branch says besides the slot, which nobody else can know: 40 bits.
+    mark_low: u32,
+    mark_high: u8,
     machine: ClientMachine,
     /// Whether a provisional response ever came; outlives the state that it led to.
     got_provisional: bool,
@@ -235,12 +256,20 @@ impl ClientSlot {
             flow,
             user,
             user_tag,
+            mark_low: 0,
+            mark_high: 0,
             got_provisional: false,
             timers: Timers::default(),
         }
     }
 
     pub(crate) fn step(&mut self, event: ClientEvent, timing: &Timing, actions: &mut Actions) {
+        if let ClientEvent::Response { status } = event
+            && (!self.got_provisional || status >= 200)
+        {
+            // The patience for a first answer, or for the last one, has served.
+            self.timers.disarm(Place::Patience);
+        }
         match &mut self.machine {
             ClientMachine::Invite(machine) => machine.step(event, timing, actions),
             ClientMachine::NonInvite(machine) => machine.step(event, timing, actions),
@@ -273,6 +302,16 @@ impl ClientSlot {
     #[must_use]
     pub const fn user(&self) -> SlotId {
         self.user
+    }
+
+    /// What its branch says besides the slot, in 40 bits.
+    #[must_use]
+    pub const fn mark(&self) -> u64 {
+        (self.mark_high as u64) << 32 | self.mark_low as u64
+    }
+
+    pub(crate) fn set_mark(&mut self, mark: u64) {
+        (self.mark_low, self.mark_high) = (mark as u32, (mark >> 32) as u8);
     }
 
     /// Which of the user's branches it is.
@@ -353,71 +392,69 @@ impl ClientSlot {
         }
     }
 
+    /// The timer or the patience that is due by now, if any; it is no longer armed then.
+    pub(crate) fn take_due(&mut self, now_ms: u64) -> Option<Due> {
+        let place = self.timers.take_due(now_ms)?;
+        self.at(place)
+    }
+
     /// Whether a timer is armed in the place of this one.
     #[must_use]
     pub fn is_armed(&self, timer: Timer) -> bool {
-        self.timers.armed(timer.place()).is_some()
+        self.timers.is_armed(timer.place())
     }
 
-    /// Its armed timers.
+    /// Its deadlines.
     pub fn timers_mut(&mut self) -> &mut Timers {
         &mut self.timers
     }
 
+    /// What is armed in a place.
+    fn at(&self, place: Place) -> Option<Due> {
+        match (place, self.kind()) {
+            (Place::Repeat, Kind::Invite) => Some(Due::Timer(Timer::A)),
+            (Place::Repeat, Kind::NonInvite) => Some(Due::Timer(Timer::E)),
+            (Place::Bound, _) => self.bound().map(Due::Timer),
+            (Place::Patience, _) => Some(Due::Patience),
+        }
+    }
+
     pub(crate) fn retire(self) -> Retired {
-        let ack = match &self.machine {
-            ClientMachine::Invite(machine) => machine.ack(),
-            ClientMachine::NonInvite(_) => None,
+        let held = match &self.machine {
+            ClientMachine::Invite(machine) => machine.held(),
+            ClientMachine::NonInvite(machine) => machine.request(),
         };
         Retired {
             flow: self.flow,
-            packets: [self.request(), ack],
-            timers: self.timers.both(),
+            packet: held,
+            timer: self.timers.entry(),
             user: self.user,
             user_tag: self.user_tag,
         }
     }
 }
 
-/// What a retired slot still held. The flow and the packets are to be released, the timers cancelled.
+/// What is due of a slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Due {
+    /// A timer of its machine: step it.
+    Timer(Timer),
+    /// The proxy core's patience with a client.
+    Patience,
+}
+
+/// What a retired slot still held. The flow and the packet are to be released, the timer cancelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
 pub struct Retired {
     /// Its path.
     pub flow: FlowId,
-    /// References that go back to the pool.
-    pub packets: [Option<PacketId>; 2],
-    /// Deadlines that are still armed.
-    pub timers: [Option<TimerId>; 2],
+    /// A reference that goes back to the pool.
+    pub packet: Option<PacketId>,
+    /// The entry in the wheel that stood for its deadlines.
+    pub timer: Option<TimerId>,
     /// The proxy core's slot for it.
     pub user: SlotId,
     /// Which of the user's branches it was; 0 for a server.
     pub user_tag: u32,
-}
-
-/// The armed timers of a slot. Two places suffice: no state runs more than one timer that repeats
-/// a message and one other.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Timers {
-    /// In halves, so that a slot needs no padding; all zero = none.
-    ids: [[u32; 2]; 2],
-}
-
-impl Timers {
-    /// The timer that is armed in this place.
-    #[must_use]
-    pub fn armed(&self, place: Place) -> Option<TimerId> {
-        let [low, high] = self.ids[place as usize];
-        NonZeroU64::new(u64::from(high) << 32 | u64::from(low)).map(TimerId)
-    }
-
-    /// Keeps the id of the timer that is armed in this place from now on, or that none is.
-    pub fn set(&mut self, place: Place, timer: Option<TimerId>) {
-        let bits = timer.map_or(0, |timer| timer.0.get());
-        self.ids[place as usize] = [bits as u32, (bits >> 32) as u32];
-    }
-
-    fn both(&self) -> [Option<TimerId>; 2] {
-        [self.armed(Place::Repeat), self.armed(Place::Bound)]
-    }
 }

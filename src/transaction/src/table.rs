@@ -7,8 +7,8 @@ use base::{Chains, FlowId, ShardId, Slab, SlotId, Transport};
 use sip::{Message, Method, Via};
 
 use crate::key::{Key, Keyring};
-use crate::slot::{ClientSlot, Kind, Retired, ServerSlot};
-use crate::{Actions, ClientEvent, ServerEvent, Side, Timer, Timing};
+use crate::slot::{ClientSlot, Due, Kind, Retired, ServerSlot};
+use crate::{Actions, ClientEvent, Place, ServerEvent, Timer, Timers, Timing};
 
 /// How many transactions a shard may have at once. What is over is refused: the inserts say `None`,
 /// the caller counts it and answers 503.
@@ -147,6 +147,13 @@ impl Table {
         self.clients.insert(slot).ok()
     }
 
+    /// Keeps what the branch of a client says besides the slot, in 40 bits: whoever answers must say it again.
+    pub fn mark_client(&mut self, id: SlotId, mark: u64) {
+        if let Some(slot) = self.clients.get_mut(id) {
+            slot.set_mark(mark);
+        }
+    }
+
     /// Names another user: the one that began it is gone, and its answers are still of interest.
     pub fn set_client_user(&mut self, id: SlotId, user: SlotId, user_tag: u32) {
         if let Some(slot) = self.clients.get_mut(id) {
@@ -193,16 +200,39 @@ impl Table {
         }
     }
 
-    /// A timer fired: it is no longer armed, whatever its machine makes of the event. To be said
-    /// before that is stepped.
-    pub fn fired(&mut self, id: SlotId, timer: Timer) {
-        let timers = match timer.side() {
-            Side::Server => self.servers.get_mut(id).map(|slot| &mut slot.timers),
-            Side::Client => self.clients.get_mut(id).map(|slot| &mut slot.timers),
-        };
-        if let Some(timers) = timers {
-            timers.set(timer.place(), None);
+    /// The entry in the wheel that stood for a server's deadlines has fired.
+    pub fn server_fired(&mut self, id: SlotId) {
+        if let Some(slot) = self.servers.get_mut(id) {
+            slot.timers.fired();
         }
+    }
+
+    /// As [`Table::server_fired`], of a client.
+    pub fn client_fired(&mut self, id: SlotId) {
+        if let Some(slot) = self.clients.get_mut(id) {
+            slot.timers.fired();
+        }
+    }
+
+    /// What is due of a server by now, one deadline at a time: it is no longer armed, whatever its
+    /// machine makes of it.
+    pub fn server_due(&mut self, id: SlotId, now_ms: u64) -> Option<Due> {
+        self.servers.get_mut(id)?.take_due(now_ms)
+    }
+
+    /// As [`Table::server_due`], of a client.
+    pub fn client_due(&mut self, id: SlotId, now_ms: u64) -> Option<Due> {
+        self.clients.get_mut(id)?.take_due(now_ms)
+    }
+
+    /// The deadlines of a server.
+    pub fn server_timers(&mut self, id: SlotId) -> Option<&mut Timers> {
+        Some(&mut self.servers.get_mut(id)?.timers)
+    }
+
+    /// The deadlines of a client.
+    pub fn client_timers(&mut self, id: SlotId) -> Option<&mut Timers> {
+        Some(&mut self.clients.get_mut(id)?.timers)
     }
 
     /// A server transaction, to look at.
@@ -265,9 +295,9 @@ impl Table {
         for (id, slot) in self.servers.iter() {
             audit.note(
                 &slot.retire(),
+                &slot.timers,
                 slot.bound(),
                 slot.is_terminated(),
-                |timer| slot.is_armed(timer),
             );
             audit.unanswered += usize::from(slot.is_unanswered());
             audit.accepted += usize::from(slot.is_accepted());
@@ -277,9 +307,9 @@ impl Table {
         for (_, slot) in self.clients.iter() {
             audit.note(
                 &slot.retire(),
+                &slot.timers,
                 slot.bound(),
                 slot.is_terminated(),
-                |timer| slot.is_armed(timer),
             );
             audit.pending += usize::from(slot.is_pending());
             audit.accepted += usize::from(slot.is_accepted());
@@ -323,16 +353,13 @@ pub struct Audit {
 }
 
 impl Audit {
-    fn note(
-        &mut self,
-        held: &Retired,
-        bound: Option<Timer>,
-        is_terminated: bool,
-        is_armed: impl Fn(Timer) -> bool,
-    ) {
-        self.packets += held.packets.iter().flatten().count();
-        self.timers += held.timers.iter().flatten().count();
+    fn note(&mut self, held: &Retired, timers: &Timers, bound: Option<Timer>, is_terminated: bool) {
+        let places = [Place::Repeat, Place::Bound, Place::Patience];
+        let armed = places.into_iter().filter(|&place| timers.is_armed(place));
+        self.packets += usize::from(held.packet.is_some());
+        self.timers += armed.count();
         self.unretired += usize::from(is_terminated);
-        self.unbounded += usize::from(bound.is_some_and(|timer| !is_armed(timer)));
+        let is_bound = |timer: Timer| timers.is_armed(timer.place()) && timers.is_kept();
+        self.unbounded += usize::from(bound.is_some_and(|timer| !is_bound(timer)));
     }
 }

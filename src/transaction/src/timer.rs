@@ -2,6 +2,8 @@
 
 use base::Transport;
 
+use crate::Place;
+
 /// A timer of a transaction: the letters of RFC 3261 (table 4) and RFC 6026, and one that RFC 4320
 /// asks for without giving it a letter.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -45,15 +47,6 @@ pub enum Side {
     Server,
     /// One that sends a request.
     Client,
-}
-
-/// Where a slot keeps an armed timer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Place {
-    /// One that repeats a message: A, E, G.
-    Repeat,
-    /// Any other.
-    Bound,
 }
 
 impl Timer {

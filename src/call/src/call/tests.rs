@@ -29,6 +29,7 @@ fn call() -> Call {
     Call {
         call_id: 1,
         caller_tag: 10,
+        route_mark: [0; 10],
         caller: kept(1),
         caller_target: Target::Peer.into(),
         caller_is_routed: false,

@@ -133,7 +133,7 @@ impl World {
         assert_eq!((audit.unretired, audit.unfindable), (0, 0));
         let held = audit.accepted;
         assert!(held <= audit.servers + audit.clients);
-        for &(due, _, timer) in router.armed.values() {
+        for &(due, timer) in router.armed.values() {
             let left = due.checked_sub(router.now_ms).expect("no timer is overdue");
             let longest = match timer {
                 Timer::C => 181_000,

@@ -7,8 +7,8 @@ use base::{PacketId, ShardId, SlotId, TimerId, Transport};
 
 use super::{flow, parsed, user};
 use crate::{
-    Actions, Change, ClientEvent, Kind, Last, Limits, Match, Place, Retired, ServerEvent, Side,
-    Table, Tell, Timer, Timing,
+    Actions, Change, ClientEvent, Due, Entry, Kind, Last, Limits, Match, Place, Retired,
+    ServerEvent, Side, Table, Tell, Timer, Timers, Timing,
 };
 
 /// What a transaction had done, as the tests see it.
@@ -22,16 +22,22 @@ pub(super) enum Seen {
     Gone,
 }
 
+/// When the clock starts: a slot keeps 32 bits of milliseconds, which overflow in the middle of a test.
+const START_MS: u64 = (1 << 32) - 40_000;
+
 pub(super) struct Router {
     pub(super) table: Table,
     pub(super) now_ms: u64,
-    pub(super) armed: BTreeMap<u64, (u64, SlotId, Timer)>,
+    /// When each timer is due, by its slot, side and place.
+    pub(super) armed: BTreeMap<(u64, bool, u8), (u64, Timer)>,
+    /// The entries of the wheel: when each fires, and for whom.
+    entries: BTreeMap<u64, (u64, SlotId, Side)>,
     pub(super) alive: HashSet<u32>,
     pub(super) log: Vec<(u64, Seen)>,
     /// Whether ComposeAck and ComposeTrying find a free packet.
     pub(super) pool_has_room: bool,
     packets: u32,
-    timers: u64,
+    serial: u64,
     branches: u32,
 }
 
@@ -41,11 +47,12 @@ impl Router {
             table: Table::new(ShardId(0), [7; 16], limits, Timing::default()),
             now_ms: 0,
             armed: BTreeMap::new(),
+            entries: BTreeMap::new(),
             alive: HashSet::new(),
             log: Vec::new(),
             pool_has_room: true,
             packets: 0,
-            timers: 0,
+            serial: 0,
             branches: 0,
         }
     }
@@ -130,21 +137,57 @@ impl Router {
 
     /// Fires what is due up to then, in order.
     pub(super) fn run_until(&mut self, ms: u64) {
-        while let Some((&key, &(due, id, timer))) = self
-            .armed
+        while let Some((&entry, &(at, id, side))) = self
+            .entries
             .iter()
-            .min_by_key(|(key, (due, _, _))| (*due, **key))
-            && due <= ms
+            .min_by_key(|(key, (at, ..))| (*at, **key))
+            && at <= ms
         {
-            self.armed.remove(&key);
-            self.now_ms = due;
-            self.table.fired(id, timer);
-            match timer.side() {
-                Side::Server => self.server(id, ServerEvent::Timer(timer)),
-                Side::Client => self.client(id, ClientEvent::Timer(timer)),
+            self.entries.remove(&entry);
+            self.now_ms = at;
+            match side {
+                Side::Server => self.table.server_fired(id),
+                Side::Client => self.table.client_fired(id),
             }
+            if let Some(timer) = self.take_due(id, side) {
+                let known = self.armed.remove(&key(id, side, timer.place()));
+                let (due, known) = known.expect("what is due was armed");
+                // The one moment that the slot has no word for is the next one.
+                let due = due + u64::from((START_MS + due) as u32 == 0);
+                assert_eq!((due, known), (at, timer), "it fires when it is due");
+                match side {
+                    Side::Server => self.server(id, ServerEvent::Timer(timer)),
+                    Side::Client => self.client(id, ClientEvent::Timer(timer)),
+                }
+            }
+            let now = self.now();
+            let rest = self.timers(id, side).and_then(|timers| timers.rest(now));
+            self.change_entry(id, side, rest);
         }
         self.now_ms = ms;
+    }
+
+    fn now(&self) -> u64 {
+        START_MS + self.now_ms
+    }
+
+    fn take_due(&mut self, id: SlotId, side: Side) -> Option<Timer> {
+        let now = self.now();
+        let due = match side {
+            Side::Server => self.table.server_due(id, now),
+            Side::Client => self.table.client_due(id, now),
+        };
+        match due? {
+            Due::Timer(timer) => Some(timer),
+            Due::Patience => panic!("nobody has any"),
+        }
+    }
+
+    fn timers(&mut self, id: SlotId, side: Side) -> Option<&mut Timers> {
+        match side {
+            Side::Server => self.table.server_timers(id),
+            Side::Client => self.table.client_timers(id),
+        }
     }
 
     pub(super) fn retire(&mut self, id: SlotId, side: Side) {
@@ -152,15 +195,16 @@ impl Router {
             Side::Server => self.table.retire_server(id),
             Side::Client => self.table.retire_client(id),
         };
-        let Retired {
-            packets, timers, ..
-        } = retired.expect("a slot is retired once");
-        for packet in packets.into_iter().flatten() {
+        let Retired { packet, timer, .. } = retired.expect("a slot is retired once");
+        if let Some(packet) = packet {
             self.release(packet);
         }
-        for timer in timers.into_iter().flatten() {
-            let known = self.armed.remove(&timer.0.get());
-            assert!(known.is_some(), "the slot holds only armed timers");
+        if let Some(timer) = timer {
+            let known = self.entries.remove(&timer.0.get());
+            assert!(known.is_some(), "the slot holds only what is in the wheel");
+        }
+        for place in [Place::Repeat, Place::Bound] {
+            self.armed.remove(&key(id, side, place));
         }
     }
 
@@ -178,8 +222,11 @@ impl Router {
         for packet in actions.releases.into_iter().flatten() {
             self.release(packet);
         }
-        self.change(id, side, Place::Repeat, actions.repeat);
-        self.change(id, side, Place::Bound, actions.bound);
+        self.note(id, side, Place::Repeat, actions.repeat);
+        self.note(id, side, Place::Bound, actions.bound);
+        let now = self.now();
+        let changed = self.timers(id, side).map(|it| it.change(&actions, now));
+        self.change_entry(id, side, changed.flatten());
         match actions.tell {
             Some(Tell::Deliver) => {
                 let slot = match side {
@@ -215,32 +262,51 @@ impl Router {
         }
     }
 
-    fn change(&mut self, id: SlotId, side: Side, place: Place, change: Change) {
-        let (timer, delay_ms) = match change {
-            Change::Keep => return,
-            Change::Disarm => (None, 0),
+    /// Keeps by itself when each timer is due.
+    fn note(&mut self, id: SlotId, side: Side, place: Place, change: Change) {
+        match change {
+            Change::Keep => {}
+            Change::Disarm => {
+                self.armed.remove(&key(id, side, place));
+            }
             Change::Arm { timer, delay_ms } => {
                 assert_eq!((timer.side(), timer.place()), (side, place));
-                (Some(timer), delay_ms)
+                let due = self.now_ms + u64::from(delay_ms);
+                self.armed.insert(key(id, side, place), (due, timer));
             }
-        };
-        let armed = timer.map(|timer| {
-            self.timers += 1;
-            let due = self.now_ms + u64::from(delay_ms);
-            self.armed.insert(self.timers, (due, id, timer));
-            TimerId(NonZeroU64::new(self.timers).expect("counts from 1"))
-        });
-        let slots = match side {
-            Side::Server => self.table.servers.get_mut(id).map(|slot| slot.timers_mut()),
-            Side::Client => self.table.clients.get_mut(id).map(|slot| slot.timers_mut()),
-        };
-        let timers = slots.expect("what asks for a timer is there");
-        let before = timers.armed(place);
-        timers.set(place, armed);
-        if let Some(before) = before {
-            let known = self.armed.remove(&before.0.get());
-            assert!(known.is_some(), "the slot holds only armed timers");
         }
+    }
+
+    fn change_entry(&mut self, id: SlotId, side: Side, change: Option<Entry>) {
+        let Some(change) = change else { return };
+        let old = self.timers(id, side).and_then(|timers| timers.entry());
+        let (taken, at) = match change {
+            Entry::Insert(at) => (None, Some(at)),
+            Entry::Move(entry, at) => (Some(entry), Some(at)),
+            Entry::Remove(entry) => (Some(entry), None),
+        };
+        assert_eq!(old, taken, "one entry a slot");
+        if let Entry::Move(entry, at) = change
+            && let Some((fires, ..)) = self.entries.get(&entry.0.get())
+            && START_MS + fires <= at
+        {
+            // It fires in time, and then for nothing.
+            return;
+        }
+        if let Some(entry) = taken {
+            let known = self.entries.remove(&entry.0.get());
+            assert!(known.is_some(), "the slot holds only what is in the wheel");
+        }
+        let entry = at.map(|at| {
+            self.serial += 1;
+            let at = at - START_MS;
+            self.entries.insert(self.serial, (at, id, side));
+            TimerId(NonZeroU64::new(self.serial).expect("counts from 1"))
+        });
+        let timers = self.timers(id, side);
+        timers
+            .expect("what asks for an entry is there")
+            .set_entry(entry);
     }
 
     fn release(&mut self, packet: PacketId) {
@@ -250,4 +316,8 @@ impl Router {
     fn see(&mut self, seen: Seen) {
         self.log.push((self.now_ms, seen));
     }
+}
+
+fn key(id: SlotId, side: Side, place: Place) -> (u64, bool, u8) {
+    (id.bits(), side == Side::Client, place as u8)
 }
