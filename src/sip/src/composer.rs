@@ -1,33 +1,36 @@
 //! Writing a message into a buffer that may be too small, and short text on the stack.
 
 use std::io::Write;
+use std::mem::take;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
 /// Appends to a caller's buffer; what does not fit fails the whole, at the end.
 pub(crate) struct Composer<'o> {
-    out: &'o mut [u8],
-    /// What was written; [`FULL`] if something did not fit.
-    length: usize,
+    /// What is still free; nothing, once something did not fit.
+    rest: &'o mut [u8],
+    /// All that there was.
+    room: usize,
+    is_full: bool,
 }
-
-/// More than any buffer has, and any text behind it too.
-const FULL: usize = usize::MAX / 2;
 
 impl<'o> Composer<'o> {
     pub(crate) fn new(out: &'o mut [u8]) -> Composer<'o> {
-        Composer { out, length: 0 }
+        Composer {
+            room: out.len(),
+            rest: out,
+            is_full: false,
+        }
     }
 
     #[inline]
     pub(crate) fn put(&mut self, text: &[u8]) {
-        let end = self.length + text.len();
-        match self.out.get_mut(self.length..end) {
-            Some(slot) => {
+        match take(&mut self.rest).split_at_mut_checked(text.len()) {
+            Some((slot, rest)) => {
                 slot.copy_from_slice(text);
-                self.length = end;
+                self.rest = rest;
             }
-            None => self.length = FULL,
+            None => self.is_full = true,
         }
     }
 
@@ -35,29 +38,56 @@ impl<'o> Composer<'o> {
     /// much is written over.
     #[inline]
     pub(crate) fn put_first<const N: usize>(&mut self, text: &[u8; N], count: usize) {
-        let rest = self.out.get_mut(self.length..);
-        match rest.and_then(<[u8]>::first_chunk_mut) {
-            Some(slot) => {
-                *slot = *text;
-                self.length += count;
+        let rest = take(&mut self.rest);
+        match rest.first_chunk_mut() {
+            Some(slot) => *slot = *text,
+            None => {
+                self.rest = rest;
+                return self.put_last(&text[..count]);
             }
-            None => self.put(&text[..count]),
+        }
+        match rest.get_mut(count..) {
+            Some(rest) => self.rest = rest,
+            None => self.is_full = true,
         }
     }
 
-    /// A piece of a message. A short one, as those between our changes are, takes no call to copy.
+    /// What comes close to the end.
+    #[cold]
+    #[inline(never)]
+    fn put_last(&mut self, text: &[u8]) {
+        self.put(text);
+    }
+
+    /// A short text, of 16 to 64 octets: its two halves, which overlap, take no call to copy.
     #[inline]
-    pub(crate) fn put_piece(&mut self, bytes: &[u8], piece: Range<usize>) {
+    pub(crate) fn put_short(&mut self, text: &[u8]) {
+        match take(&mut self.rest).split_at_mut_checked(text.len()) {
+            Some((slot, rest)) => {
+                if !copy_halves::<32>(text, slot) && !copy_halves::<16>(text, slot) {
+                    slot.copy_from_slice(text);
+                }
+                self.rest = rest;
+            }
+            None => self.is_full = true,
+        }
+    }
+
+    /// `bytes[start..end]`, a piece of a message. A short one, as those between our changes are, takes
+    /// no call to copy.
+    #[inline]
+    pub(crate) fn put_piece(&mut self, bytes: &[u8], start: usize, end: usize) {
         const SHORT: usize = 32;
-        if piece.len() <= SHORT
-            && let Some(text) = bytes.get(piece.start..)
+        let count = end.wrapping_sub(start);
+        if count <= SHORT
+            && let Some(text) = bytes.get(start..)
             && let Some(text) = text.first_chunk::<SHORT>()
         {
-            return self.put_first(text, piece.len());
+            return self.put_first(text, count);
         }
-        match bytes.get(piece) {
+        match bytes.get(start..end) {
             Some(text) => self.put(text),
-            None => self.length = FULL,
+            None => self.is_full = true,
         }
     }
 
@@ -93,8 +123,26 @@ impl<'o> Composer<'o> {
 
     /// The length written, if all of it fitted.
     pub(crate) fn finish(self) -> Option<usize> {
-        (self.length != FULL).then_some(self.length)
+        (!self.is_full).then_some(self.room - self.rest.len())
     }
+}
+
+/// Copies a text as its first and its last octets. False: it is shorter than these, or longer.
+#[inline(always)]
+fn copy_halves<const N: usize>(text: &[u8], slot: &mut [u8]) -> bool {
+    let (Some(first), Some(last)) = (text.first_chunk::<N>(), text.last_chunk::<N>()) else {
+        return false;
+    };
+    if text.len() > 2 * N {
+        return false;
+    }
+    if let Some(slot) = slot.first_chunk_mut() {
+        *slot = *first;
+    }
+    if let Some(slot) = slot.last_chunk_mut() {
+        *slot = *last;
+    }
+    true
 }
 
 /// Pieces of a message that are copied in order: those that touch are copied in one go.

@@ -284,6 +284,12 @@ impl Lines {
         &self.first[id as usize]
     }
 
+    /// How many lines are noted.
+    #[inline]
+    pub(crate) fn count(&self) -> usize {
+        (self.present & NOTED).count_ones() as usize + usize::from(self.further_count)
+    }
+
     /// Where the header lines begin.
     #[inline]
     pub(crate) fn start(&self) -> usize {

@@ -1,5 +1,6 @@
 //! The values of From, To, Contact, Route and their like, and the parameters of header values.
 
+use crate::index::{Party, Span};
 use crate::lanes::{BLOCK, Bracket, Marks, Quote, ValueEnd, WORD, bits, first_mark, word_bits};
 use crate::limits::{PARAMS_MAX, TAG_BYTES_MAX, URI_BYTES_MAX};
 use crate::octets::{self, DISPLAY, LWS, TOKEN, URI, VALUE};
@@ -125,40 +126,38 @@ impl Bracketed {
     }
 }
 
-/// The SIP URI and the tag of a value at `start` that is written as nearly all are, by two looks: where
-/// they are, the tag empty if there is none, and where the value ends if it is good. `None`: they are
-/// written otherwise, or are long.
-#[inline(always)]
-pub(crate) fn near_party(
-    bytes: &[u8],
-    start: usize,
-) -> Option<(Range<usize>, Range<usize>, usize)> {
-    let start = bracket(bytes, start)?.1 + 1;
+/// Reads a SIP URI at `start`, behind its bracket, and a tag, by two looks; returns where the value
+/// ends. `None`: there is something else, or they are long.
+///
+/// It calls nothing, so that it needs no registers of its callers.
+#[inline(never)]
+pub(crate) fn near_party(bytes: &[u8], start: usize, party: &mut Party) -> Option<usize> {
     let near: &[u8; WORD] = bytes.get(start..)?.first_chunk()?;
     let length = word_bits(near, Bracket).trailing_zeros() as usize;
     if near.get(length) != Some(&b'>') || length <= 4 || !has_sip_scheme(near) {
         return None;
     }
-    let uri = start..start + length;
-    let behind: &[u8; BLOCK + TAG.len()] = bytes.get(uri.end + 1..)?.first_chunk()?;
-    let (name, tag) = behind.split_first_chunk()?;
+    let end = start + length;
+    party.uri = Span::new(start, end);
+    let behind: &[u8; BLOCK + TAG] = bytes.get(end + 1..)?.first_chunk()?;
+    let (name, tag) = behind.split_first_chunk::<TAG>()?;
     if name[0] != b';' {
-        return Some((uri.clone(), 0..0, uri.end + 1));
+        party.tag = Span::EMPTY;
+        return Some(end + 1);
     }
     let length = bits(tag.first_chunk()?, ValueEnd).trailing_zeros() as usize;
-    if name != TAG || length == 0 || length >= BLOCK {
-        return None;
-    }
-    let start = uri.end + 1 + TAG.len();
-    Some((uri, start..start + length, start + length))
+    let start = end + 1 + TAG;
+    party.tag = Span::new(start, start + length);
+    let is_tag = name == b";tag=" && length > 0 && length < BLOCK;
+    is_tag.then_some(start + length)
 }
 
-/// What comes before a tag in its usual case.
-const TAG: &[u8; 5] = b";tag=";
+/// The octets of `;tag=`.
+const TAG: usize = 5;
 
 /// Where the display name at `start` ends, or would if there were one, and where the bracket is.
 #[inline(always)]
-fn bracket(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
+pub(crate) fn bracket(bytes: &[u8], start: usize) -> Option<(usize, usize)> {
     match bytes.get(start)? {
         b'<' => Some((start, start)),
         b'"' => quoted(bytes, start),

@@ -70,34 +70,34 @@ impl Relay<'_> {
         let mut at = 0;
         if let Some(uri) = self.uri {
             let old = message.uri_range();
-            to.put_piece(bytes, 0..old.start);
+            to.put_piece(bytes, 0, old.start);
             to.put(uri);
             at = old.end;
         }
-        to.put_piece(bytes, at..usual.top);
+        to.put_piece(bytes, at, usual.top);
         self.put_via(&mut to);
-        to.put_piece(bytes, usual.top..usual.rport.start);
-        to.put_piece(bytes, usual.rport.end..via_end);
+        to.put_piece(bytes, usual.top, usual.rport.start);
+        to.put_piece(bytes, usual.rport.end, via_end);
         stamp.text.copy_to(&mut to);
-        to.put_piece(bytes, via_end..usual.behind);
+        to.put_piece(bytes, via_end, usual.behind);
         put_line(&mut to, b"Max-Breadth: ", self.breadth);
         to.put_all(self.record_route);
         at = usual.behind;
         for cut in &usual.cuts {
-            to.put_piece(bytes, at..cut.start());
+            to.put_piece(bytes, at, cut.start());
             at = cut.end();
             if cut.what == What::Hops {
                 to.put_small(self.hops.into());
             }
         }
-        to.put_piece(bytes, at..bytes.len());
+        to.put_piece(bytes, at, bytes.len());
         to.finish()
     }
 
     #[inline]
     fn put_via(&self, to: &mut Composer<'_>) {
-        to.put(&self.via.before);
-        to.put(self.branch);
+        to.put_short(&self.via.before);
+        to.put_short(self.branch);
         to.put(self.via.after);
     }
 

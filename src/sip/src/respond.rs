@@ -186,10 +186,10 @@ pub(crate) fn put_stamped(to: &mut Composer<'_>, bytes: &[u8], via: &Via<'_>, so
     let mut at = via.range.start;
     if memchr::memchr3(b'\r', b'\n', 0, &bytes[via.range.clone()]).is_none() {
         for range in removed.into_iter().flatten().map(Span::range) {
-            to.put_piece(bytes, at..range.start);
+            to.put_piece(bytes, at, range.start);
             at = range.end;
         }
-        to.put_piece(bytes, at..via.range.end);
+        to.put_piece(bytes, at, via.range.end);
         return stamp.text.copy_to(to);
     }
     for range in removed.into_iter().flatten().map(Span::range) {

@@ -10,12 +10,10 @@
 //! Cost: 60 instructions for a line, and 15 to 30 for its value; an address takes 110, a Via 170.
 //! `benches/instructions` holds `parse/*`.
 
-use std::ops::Range;
-
 use crate::index::{Entry, Facts, Index, Party, Span};
 use crate::lanes::{Blank, LineEnd, Mark, first_mark};
 use crate::limits::*;
-use crate::name_addr::{Bracketed, near_party};
+use crate::name_addr::{Bracketed, bracket, near_party};
 use crate::octets::{self, TOKEN};
 use crate::parse;
 use crate::start_line;
@@ -134,6 +132,8 @@ struct Odd {
     unread: u64,
     /// Those whose values may be too many.
     long: u64,
+    /// How many lines are only carried.
+    others: usize,
 }
 
 /// Reads every header line; returns where the empty line begins, and which headers are still to be
@@ -143,16 +143,14 @@ struct Odd {
 #[inline(always)]
 fn header_lines(bytes: &[u8], mut at: usize, index: &mut Index) -> Option<(usize, u64)> {
     let mut odd = Odd::default();
-    let mut count = 0;
     index.lines.begin(at);
+    let mut rest = bytes.get(at..)?;
     loop {
-        count += 1;
-        let rest = bytes.get(at..)?;
         if let Some((id, length)) = HeaderId::usual(rest)
             && let Some(end) = usual_value(bytes, at + length + 2, id, index)
-            && let Some(&behind) = bytes.get(end..)?.first_chunk()
-            && let behind = u32::from_le_bytes(behind)
-            && behind as u16 == CRLF
+            && let Some(behind) = bytes.get(end..)
+            && let Some(&ends) = behind.first_chunk::<4>()
+            && ends[..2] == *b"\r\n"
         {
             let line = index.lines.open(id);
             line.start = at as u16;
@@ -160,18 +158,20 @@ fn header_lines(bytes: &[u8], mut at: usize, index: &mut Index) -> Option<(usize
             line.value.end = end as u16;
             at = end + 2;
             line.end = at as u16;
-            if (behind >> 16) as u16 == CRLF {
+            if ends[2..] == *b"\r\n" {
                 break;
             }
+            rest = &behind[2..];
         } else {
             at = other_line(bytes, at, index, &mut odd)?;
-            if is_line_end(bytes.get(at..)?) {
+            rest = bytes.get(at..)?;
+            if is_line_end(rest) {
                 break;
             }
         }
     }
     // What is this short keeps the limits on the section and on each line.
-    if at > HEADER_BYTES_MAX || count > HEADERS_MAX {
+    if at > HEADER_BYTES_MAX || index.lines.count() + odd.others > HEADERS_MAX {
         return None;
     }
     let repeated = index.lines.repeated();
@@ -183,8 +183,6 @@ fn header_lines(bytes: &[u8], mut at: usize, index: &mut Index) -> Option<(usize
     }
     Some((at, odd.unread & LOOKED_INTO))
 }
-
-const CRLF: u16 = u16::from_le_bytes(*b"\r\n");
 
 /// A line whose name is unknown, compact or in another case, or that goes on otherwise than usual;
 /// returns where the next one begins.
@@ -200,6 +198,7 @@ fn other_line(bytes: &[u8], at: usize, index: &mut Index, odd: &mut Odd) -> Opti
         return None;
     }
     let id = HeaderId::of(name);
+    odd.others += usize::from(id == HeaderId::Other);
     let start = name_end + 2;
     let usual = match bytes.get(name_end + 1) {
         Some(b' ') => usual_value(bytes, start, id, index),
@@ -259,8 +258,13 @@ fn usual_value(bytes: &[u8], start: usize, id: HeaderId, index: &mut Index) -> O
     match id {
         HeaderId::Via if !has_via => top_via(bytes, start, via),
         HeaderId::Route | HeaderId::Contact if !facts.is_request => carried(bytes, start),
-        HeaderId::From => party(bytes, start, &mut facts.from),
-        HeaderId::To => party(bytes, start, &mut facts.to),
+        HeaderId::From | HeaderId::To => {
+            let place = match id {
+                HeaderId::From => &mut facts.from,
+                _ => &mut facts.to,
+            };
+            party(bytes, start, place)
+        }
         HeaderId::Route | HeaderId::Contact => address(bytes, start, id),
         HeaderId::CallId => call_id(bytes, start),
         HeaderId::CSeq => cseq(bytes, start, facts),
@@ -295,7 +299,7 @@ fn call_id(bytes: &[u8], start: usize) -> Option<usize> {
     (start < end && end - start <= CALL_ID_BYTES_MAX).then_some(end)
 }
 
-#[inline(never)]
+#[inline(always)]
 fn top_via(bytes: &[u8], start: usize, via: &mut ViaSpans) -> Option<usize> {
     let end = via.read_usual(bytes, start)?;
     match bytes.get(end) {
@@ -305,25 +309,29 @@ fn top_via(bytes: &[u8], start: usize, via: &mut ViaSpans) -> Option<usize> {
 }
 
 /// From and To with a tag or without.
-#[inline(never)]
+#[inline(always)]
 fn party(bytes: &[u8], start: usize, party: &mut Party) -> Option<usize> {
-    let (uri, tag, end) = match near_party(bytes, start) {
-        Some(near) => near,
-        None => far_party(bytes, start)?,
+    let uri = match bytes.get(start)? {
+        b'<' => start + 1,
+        _ => bracket(bytes, start)?.1 + 1,
     };
-    *party = Party {
-        uri: Span::new(uri.start, uri.end),
-        tag: Span::new(tag.start, tag.end),
-    };
-    Some(end)
+    match near_party(bytes, uri, party) {
+        None => far_party(bytes, start, party),
+        end => end,
+    }
 }
 
 /// As above, however long.
+#[cold]
 #[inline(never)]
-fn far_party(bytes: &[u8], start: usize) -> Option<(Range<usize>, Range<usize>, usize)> {
+fn far_party(bytes: &[u8], start: usize, party: &mut Party) -> Option<usize> {
     let found = Bracketed::find(bytes, start)?;
     let (tag, end) = found.tag(bytes)?;
-    found.has_scheme(bytes).then_some((found.uri, tag, end))
+    *party = Party {
+        uri: Span::new(found.uri.start, found.uri.end),
+        tag: Span::new(tag.start, tag.end),
+    };
+    found.has_scheme(bytes).then_some(end)
 }
 
 /// Route and Contact with one value and no parameters.

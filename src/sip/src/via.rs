@@ -204,12 +204,20 @@ impl ViaSpans {
     /// or not.
     #[inline(always)]
     pub(crate) fn read_usual(&mut self, bytes: &[u8], start: usize) -> Option<usize> {
-        let end = self.read_near(bytes, start);
-        end.or_else(|| self.read_far(bytes, start))
+        let mut end = match self.read_near(bytes, start) {
+            Some(end) => end,
+            None => self.read_far(bytes, start)?,
+        };
+        if bytes.get(end) == Some(&b';') {
+            end = self.other_params(bytes, end)?;
+        }
+        self.range = Span::new(start, end);
+        Some(end)
     }
 
-    /// As above, by one look, if the branch comes first and ends within that.
-    #[inline(always)]
+    /// As above, but for the parameters behind branch and `rport`, by one look, if the branch comes
+    /// first and ends within that. It calls nothing, so that it needs no registers of its callers.
+    #[inline(never)]
     fn read_near(&mut self, bytes: &[u8], start: usize) -> Option<usize> {
         const ROOM: usize = 16;
         let near: &[u8; PROTOCOL + WORD + ROOM] = bytes.get(start..)?.first_chunk()?;
@@ -259,10 +267,6 @@ impl ViaSpans {
             end += 6;
             self.rport = ParamSpans::new(end - 6, end, end);
         }
-        if bytes.get(end) == Some(&b';') {
-            end = self.other_params(bytes, end)?;
-        }
-        self.range = Span::new(start, end);
         Some(end)
     }
 
@@ -304,10 +308,6 @@ impl ViaSpans {
             at = marks.next();
             self.rport = ParamSpans::new(at - 6, at, at);
         }
-        if bytes.get(at) == Some(&b';') {
-            at = self.other_params(bytes, at)?;
-        }
-        self.range = Span::new(start, at);
         Some(at)
     }
 
