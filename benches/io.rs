@@ -194,6 +194,15 @@ fn shard_threads() -> Vec<u32> {
     ids.collect()
 }
 
+/// What a thread has run so far, by the scheduler's account.
+fn run_ns(thread: u32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat"));
+    let ran = stat
+        .ok()
+        .and_then(|stat| stat.split(' ').next()?.parse().ok());
+    ran.expect("a shard's thread runs as long as its bench")
+}
+
 impl Bench {
     fn start(shards: usize, limits: Limits, role: Role) -> Bench {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -233,11 +242,7 @@ impl Bench {
 
     /// What its threads have run so far, by the scheduler's account.
     fn cpu_ns(&self) -> u64 {
-        let ran = self.threads.iter().filter_map(|id| {
-            let stat = std::fs::read_to_string(format!("/proc/self/task/{id}/schedstat")).ok()?;
-            stat.split(' ').next()?.parse::<u64>().ok()
-        });
-        ran.sum()
+        self.cpu_ns_each().iter().sum()
     }
 
     fn total(&self, metric: Metric) -> u64 {
@@ -246,6 +251,36 @@ impl Bench {
             .iter()
             .map(|page| page.runtime.get(metric as usize))
             .sum()
+    }
+
+    /// What each of its threads has run so far.
+    fn cpu_ns_each(&self) -> Vec<u64> {
+        self.threads.iter().map(|id| run_ns(*id)).collect()
+    }
+
+    /// Sends bursts of `each` datagrams, the next when all answers are there. Returns the processor
+    /// time of each thread for a datagram.
+    fn bursts_of(&self, each: usize, count: usize, first: u8) -> Vec<f64> {
+        let message = [first; MESSAGE_BYTES];
+        let mut buffer = [0; 2_048];
+        let to = self.address();
+        let (before, handled) = (self.cpu_ns_each(), self.total(Metric::DatagramsOut));
+        for _ in 0..count / each {
+            for _ in 0..each {
+                let _ = self.client.send_to(&message, to);
+            }
+            for _ in 0..each {
+                if self.client.recv(&mut buffer).is_err() {
+                    break;
+                }
+            }
+        }
+        let handled = (self.total(Metric::DatagramsOut) - handled).max(1) as f64;
+        let after = self.cpu_ns_each();
+        let spent = after.iter().zip(before);
+        spent
+            .map(|(after, before)| (after - before) as f64 / handled)
+            .collect()
     }
 
     /// Sends and receives `count` datagrams; returns how many did not come back.
@@ -329,23 +364,51 @@ fn batches(count: usize, rounds: usize) {
     }
 }
 
-/// What a datagram costs the shard that owns it, and what it costs more if another one received it.
+/// What a datagram costs the shard that owns it, and what it costs both if another one received it.
 fn hand_over(count: usize, rounds: usize) {
-    let bench = Bench::start(2, Limits::default(), Role::Echo);
-    let (mut own, mut handed) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        for owner in [b'0', b'1'] {
-            let before = bench.total(Metric::HandedOver);
-            let (cpu, _) = bench.echo(count, owner);
-            match bench.total(Metric::HandedOver) - before > count as u64 / 2 {
-                true => handed.push(cpu),
-                false => own.push(cpu),
+    println!("\nhand-over: received and answered, ns of both shards' processor time a datagram");
+    println!(
+        "{:>7} {:>8} {:>10} {:>8} {:>8} {:>12}",
+        "a burst", "straight", "handed over", "receiver", "owner", "difference"
+    );
+    for each in [1, 16, 64] {
+        let bench = Bench::start(2, Limits::default(), Role::Echo);
+        let mut samples = Vec::new();
+        // The kernel gives all that this client sends to one of the shards.
+        let before = bench.total(Metric::HandedOver);
+        bench.bursts_of(each, count / 10, b'0');
+        let (own, other) = match bench.total(Metric::HandedOver) > before {
+            true => (b'1', b'0'),
+            false => (b'0', b'1'),
+        };
+        bench.bursts_of(each, count / 10, other);
+        for _ in 0..rounds {
+            let straight: f64 = bench.bursts_of(each, count, own).iter().sum();
+            let mut sides = bench.bursts_of(each, count, other);
+            // In the order of the threads' ids, which is that of the shards.
+            if other == b'0' {
+                sides.reverse();
             }
+            samples.push([straight, sides[0] + sides[1], sides[0], sides[1]]);
         }
+        let column = |value: fn(&[f64; 4]) -> f64| -> Vec<u64> {
+            let mut values: Vec<u64> = samples.iter().map(|it| value(it).max(0.0) as u64).collect();
+            values.sort_unstable();
+            values
+        };
+        let more = column(|it| it[1] - it[0]);
+        println!(
+            "{each:>7} {:>8} {:>11} {:>8} {:>8} {:>6}  [{}..{}]",
+            median(column(|it| it[0])),
+            median(column(|it| it[1])),
+            median(column(|it| it[2])),
+            median(column(|it| it[3])),
+            more[more.len() / 2],
+            more[more.len() / 4],
+            more[more.len() * 3 / 4],
+        );
+        bench.stop();
     }
-    let (own, handed) = (median(own), median(handed));
-    println!("\nhand-over: answered by who received it {own} ns, by another shard {handed} ns");
-    bench.stop();
 }
 
 /// How many datagrams there are for each peer in a turn, and how they leave.

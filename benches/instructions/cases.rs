@@ -3,9 +3,10 @@
 use std::hint::black_box;
 
 use route::Prefixes;
-use shards::{Random, Wheel};
+use shards::{Handler, Random, Wheel};
 use sip::Index;
 
+use crate::peers::Setup;
 use crate::peers::script::{Script, Step};
 use crate::{Meter, turn};
 
@@ -91,9 +92,9 @@ pub(crate) const CASES: &[Case] = &[
     case!("parse/ringing", 100, |meter| parse(meter, Step::Ringing)),
     case!("parse/answer", 100, |meter| parse(meter, Step::Answer)),
     case!("parse/bye", 100, |meter| parse(meter, Step::Bye)),
-    case!("sniff/invite", 100, |meter| sniff(meter, Step::Invite)),
-    case!("sniff/answer", 100, |meter| sniff(meter, Step::Answer)),
-    case!("sniff/bye", 100, |meter| sniff(meter, Step::Bye)),
+    case!("owner/invite", 100, |meter| owner(meter, Step::Invite)),
+    case!("owner/answer", 100, |meter| owner(meter, Step::Answer)),
+    case!("owner/bye", 100, |meter| owner(meter, Step::Bye)),
     case!("cdr/frame", 100, |meter| cdr_frame(meter)),
     case!("cdr/line", 100, |meter| cdr_line(meter, 1)),
     case!("cdr/line_of_three", 100, |meter| cdr_line(meter, 3)),
@@ -168,12 +169,16 @@ fn parse(meter: &mut Meter, step: Step) {
     });
 }
 
-fn sniff(meter: &mut Meter, step: Step) {
+/// Whose a message is, where the shards hand over.
+fn owner(meter: &mut Meter, step: Step) {
     let bytes = message(step);
+    let mut setup = Setup::new();
+    setup.shards = 2;
+    let router = setup.router();
     meter.rounds(|measure| {
         measure(&mut || {
             for _ in 0..100 {
-                black_box(sip::sniff(black_box(&bytes)).map(|sniffed| sniffed.call_id.len()));
+                black_box(router.owner(black_box(&bytes)));
             }
         });
     });

@@ -356,9 +356,10 @@ impl<H: Handler> Station<H> {
         let page = self.out.stats_runtime();
         page.set(Metric::InboxDepth as usize, self.inbox_depth);
         page.raise(Metric::InboxDepthMax as usize, self.inbox_depth);
-        for _ in 0..self.limits.turn_parcels {
+        // What comes meanwhile is for the next turn, which need not look whether this was all.
+        for _ in 0..self.limits.turn_parcels.min(self.inbox_depth as usize) {
             let Some(parcel) = self.inboxes[mine].pop() else {
-                return;
+                break;
             };
             self.note_message();
             match parcel {

@@ -15,7 +15,7 @@ pub(crate) const WORD: usize = 64;
 /// How many octets of a header line's start are compared in one step.
 pub(crate) const NAME: usize = 16;
 
-/// Which octets are marked. A NUL is, in each class: what is behind the end looks like it.
+/// Which octets are marked. A NUL is, in each class but [`LineFeed`]: what is behind the end looks like it.
 pub(crate) trait Class: Copy {
     /// A bit for each octet that is marked.
     fn of(octets: u8x32) -> u32;
@@ -50,6 +50,17 @@ impl Class for LineEnd {
     #[inline(always)]
     fn of(octets: u8x32) -> u32 {
         is_line_end(octets).to_bitmask()
+    }
+}
+
+/// LF and nothing else.
+#[derive(Clone, Copy)]
+pub(crate) struct LineFeed;
+
+impl Class for LineFeed {
+    #[inline(always)]
+    fn of(octets: u8x32) -> u32 {
+        is(octets, b'\n').to_bitmask()
     }
 }
 
@@ -180,6 +191,20 @@ pub(crate) fn word_bits<C: Class>(octets: &[u8; WORD], class: C) -> u64 {
     u64::from(bits(&blocks[0], class)) | u64::from(bits(&blocks[1], class)) << BLOCK
 }
 
+/// All octets, 64 at a time: where they begin, and a bit for each that is marked. The end is, too.
+#[inline(always)]
+pub(crate) fn words<C: Class>(bytes: &[u8], class: C) -> impl Iterator<Item = (usize, u64)> {
+    let (whole, _) = bytes.as_chunks::<WORD>();
+    let behind = whole.len() * WORD;
+    let whole = whole
+        .iter()
+        .enumerate()
+        .map(move |(at, octets)| (at * WORD, word_bits(octets, class)));
+    whole.chain(std::iter::once_with(move || {
+        (behind, last_word(bytes, behind, class))
+    }))
+}
+
 /// The marked octets from some place on, and then the end.
 pub(crate) struct Marks<'a, C> {
     bytes: &'a [u8],
@@ -296,6 +321,14 @@ mod tests {
                     let mut marks = Marks::new(&bytes[..end], start, class).unwrap();
                     let found: Vec<usize> = (0..3).map(|_| marks.next()).collect();
                     assert_eq!(found, [want, end, end], "{name}");
+                    let mut all = words(&bytes[..end], class);
+                    let first = all.find(|&(_, word)| word != 0);
+                    let first = first.map(|(base, word)| base + word.trailing_zeros() as usize);
+                    assert_eq!(
+                        first,
+                        Some(if is_marked(octet) { at } else { end }),
+                        "{name}"
+                    );
                     let first = first_mark(&bytes[..end], start, class);
                     assert_eq!(first, Some(want), "{name}");
                 }
@@ -310,6 +343,7 @@ mod tests {
     #[test]
     fn every_octet_is_marked_as_its_class_says() {
         check(LineEnd, |octet| octet <= 13);
+        check(LineFeed, |octet| octet == b'\n');
         check(ParamStart, |octet| octet <= 13 || b";,".contains(&octet));
         check(Mark, |octet| !octets::is(octet, octets::HOST));
         check(Blank, |octet| !(b'!'..=b'~').contains(&octet));

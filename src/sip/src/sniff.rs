@@ -1,13 +1,14 @@
 //! A raw peek at a message: enough to choose its shard and to refuse it before it is parsed.
 //!
-//! Cost: one look at each octet, a block at a time, until Call-ID, Via and To are found, which in
-//! real messages is within the first few lines; [`sniff_call_id`] and [`sniff_branch`] look for one
-//! thing and are cheaper. What is not in the usual form is searched line by line. It looks at no
-//! more lines than a message may have. `benches/instructions` holds `sniff/*`.
+//! Cost: [`sniff_call_id`] and [`sniff_branch`] are asked of each message that the kernel has not
+//! steered. They look at each octet once, a block at a time, until they have found their one thing,
+//! which in real messages is within the first few lines; what is not in the usual form is searched
+//! line by line, as [`sniff`] does, which is for the few that are refused. None looks at more lines
+//! than a message may have. `benches/instructions` holds `sniff/*`.
 
-use crate::lanes::{Blank, LineEnd, ParamStart, ValueEnd, first_mark};
+use crate::lanes::{Blank, LineEnd, LineFeed, ParamStart, ValueEnd, first_mark, words};
 use crate::limits::HEADERS_MAX;
-use crate::name_addr::{Bracketed, Cursor, params};
+use crate::name_addr::{Cursor, params};
 use crate::octets::{self, LWS, TOKEN};
 use crate::usual;
 use crate::{HeaderId, Method};
@@ -32,18 +33,13 @@ pub struct Sniffed<'a> {
 /// Peeks at a message. `None`: no Call-ID was found.
 #[must_use]
 pub fn sniff(bytes: &[u8]) -> Option<Sniffed<'_>> {
-    let wanted = match bytes.first_chunk() {
-        Some(b"SIP/2.0 ") => IN_REQUESTS | HeaderId::CSeq.bit(),
-        _ => IN_REQUESTS,
-    };
-    sniff_usual(bytes, wanted).or_else(|| sniff_any(bytes))
+    sniff_any(bytes)
 }
 
 /// Peeks at a message's Call-ID, for whoever wants to know its shard and nothing else.
 #[must_use]
 pub fn sniff_call_id(bytes: &[u8]) -> Option<&[u8]> {
-    let sniffed = sniff_usual(bytes, HeaderId::CallId.bit()).or_else(|| sniff_any(bytes))?;
-    Some(sniffed.call_id)
+    usual_call_id(bytes).or_else(|| Some(sniff_any(bytes)?.call_id))
 }
 
 /// Peeks at the branch of a message's topmost Via, for whoever has written something into it that
@@ -79,99 +75,44 @@ fn usual_branch_of(bytes: &[u8], start: usize) -> Option<(&[u8], usize)> {
     (is_end && from < end).then(|| (&bytes[from..end], end))
 }
 
-/// What is looked for in a request; in a response the method too, which CSeq has.
-const IN_REQUESTS: u64 = HeaderId::Via.bit() | HeaderId::To.bit() | HeaderId::CallId.bit();
-
-/// Looks for these headers, a bit each. `None`: it is not written as usual.
-#[inline(always)]
-fn sniff_usual(bytes: &[u8], mut wanted: u64) -> Option<Sniffed<'_>> {
-    let mut sniffed = Sniffed {
-        is_request: true,
-        method: Method::Other,
-        status: 0,
-        call_id: &[],
-        branch: &[],
-        has_to_tag: false,
-    };
-    if bytes.first_chunk()? == b"SIP/2.0 " {
-        sniffed.is_request = false;
-        sniffed.status = status(bytes);
-    } else {
-        let (method, length) = Method::leading(bytes)?;
-        if bytes.get(length) != Some(&b' ') {
-            return None;
-        }
-        sniffed.method = method;
-    }
-    let mut end = usual::line_end(bytes, 0)?;
-    for _ in 0..HEADERS_MAX {
-        let line = bytes.get(end + 2..)?;
-        let (id, length) = match HeaderId::usual(line) {
-            Some(named) => named,
-            None => match line.first()? | 0x20 {
-                // Perhaps one that is wanted in another spelling.
-                b'v' | b't' | b'c' | b'i' => return None,
-                // A fold of the one before, or the end.
-                _ if *line.first()? <= b' ' => return None,
-                _ => (HeaderId::Other, 0),
-            },
-        };
-        let start = end + 2 + length + 2;
-        end = match wanted & id.bit() {
-            0 => usual::line_end(bytes, start)?,
-            _ => usual_value(bytes, id, start, &mut sniffed)?,
-        };
-        wanted &= !id.bit();
-        if wanted == 0 {
-            let is_whole = usual::is_line_end(bytes.get(end..)?)
-                && !matches!(bytes.get(end + 2), Some(b' ' | b'\t'));
-            return is_whole.then_some(sniffed);
-        }
-        if !usual::is_line_end(bytes.get(end..)?) {
-            return None;
+/// The Call-ID, if its line is written as usual; all others may be as they like.
+fn usual_call_id(bytes: &[u8]) -> Option<&[u8]> {
+    let mut lines = 0;
+    for (base, mut feeds) in words(bytes, LineFeed) {
+        while feeds != 0 {
+            let start = base + feeds.trailing_zeros() as usize + 1;
+            feeds &= feeds - 1;
+            match *bytes.get(start)? {
+                b'C' | b'c' | b'I' | b'i' => match bytes[start..].first_chunk()? {
+                    b"Call-ID: " => return usual_value(bytes, start + 9),
+                    [b'i', b':', b' ', ..] => return usual_value(bytes, start + 3),
+                    // Perhaps it is this one, in another spelling.
+                    [b'i' | b'I', ..] | [_, b'A' | b'a', ..] => return None,
+                    _ => {}
+                },
+                // The end.
+                b'\r' | b'\n' | 0 => return None,
+                _ => {}
+            }
+            lines += 1;
+            if lines == HEADERS_MAX {
+                return None;
+            }
         }
     }
     None
 }
 
-/// Notes what a value that begins at `start` says, and returns where its line may end. `None`: it
-/// is not written as usual.
+/// The value at `start`, if it is one word and has its line to itself.
 #[inline(always)]
-fn usual_value<'a>(
-    bytes: &'a [u8],
-    id: HeaderId,
-    start: usize,
-    sniffed: &mut Sniffed<'a>,
-) -> Option<usize> {
-    match id {
-        HeaderId::Via => {
-            let (branch, end) = usual_branch_of(bytes, start)?;
-            sniffed.branch = branch;
-            usual::line_end(bytes, end)
-        }
-        HeaderId::To => {
-            let (tag, end) = Bracketed::find(bytes, start)?.tag(bytes)?;
-            sniffed.has_to_tag = !tag.is_empty();
-            Some(end)
-        }
-        HeaderId::CSeq => {
-            let (_, digits_end) = usual::number(bytes, start)?;
-            if bytes.get(digits_end) != Some(&b' ') {
-                return None;
-            }
-            let (method, length) = Method::leading(&bytes[digits_end + 1..])?;
-            sniffed.method = method;
-            Some(digits_end + 1 + length)
-        }
-        _ => {
-            let end = first_mark(bytes, start, Blank)?;
-            sniffed.call_id = &bytes[start..end];
-            (start < end).then_some(end)
-        }
-    }
+fn usual_value(bytes: &[u8], start: usize) -> Option<&[u8]> {
+    let end = first_mark(bytes, start, Blank)?;
+    let is_whole =
+        usual::is_line_end(bytes.get(end..)?) && !matches!(bytes.get(end + 2), Some(b' ' | b'\t'));
+    (is_whole && start < end).then(|| &bytes[start..end])
 }
 
-/// The whole search: what [`sniff_usual`] finds comes out the same.
+/// The whole search: what [`usual_call_id`] and [`usual_branch`] find comes out the same.
 pub(crate) fn sniff_any(bytes: &[u8]) -> Option<Sniffed<'_>> {
     let is_request = !bytes.get(..4)?.eq_ignore_ascii_case(b"SIP/");
     let mut sniffed = Sniffed {
