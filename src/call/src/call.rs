@@ -360,6 +360,12 @@ impl Call {
         })
     }
 
+    /// Whether nothing of it has ended yet: there is nothing to record, and nothing to give back.
+    #[must_use]
+    pub fn has_no_end(&self) -> bool {
+        self.unanswered.is_none() && self.dialogs.iter().all(|dialog| dialog.ending.is_none())
+    }
+
     /// Which dialog a request with these tags is in, and who sent it. `None`: in none of ours
     /// (RFC 3261 §12.2.2: 481).
     ///

@@ -142,6 +142,9 @@ impl Router {
         let Some(call) = self.calls.get(id) else {
             return;
         };
+        if call.has_no_end() {
+            return;
+        }
         let dialogs = call.dialogs.len();
         let mut waits = false;
         for at in 0..dialogs {
