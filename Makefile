@@ -4,11 +4,15 @@
 PROFILE := ci
 RUNNER := $(if $(shell command -v cargo-nextest),nextest run --cargo-profile,test --profile)
 
-.PHONY: run test setup lint bench budgets load soak soak-memory fuzz
+.PHONY: run release test setup lint bench budgets load soak soak-memory fuzz
 
 # The router with caller and vendors on loopback, until Ctrl-C: make run ARGS="--seconds 10"
 run:
 	cargo run --release -- demo $(ARGS)
+
+# trunkline as carriers should run it, laid out by the calls it was trained with: target/dist/trunkline.
+release: setup
+	scripts/release.sh
 
 test: setup lint
 	cargo run --locked --profile $(PROFILE) -p sim -- --seeds 2000
@@ -45,14 +49,12 @@ sipp:
 
 # trunkline and Kamailio by turns on one core; the table, and a page in perf/results:
 # make compare ARGS="--quick", ARGS="--callgrind"; the others are `trunkline-perf overload`, `memory`.
-compare: setup
-	cargo build --release --locked -p trunkline -p perf
+compare: release
 	$(PERF) compare $(ARGS)
-PERF := $${CARGO_TARGET_DIR:-target}/release/trunkline-perf
+PERF := $${CARGO_TARGET_DIR:-target}/dist/trunkline-perf
 
 # The session establishment rate of RFC 7502: make ser ARGS="--quick"
-ser: setup
-	cargo build --release --locked -p trunkline -p perf
+ser: release
 	$(PERF) establish $(ARGS)
 
 # The simulator in real time: make soak SECONDS=3600 FROM=100000

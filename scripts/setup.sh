@@ -4,8 +4,8 @@
 set -euo pipefail
 
 # sip-tester: sipp · kamailio: a second proxy · tshark: reads what we send · nftables, iproute2: loss in a namespace of its own
-# ethtool, shellcheck, systemd: what deploy/ is tried with · valgrind: counts instructions · xz-utils: packed test data · build-essential: the C compiler of the allocator's crate · ca-certificates, curl: for cargo
-packages=(sip-tester kamailio tshark nftables iproute2 ethtool shellcheck systemd valgrind xz-utils build-essential ca-certificates curl)
+# ethtool, shellcheck, systemd: what deploy/ is tried with · valgrind: counts instructions · xz-utils: packed test data · build-essential: the C compiler of the allocator's crate · ca-certificates, curl: for cargo · python3-pip: brings release.sh its llvm-profdata where rustup does not
+packages=(sip-tester kamailio tshark nftables iproute2 ethtool shellcheck systemd valgrind xz-utils build-essential ca-certificates curl python3-pip)
 CARGO_DENY=0.20.2
 
 as_root() {

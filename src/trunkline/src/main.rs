@@ -29,8 +29,12 @@ use failure::Failure;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The version, as `version`, the log and the metrics tell it.
-pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version, as `version`, the log and the metrics tell it; `+profiled` is what
+/// `scripts/release.sh` built.
+pub(crate) const VERSION: &str = match option_env!("TRUNKLINE_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -51,7 +55,7 @@ Exit status: 0 = done, 1 = failed and said why, 2 = the command line is wrong.";
 /// A SIP tandem for wholesale carriers: routes calls from trunks to gateways, tries the next gateway
 /// when one fails, and writes a record of every call.
 #[derive(Debug, Parser)]
-#[command(name = "trunkline", version, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "trunkline", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
 struct CommandLine {
     #[command(subcommand)]
     command: Command,

@@ -166,6 +166,7 @@ fn the_scripts_are_clean() {
     let scripts = [
         "deploy/nic/trunkline-nic",
         "scripts/setup.sh",
+        "scripts/release.sh",
         "scripts/load.sh",
         "scripts/sipp.sh",
         ".ci/run",
