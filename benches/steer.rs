@@ -142,6 +142,7 @@ fn measured(recipe: &Recipe) -> Option<Vec<Vec<u64>>> {
     let config = SteerConfig {
         mode: SteerMode::Kernel,
         recipe: Some(recipe.clone()),
+        shed: None,
     };
     let fds = sockets.iter().map(AsRawFd::as_raw_fd).collect();
     let steering = Steering::start(&config, &[(0, fds)]).ok()?;
@@ -267,6 +268,7 @@ fn spent_by_shards(recipe: &Recipe, mode: SteerMode, burst: u64, readings: u32) 
         steering: SteerConfig {
             mode,
             recipe: Some(recipe.clone()),
+            shed: None,
         },
         ..RuntimeConfig::default()
     };

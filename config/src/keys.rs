@@ -83,6 +83,8 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "feedback_algorithm",
             "feedback_validity_ms",
             "stranger_answers_max",
+            "shed_in_kernel",
+            "drop_unknown_sources",
         ],
     ),
     (

@@ -228,6 +228,10 @@ pub struct Overload {
     pub feedback_validity_ms: u32,
     /// How many requests of unknown sources each shard answers in a second.
     pub stranger_answers_max: u32,
+    /// Whether the kernel, where it can, drops what is too much to be refused.
+    pub shed_in_kernel: bool,
+    /// Whether the kernel, where it can, drops all that comes from unknown addresses.
+    pub drop_unknown_sources: bool,
 }
 
 /// How neighbours are asked to send less.

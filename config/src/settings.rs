@@ -236,6 +236,8 @@ pub(crate) fn overload(section: &Section<'_>) -> Overload {
         ),
         feedback_validity_ms: section.number_or("feedback_validity_ms", 500, 100..=60_000),
         stranger_answers_max: section.number_or("stranger_answers_max", 200, 0..=1_000_000),
+        shed_in_kernel: section.flag("shed_in_kernel", true),
+        drop_unknown_sources: section.flag("drop_unknown_sources", false),
     }
 }
 

@@ -22,6 +22,7 @@
 //!   queues, one writer and one reader each;
 //! - the snapshot: an `Arc` that travels by command and back;
 //! - the pages of numbers: one writer, relaxed ([`Page`]);
+//! - the gates of what the kernel drops, which it shares too ([`steer::Gate`]);
 //! - per shard, of one writer each: asleep, idle, finished, what it failed of, how many snapshots it
 //!   took.
 //!

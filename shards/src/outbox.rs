@@ -14,6 +14,7 @@ use crate::packet::Packets;
 use crate::random::Random;
 use crate::ring::RecordRing;
 use crate::stats::{Page, ShardStats};
+use crate::steer::Gate;
 use crate::wheel::Wheel;
 
 /// A handler's hands: one per shard, given to it with every call.
@@ -38,6 +39,7 @@ pub struct Outbox<H: Handler> {
     pub(crate) notices: Arc<ArrayQueue<H::Notice>>,
     pub(crate) records: Arc<RecordRing>,
     pub(crate) stats: Arc<ShardStats>,
+    gate: Option<Gate>,
 }
 
 /// One thing to do at the end of the turn.
@@ -111,6 +113,7 @@ pub(crate) struct Links<H: Handler> {
     pub(crate) notices: Arc<ArrayQueue<H::Notice>>,
     pub(crate) records: Arc<RecordRing>,
     pub(crate) stats: Arc<ShardStats>,
+    pub(crate) gate: Option<Gate>,
 }
 
 impl<H: Handler> std::fmt::Debug for Outbox<H> {
@@ -145,6 +148,7 @@ impl<H: Handler> Outbox<H> {
             notices: links.notices,
             records: links.records,
             stats: links.stats,
+            gate: links.gate,
         }
     }
 
@@ -177,6 +181,11 @@ impl<H: Handler> Outbox<H> {
     #[must_use]
     pub fn shards(&self) -> u16 {
         self.shards
+    }
+
+    /// By what the kernel is told what to drop, where it can.
+    pub fn gate(&mut self) -> Option<&mut Gate> {
+        self.gate.as_mut()
     }
 
     /// 64 pseudo-random bits, from a sequence of this shard's own. Not for secrets.

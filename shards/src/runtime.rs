@@ -370,6 +370,7 @@ impl<H: Handler> Running<H> {
             notices: self.shards[at].notices.clone(),
             records: self.rings[at].clone(),
             stats: self.stats[at].clone(),
+            gate: self.steering.gate(at as u16),
         }
     }
 

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base::{ShardId, SlotId, Transport};
-use shards::steer::{Cookie, Recipe, Spread, SteerConfig, SteerCounts, SteerMode, Unsteered};
+use shards::steer::{
+    Cookie, Network, Recipe, ShedConfig, Sheddable, Spread, SteerConfig, SteerCounts, SteerMode,
+    Unsteered,
+};
 use shards::{
     Frame, Handler, Inbound, Limits, ListenerSpec, Metric, Outbox, Random, Running, RuntimeConfig,
     StartError, Undelivered, start,
@@ -21,10 +24,14 @@ const COOKIE: Cookie = Cookie {
 };
 
 fn recipe() -> Recipe {
+    recipe_for(SHARDS)
+}
+
+fn recipe_for(shards: u16) -> Recipe {
     let mut random = Random::new(7, 0);
     let words: Vec<u64> = (0..Spread::KEY_WORDS).map(|_| random.draw()).collect();
     Recipe {
-        spread: Spread::new(|at| words[at], SHARDS),
+        spread: Spread::new(|at| words[at], shards),
         names: &["key", "call-id"],
         reply: *b"replying",
         cookies: vec![None, Some(COOKIE)],
@@ -85,14 +92,15 @@ struct Bench {
 
 impl Bench {
     fn try_new(shards: u16, mode: SteerMode) -> Result<Bench, StartError> {
+        Bench::with(shards, mode, None)
+    }
+
+    fn with(shards: u16, mode: SteerMode, shed: Option<ShedConfig>) -> Result<Bench, StartError> {
         let udp = |host: &str| ListenerSpec {
             transport: Transport::Udp,
             address: format!("{host}:0").parse().expect("an address"),
         };
-        let mut recipe = recipe();
-        if shards != SHARDS {
-            recipe.spread = Spread::new(|_| 1, shards);
-        }
+        let recipe = recipe_for(shards);
         let config = RuntimeConfig {
             listeners: vec![udp("127.0.0.1"), udp("[::1]")],
             cpus: vec![None; usize::from(shards)],
@@ -101,6 +109,7 @@ impl Bench {
             steering: SteerConfig {
                 mode,
                 recipe: Some(recipe.clone()),
+                shed,
             },
             ..RuntimeConfig::default()
         };
@@ -293,4 +302,113 @@ fn who_insists_on_the_kernel_gets_it_or_an_error() {
             assert!(text.contains("CAP_BPF"), "{text}");
         }
     }
+}
+
+const SHEDDABLE: Sheddable = Sheddable {
+    begins: &["request "],
+    spared_target: "important-things",
+    spared_line: "this-is-of-value",
+    marks: ["to", "t"],
+};
+
+/// Shards whose kernel may drop, or `None` where it may not.
+fn shedding(shards: u16, mode: SteerMode, drops_strangers: bool) -> Option<Bench> {
+    let shed = ShedConfig {
+        sheddable: SHEDDABLE,
+        places: 2,
+        drops_strangers,
+    };
+    let bench = Bench::with(shards, mode, Some(shed)).expect("the shards start");
+    match bench.running.steering().sheds() {
+        Ok(()) => Some(bench),
+        Err(Unsteered::NotPermitted) => {
+            eprintln!("NOT TESTED: shedding by the kernel; this process may not load programs");
+            None
+        }
+        Err(why) => panic!("the kernel must shed here: {why}"),
+    }
+}
+
+fn loopback(place: usize) -> Network {
+    Network {
+        address: [127, 0, 0, 0].into(),
+        bits: 8,
+        place,
+    }
+}
+
+#[test]
+fn the_kernel_drops_without_a_word_what_is_above_its_bound() {
+    for (shards, mode) in [
+        (1, SteerMode::Auto),
+        (SHARDS, SteerMode::Auto),
+        (SHARDS, SteerMode::Software),
+    ] {
+        let Some(mut bench) = shedding(shards, mode, false) else {
+            return;
+        };
+        let steering = bench.running.steering();
+        assert_eq!(steering.know([loopback(0)].into_iter()), 0);
+        // An answer of the system to what is dropped would be told to this socket.
+        bench.from.connect(bench.at[0]).expect("an address");
+        let mut gates: Vec<_> = (0..shards)
+            .map(|at| steering.gate(at).expect("it sheds"))
+            .collect();
+        for gate in &mut gates {
+            gate.set(0, Some(1 << 31));
+        }
+        let new = |at: usize| format!("request {at}\nkey: {at}-4711\nto: <x>\n\n");
+        let send = |bench: &Bench, text: &str| {
+            let sent = bench.from.send(text.as_bytes());
+            sent.expect("nobody says that nobody is there");
+        };
+        for at in 0..400 {
+            send(&bench, &new(at));
+            send(&bench, &new(at).replace("<x>", "<x>;tag=1"));
+        }
+        let dropped = gates.iter().map(|gate| gate.dropped(0)).sum::<u64>();
+        assert!((140..260).contains(&dropped), "{dropped} of 400");
+        assert_eq!(steering.shed(), (dropped, 0));
+        bench.sent += 800 - dropped;
+        bench.settle();
+        for gate in &mut gates {
+            gate.set(0, None);
+        }
+        for at in 0..100 {
+            send(&bench, &new(at));
+        }
+        bench.sent += 100;
+        bench.settle();
+        assert_eq!(bench.sum(Metric::DatagramsIn), bench.sent);
+        assert_eq!(steering.shed(), (dropped, 0));
+    }
+}
+
+#[test]
+fn strangers_are_dropped_until_they_are_known() {
+    let Some(mut bench) = shedding(SHARDS, SteerMode::Auto, true) else {
+        return;
+    };
+    let steering = bench.running.steering();
+    let send = |bench: &Bench| {
+        for text in ["replying to you\n\n", "request 1\nkey: 1\nto: <x>\n\n"] {
+            let sent = bench.from.send_to(text.as_bytes(), bench.at[0]);
+            sent.expect("loopback takes a datagram");
+        }
+    };
+    send(&bench);
+    assert_eq!(steering.shed(), (0, 2));
+    let other = Network {
+        address: [192, 0, 2, 1].into(),
+        bits: 32,
+        place: 1,
+    };
+    assert_eq!(steering.know([loopback(0), other].into_iter()), 0);
+    send(&bench);
+    bench.sent += 2;
+    bench.settle();
+    assert_eq!(steering.know([other].into_iter()), 0);
+    send(&bench);
+    assert_eq!(steering.shed(), (0, 4));
+    assert_eq!(bench.sum(Metric::DatagramsIn), 2);
 }

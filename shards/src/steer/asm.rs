@@ -91,6 +91,8 @@ pub(crate) enum Test {
 pub(crate) enum Helper {
     MapLookup = 1,
     LoadBytes = 26,
+    /// As the one before, from the beginning of a layer.
+    LoadBytesRelative = 68,
     SelectSocket = 82,
 }
 
@@ -107,6 +109,8 @@ pub(crate) mod class {
 
 /// Loads and stores take their address from a register.
 pub(crate) const MODE_MEMORY: u8 = 0x60;
+/// A store that adds, whoever else does.
+pub(crate) const MODE_ATOMIC: u8 = 0xc0;
 /// The operand is a register.
 pub(crate) const FROM_REGISTER: u8 = 0x08;
 pub(crate) const JUMP_ALWAYS: u8 = class::JUMP;
@@ -201,6 +205,12 @@ impl Assembler {
         }
     }
 
+    /// `*(base + offset) += source`, in 64 bits, whoever else does the same at that time.
+    pub(crate) fn add_atomic(&mut self, base: Reg, offset: i16, source: Reg) {
+        let opcode = class::STORE | MODE_ATOMIC | Size::Double as u8;
+        self.push(opcode, base, source.0, offset, 0);
+    }
+
     pub(crate) fn jump(&mut self, to: Label) {
         self.jumps.push((self.words.len(), to));
         self.push(JUMP_ALWAYS, R0, 0, 0, 0);
@@ -289,6 +299,7 @@ mod tests {
         check(|asm| asm.load(Size::Double, R0, R4, 72),      &[0x0000_0000_0048_4079]); // r0 = *(u64 *)(r4 + 72)
         check(|asm| asm.store(Size::Double, R10, -8, R6),    &[0x0000_0000_fff8_6a7b]); // *(u64 *)(r10 - 8) = r6
         check(|asm| asm.store(Size::Word, R10, -4, 0),       &[0x0000_0000_fffc_0a62]); // *(u32 *)(r10 - 4) = 0
+        check(|asm| asm.add_atomic(R0, 8, R1),               &[0x0000_0000_0008_10db]); // lock *(u64 *)(r0 + 8) += r1
         check(|asm| asm.call(Helper::SelectSocket),          &[0x0000_0052_0000_0085]); // call 82
         check(Assembler::exit,                               &[0x0000_0000_0000_0095]); // exit
         check(|asm| asm.wide(R1, 0x0a0a_0a0a_0b0b_0b0b),     &[0x0b0b_0b0b_0000_0118, 0x0a0a_0a0a_0000_0000]);

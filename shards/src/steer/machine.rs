@@ -1,27 +1,39 @@
 //! The kernel's part of steering without a kernel: an interpreter for the programs of this module.
 //!
+//! [`Machine`] runs the one that steers, [`Shedder`] the one that sheds.
+//!
 //! It knows the instructions and helpers that they use, and fails on any other, on a read of
 //! nothing and on a jump to nowhere. So the program can be held against its model with millions of
 //! messages, and its cost can be counted to the instruction.
 
+use std::net::IpAddr;
+
 use super::asm::{
-    Alu, CALL, EXIT, FROM_REGISTER, Helper, JUMP_ALWAYS, MAP_DESCRIPTOR, MODE_MEMORY, Size, Test,
-    WIDE, class,
+    Alu, CALL, EXIT, FROM_REGISTER, Helper, JUMP_ALWAYS, MAP_DESCRIPTOR, MODE_ATOMIC, MODE_MEMORY,
+    Size, Test, WIDE, class,
 };
 use super::program::{HEAD_BYTES, Maps, SCRATCH_BYTES, program};
-use super::{Cookie, Recipe, SteerCounts};
+use super::shed::{self, GATE_BYTES, ShedConfig, ShedMaps};
+use super::{Cookie, Network, Recipe, SteerCounts};
 
 /// Where the parts of memory are: far from each other, so that no wrong place is in another part.
 const CONTEXT: u64 = 0x1000_0000;
 const STACK: u64 = 0x2000_0000;
 const SCRATCH: u64 = 0x3000_0000;
+const GATES: u64 = 0x4000_0000;
+const FOUND: u64 = 0x5000_0000;
 const STACK_BYTES: usize = 512;
-/// The kernel's `struct sk_reuseport_md`, as far as it is read.
-const CONTEXT_BYTES: usize = 40;
+/// The kernel's `struct sk_reuseport_md` or `struct __sk_buff`, as far as they are read.
+const CONTEXT_BYTES: usize = 192;
 /// The descriptors that stand for the maps.
 const MAPS: Maps = Maps {
     scratch: 3,
     sockets: 4,
+};
+const SHED_MAPS: ShedMaps = ShedMaps {
+    scratch: 3,
+    gates: 5,
+    sources: 6,
 };
 /// More than any run takes.
 const STEPS_MAX: u32 = 100_000;
@@ -36,6 +48,12 @@ pub struct Machine {
     context: Vec<u8>,
     registers: [u64; 11],
     packet: Vec<u8>,
+    /// The header of the network's layer.
+    network: Vec<u8>,
+    gates: Vec<u8>,
+    sources: Vec<Network>,
+    /// The place of the source that was looked for.
+    found: [u8; 4],
     selected: Option<u16>,
     steps: u32,
 }
@@ -53,8 +71,12 @@ impl Machine {
     /// The program for one listener.
     #[must_use]
     pub fn new(recipe: &Recipe, cookie: Option<Cookie>) -> Machine {
+        Machine::with(program(recipe, cookie, MAPS), recipe)
+    }
+
+    fn with(words: Vec<u64>, recipe: &Recipe) -> Machine {
         Machine {
-            words: program(recipe, cookie, MAPS),
+            words,
             shards: recipe.spread.shards(),
             // What an earlier datagram left there.
             scratch: [vec![0; HEAD_BYTES], vec![b'\n'; SCRATCH_BYTES - HEAD_BYTES]].concat(),
@@ -62,6 +84,10 @@ impl Machine {
             context: vec![0; CONTEXT_BYTES],
             registers: [0; 11],
             packet: Vec::new(),
+            network: Vec::new(),
+            gates: Vec::new(),
+            sources: Vec::new(),
+            found: [0; 4],
             selected: None,
             steps: 0,
         }
@@ -90,12 +116,26 @@ impl Machine {
 
     /// Runs the program for one datagram.
     pub fn run(&mut self, datagram: &[u8]) -> Ran {
+        self.receive(datagram, 16);
+        self.execute();
+        assert_eq!(self.registers[0], 1, "every datagram passes");
+        Ran {
+            shard: self.selected.map(base::ShardId),
+            steps: self.steps,
+        }
+    }
+
+    /// A datagram, whose length the context says at `length_at`.
+    fn receive(&mut self, datagram: &[u8], length_at: usize) {
         self.packet.clear();
         // The UDP header comes first.
         self.packet.extend_from_slice(&[0; 8]);
         self.packet.extend_from_slice(datagram);
         let len = self.packet.len() as u32;
-        self.context[16..20].copy_from_slice(&len.to_le_bytes());
+        self.context[length_at..length_at + 4].copy_from_slice(&len.to_le_bytes());
+    }
+
+    fn execute(&mut self) {
         self.registers = [0xdead_beef; 11];
         self.registers[1] = CONTEXT;
         self.registers[10] = STACK + STACK_BYTES as u64;
@@ -103,11 +143,6 @@ impl Machine {
         let mut at = 0;
         while let Some(next) = self.step(at) {
             at = next;
-        }
-        assert_eq!(self.registers[0], 1, "every datagram passes");
-        Ran {
-            shard: self.selected.map(base::ShardId),
-            steps: self.steps,
         }
     }
 
@@ -159,6 +194,14 @@ impl Machine {
                 word[..octets.len()].copy_from_slice(octets);
                 self.registers[dst] = u64::from_le_bytes(word);
             }
+            (_, class::STORE) if opcode & 0xe0 == MODE_ATOMIC => {
+                let (sum, at) = (self.registers[source], place(self.registers[dst]));
+                let octets = self.memory(at, 8);
+                let mut word = [0; 8];
+                word.copy_from_slice(octets);
+                let sum = u64::from_le_bytes(word).wrapping_add(sum);
+                octets.copy_from_slice(&sum.to_le_bytes());
+            }
             (_, class::STORE | class::STORE_CONSTANT) => {
                 let value = match opcode & 7 {
                     class::STORE => self.registers[source],
@@ -174,11 +217,15 @@ impl Machine {
     }
 
     fn call(&mut self, helper: i32) {
-        let [_, first, second, third, fourth, ..] = self.registers;
+        let [_, first, second, third, fourth, fifth, ..] = self.registers;
         let result = if helper == Helper::MapLookup as i32 {
-            assert_eq!(first, MAPS.scratch as u64, "the map that has values");
-            assert_eq!(self.memory(second, 4), [0; 4], "its only key");
-            SCRATCH
+            self.look_up(first, second)
+        } else if helper == Helper::LoadBytesRelative as i32 {
+            assert_eq!(fifth, 1, "the network's header");
+            let (from, len) = (second as usize, fourth as usize);
+            let octets = self.network[from..from + len].to_vec();
+            self.memory(third, len).copy_from_slice(&octets);
+            0
         } else if helper == Helper::LoadBytes as i32 {
             let (from, len) = (second as usize, fourth as usize);
             match self.packet.get(from..from + len).map(<[u8]>::to_vec) {
@@ -204,11 +251,58 @@ impl Machine {
         self.registers[0] = result;
     }
 
+    /// The value of a key in a map: where it is, or 0.
+    fn look_up(&mut self, map: u64, key: u64) -> u64 {
+        if map == SHED_MAPS.sources as u64 {
+            let key = self.memory(key, shed::SOURCE_KEY_BYTES).to_vec();
+            return self.look_up_source(&key[4..]);
+        }
+        let mut octets = [0; 4];
+        octets.copy_from_slice(self.memory(key, 4));
+        let key = u64::from(u32::from_le_bytes(octets));
+        if map == SHED_MAPS.gates as u64 {
+            let at = key * GATE_BYTES as u64;
+            return if at < self.gates.len() as u64 {
+                GATES + at
+            } else {
+                0
+            };
+        }
+        assert_eq!(map, MAPS.scratch as u64, "the map that has values");
+        assert_eq!(key, 0, "its only key");
+        SCRATCH
+    }
+
+    fn look_up_source(&mut self, address: &[u8]) -> u64 {
+        let mut octets = [0; 16];
+        octets.copy_from_slice(address);
+        let address = u128::from_be_bytes(octets);
+        let fits = |network: &&Network| {
+            let key = network.key();
+            let mut octets = [0; 16];
+            octets.copy_from_slice(&key[4..]);
+            let differ = u128::from_be_bytes(octets) ^ address;
+            differ.leading_zeros() >= u32::from(key[0])
+        };
+        let longest = self
+            .sources
+            .iter()
+            .filter(fits)
+            .max_by_key(|it| it.key()[0]);
+        let Some(network) = longest else {
+            return 0;
+        };
+        self.found = (network.place as u32).to_le_bytes();
+        FOUND
+    }
+
     fn memory(&mut self, address: u64, len: usize) -> &mut [u8] {
         for (begin, part) in [
-            (CONTEXT, &mut self.context),
-            (STACK, &mut self.stack),
-            (SCRATCH, &mut self.scratch),
+            (CONTEXT, &mut self.context[..]),
+            (STACK, &mut self.stack[..]),
+            (SCRATCH, &mut self.scratch[..]),
+            (GATES, &mut self.gates[..]),
+            (FOUND, &mut self.found[..]),
         ] {
             let at = address.wrapping_sub(begin) as usize;
             if let Some(octets) = part.get_mut(at..at.saturating_add(len)) {
@@ -216,6 +310,89 @@ impl Machine {
             }
         }
         panic!("{len} octets at {address:#x} are nobody's")
+    }
+}
+
+/// The program that sheds, with its memory.
+#[derive(Debug)]
+pub struct Shedder {
+    machine: Machine,
+    config: ShedConfig,
+}
+
+/// What became of a datagram.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// Whether its socket gets it.
+    pub is_kept: bool,
+    /// Instructions that were executed.
+    pub steps: u32,
+}
+
+impl Shedder {
+    /// The program, with all gates open and these networks known.
+    #[must_use]
+    pub fn new(recipe: &Recipe, config: &ShedConfig, sources: Vec<Network>) -> Shedder {
+        let words = shed::program(recipe, config, SHED_MAPS);
+        let mut machine = Machine::with(words, recipe);
+        machine.gates = vec![0; GATE_BYTES * shed::gates_len(config, machine.shards)];
+        machine.sources = sources;
+        Shedder {
+            machine,
+            config: *config,
+        }
+    }
+
+    /// Lets this share of a place's lots pass, of 2^32, on every shard; all without one.
+    pub fn set(&mut self, place: usize, bound: Option<u32>) {
+        for shard in 0..self.machine.shards {
+            let at = shed::gate_at(&self.config, shard, place) * GATE_BYTES;
+            let bound = bound.map_or(0, |bound| u64::from(bound.max(1)));
+            self.machine.gates[at..at + 8].copy_from_slice(&bound.to_le_bytes());
+        }
+        self.machine.gates[..8].copy_from_slice(&1_u64.to_le_bytes());
+    }
+
+    /// How many datagrams of a place were dropped.
+    #[must_use]
+    pub fn dropped(&self, place: usize) -> u64 {
+        let shards = 0..self.machine.shards;
+        let gates = shards.map(|shard| shed::gate_at(&self.config, shard, place));
+        gates.map(|gate| self.count(gate)).sum()
+    }
+
+    /// How many datagrams of strangers were dropped.
+    #[must_use]
+    pub fn strangers(&self) -> u64 {
+        self.count(0)
+    }
+
+    fn count(&self, gate: usize) -> u64 {
+        let at = gate * GATE_BYTES + 8;
+        let mut octets = [0; 8];
+        octets.copy_from_slice(&self.machine.gates[at..at + 8]);
+        u64::from_le_bytes(octets)
+    }
+
+    /// Runs the program for one datagram. `segment_bytes`: not 0 if it is several in one piece.
+    pub fn run(&mut self, source: IpAddr, segment_bytes: u32, datagram: &[u8]) -> Kept {
+        let machine = &mut self.machine;
+        machine.receive(datagram, 0);
+        let (protocol, at, octets) = match source {
+            IpAddr::V4(v4) => (0x0800_u16, 12, v4.octets().to_vec()),
+            IpAddr::V6(v6) => (0x86dd, 8, v6.octets().to_vec()),
+        };
+        machine.network = vec![0; 40];
+        machine.network[at..at + octets.len()].copy_from_slice(&octets);
+        machine.context[16..18].copy_from_slice(&protocol.to_be_bytes());
+        machine.context[176..180].copy_from_slice(&segment_bytes.to_le_bytes());
+        machine.execute();
+        let verdict = machine.registers[0] as u32;
+        assert!(verdict == 0 || verdict == u32::MAX, "whole or not at all");
+        Kept {
+            is_kept: verdict != 0,
+            steps: machine.steps,
+        }
     }
 }
 

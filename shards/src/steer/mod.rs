@@ -8,22 +8,29 @@
 //! The truth stays with the handler: it is asked for every message, and what came to a wrong shard
 //! is handed over. So the program may give up on whatever is odd, and everything works without it.
 //!
-//! It knows no SIP: what a message looks like it is told by a [`Recipe`]. [`Machine`] runs the same
-//! program without a kernel, for tests.
+//! A second program ([`shed`]) drops what is too much before it is received.
+//!
+//! Both know no SIP: what a message looks like they are told by a [`Recipe`] and by [`Sheddable`].
+//! [`Machine`] runs the same programs without a kernel, for tests.
 
 mod asm;
+mod gates;
 mod machine;
 mod program;
+mod shed;
 mod spread;
 
 use std::fmt;
 use std::io;
 use std::os::fd::RawFd;
 
-pub use machine::{Machine, Ran};
+pub use gates::{Gate, Network};
+pub use machine::{Kept, Machine, Ran, Shedder};
+pub use shed::{SHED_LOOK_BYTES, ShedConfig, Sheddable};
 pub use spread::Spread;
 
-use crate::sys::bpf::{Map, MapKind, Program};
+use crate::sys::bpf::{Map, MapKind, Program, ProgramKind};
+use gates::Gates;
 use program::{Maps, SCRATCH_BYTES, Tally};
 
 /// How the owner of a datagram is found in its octets.
@@ -76,6 +83,8 @@ pub struct SteerConfig {
     pub mode: SteerMode,
     /// How; without it, the shards do.
     pub recipe: Option<Recipe>,
+    /// What the kernel may drop; by the recipe too, whoever steers.
+    pub shed: Option<ShedConfig>,
 }
 
 /// Why the kernel does not steer.
@@ -115,6 +124,7 @@ impl fmt::Display for Unsteered {
 #[derive(Debug)]
 pub struct Steering {
     state: Result<Loaded, Unsteered>,
+    gates: Result<Gates, Unsteered>,
 }
 
 /// What is asked for numbers. The programs serve as long as their sockets are open.
@@ -140,6 +150,7 @@ impl Default for Steering {
     fn default() -> Steering {
         Steering {
             state: Err(Unsteered::Configured),
+            gates: Err(Unsteered::Configured),
         }
     }
 }
@@ -151,6 +162,32 @@ impl Steering {
     /// Why the shards do it themselves.
     pub fn by_kernel(&self) -> Result<(), &Unsteered> {
         self.state.as_ref().map(drop)
+    }
+
+    /// Whether the kernel can drop what is too much; if not, why.
+    ///
+    /// # Errors
+    /// Why the shards must receive it all.
+    pub fn sheds(&self) -> Result<(), &Unsteered> {
+        self.gates.as_ref().map(drop)
+    }
+
+    /// By what a shard tells the kernel what to drop.
+    #[must_use]
+    pub fn gate(&self, shard: u16) -> Option<Gate> {
+        self.gates.as_ref().ok().map(|gates| gates.of(shard))
+    }
+
+    /// Tells the kernel which networks are known, and by which place; those of before are forgotten.
+    /// Returns how many of them it did not take.
+    pub fn know(&self, networks: impl Iterator<Item = Network>) -> usize {
+        self.gates.as_ref().map_or(0, |gates| gates.know(networks))
+    }
+
+    /// How many datagrams of known sources the kernel dropped, and how many of strangers.
+    #[must_use]
+    pub fn shed(&self) -> (u64, u64) {
+        self.gates.as_ref().map_or((0, 0), Gates::dropped)
     }
 
     /// What the kernel's programs counted. All 0 if there are none.
@@ -200,7 +237,11 @@ impl Steering {
                 state => state,
             },
         };
-        Ok(Steering { state })
+        let gates = match (&config.shed, &config.recipe) {
+            (Some(shed), Some(recipe)) => Gates::open(recipe, shed, groups),
+            _ => Err(Unsteered::Configured),
+        };
+        Ok(Steering { state, gates })
     }
 }
 
@@ -226,13 +267,7 @@ fn load(recipe: &Recipe, groups: &[(usize, Vec<RawFd>)]) -> Result<Loaded, Unste
         };
         let cookie = recipe.cookies.get(*listener).copied().flatten();
         let words = program::program(recipe, cookie, maps);
-        let mut log = Vec::new();
-        let program = Program::load(&words, &mut log).map_err(|error| match refusal(error) {
-            Unsteered::Unsupported(_) if !may_point() => Unsteered::NotPermitted,
-            Unsteered::Unsupported(_) if !log.is_empty() => Unsteered::Refused(last_lines(&log)),
-            why => why,
-        })?;
-        programs.push((program, sockets));
+        programs.push((verified(ProgramKind::Chooser, &words)?, sockets));
     }
     // Nothing is attached before everything is loaded: the kernel steers all listeners or none.
     for (program, sockets) in &programs {
@@ -240,6 +275,16 @@ fn load(recipe: &Recipe, groups: &[(usize, Vec<RawFd>)]) -> Result<Loaded, Unste
     }
     let programs = programs.into_iter().map(|(program, _)| program).collect();
     Ok(Loaded { scratch, programs })
+}
+
+/// Loads a program, or says why the kernel does not take it.
+fn verified(kind: ProgramKind, words: &[u64]) -> Result<Program, Unsteered> {
+    let mut log = Vec::new();
+    Program::load(kind, words, &mut log).map_err(|error| match refusal(error) {
+        Unsteered::Unsupported(_) if !may_point() => Unsteered::NotPermitted,
+        Unsteered::Unsupported(_) if !log.is_empty() => Unsteered::Refused(last_lines(&log)),
+        why => why,
+    })
 }
 
 fn refusal(error: io::Error) -> Unsteered {

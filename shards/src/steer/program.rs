@@ -47,7 +47,7 @@ const ROUNDS: i32 = 120;
 /// Octets looked at in one round.
 const STRIDE: i16 = 64;
 /// Blanks before and after a colon, at most.
-const BLANKS: i16 = 4;
+pub(super) const BLANKS: i16 = 4;
 /// The UDP header, which comes first.
 const UDP_BYTES: i32 = 8;
 
@@ -82,69 +82,84 @@ pub(crate) struct Maps {
 /// Writes the program for one listener. `cookie`: where its replies carry one.
 pub(crate) fn program(recipe: &Recipe, cookie: Option<Cookie>, maps: Maps) -> Vec<u64> {
     let mut asm = Assembler::new();
-    let labels = Labels {
-        scan: asm.label(),
-        next_line: asm.label(),
-        value: asm.label(),
-        select: asm.label(),
-        unclear: asm.label(),
-        leave: asm.label(),
-    };
+    let labels = Labels::new(&mut asm);
     let mut writer = Writer {
         asm,
         recipe,
         maps,
         labels,
     };
-    writer.copy_datagram();
+    writer.begin();
+    writer.copy_datagram(REUSEPORT_BYTES_AT);
     if let Some(cookie) = cookie {
         writer.reply(cookie);
     }
     writer.scan();
     writer.names();
     writer.value();
+    writer.count(Tally::Hash);
     writer.ends();
     writer.asm.finish()
 }
 
 #[derive(Clone, Copy)]
-struct Labels {
+pub(super) struct Labels {
     /// Looks at all lines from the first.
-    scan: Label,
-    next_line: Label,
+    pub(super) scan: Label,
+    pub(super) next_line: Label,
     /// `R8` is at the value of the key line.
-    value: Label,
+    pub(super) value: Label,
     /// `R0` is the shard.
-    select: Label,
-    unclear: Label,
-    leave: Label,
+    pub(super) select: Label,
+    pub(super) unclear: Label,
+    pub(super) leave: Label,
+}
+
+impl Labels {
+    pub(super) fn new(asm: &mut Assembler) -> Labels {
+        Labels {
+            scan: asm.label(),
+            next_line: asm.label(),
+            value: asm.label(),
+            select: asm.label(),
+            unclear: asm.label(),
+            leave: asm.label(),
+        }
+    }
 }
 
 /// In the order of the program. `R7` is the scratch memory, `R8` the place that is looked at;
-/// the program's argument is on the stack.
-struct Writer<'r> {
-    asm: Assembler,
-    recipe: &'r Recipe,
-    maps: Maps,
-    labels: Labels,
+/// the program's argument is on the stack. [`super::shed`] writes another program with the same
+/// words.
+pub(super) struct Writer<'r> {
+    pub(super) asm: Assembler,
+    pub(super) recipe: &'r Recipe,
+    pub(super) maps: Maps,
+    pub(super) labels: Labels,
 }
 
 /// Where the program's argument is kept.
-const ARGUMENT_AT: i16 = -8;
+pub(super) const ARGUMENT_AT: i16 = -8;
 /// Where the keys of maps are built.
-const KEY_AT: i16 = -16;
+pub(super) const KEY_AT: i16 = -16;
 /// Places in the scratch memory: behind the counts the length of what is looked at, and a 0.
 const LENGTH_AT: i16 = 48;
 const ZERO_AT: i16 = 56;
-const TEXT: i16 = HEAD_BYTES as i16;
+pub(super) const TEXT: i16 = HEAD_BYTES as i16;
+/// Where `struct sk_reuseport_md` says how long the datagram is.
+const REUSEPORT_BYTES_AT: i16 = 16;
 
 impl Writer<'_> {
-    /// Begins: the octets into the scratch memory, a word of zeros behind them.
-    fn copy_datagram(&mut self) {
-        const DATAGRAM_BYTES_AT: i16 = 16;
+    /// Keeps the program's argument, also in `R6`.
+    pub(super) fn begin(&mut self) {
+        self.asm.mov(R6, R1);
+        self.asm.store(Size::Double, R10, ARGUMENT_AT, R6);
+    }
+
+    /// The octets into the scratch memory, a word of zeros behind them. `R6` is the program's
+    /// argument, in which the datagram's length is at `length_at`.
+    pub(super) fn copy_datagram(&mut self, length_at: i16) {
         let (asm, labels) = (&mut self.asm, self.labels);
-        asm.mov(R6, R1);
-        asm.store(Size::Double, R10, ARGUMENT_AT, R6);
         asm.store(Size::Word, R10, KEY_AT, 0);
         asm.mov(R2, R10);
         asm.alu(Alu::Add, R2, i32::from(KEY_AT));
@@ -153,7 +168,7 @@ impl Writer<'_> {
         asm.jump_if(R0, Test::Equal, 0, labels.leave);
         asm.mov(R7, R0);
 
-        asm.load(Size::Word, R9, R6, DATAGRAM_BYTES_AT);
+        asm.load(Size::Word, R9, R6, length_at);
         asm.jump_if(R9, Test::Less, UDP_BYTES + SHORTEST, labels.unclear);
         asm.alu(Alu::Add, R9, -UDP_BYTES);
         let fits = asm.label();
@@ -171,8 +186,13 @@ impl Writer<'_> {
         asm.alu(Alu::Add, R4, R9);
         asm.store(Size::Double, R4, TEXT, 0);
         asm.store(Size::Double, R7, LENGTH_AT, R9);
-        asm.wide(R2, PAST_FEEDS);
-        asm.wide(R3, TOPS);
+        self.search_for_feeds();
+    }
+
+    /// What [`Writer::find_line_feed`] compares with, into `R2` and `R3`.
+    pub(super) fn search_for_feeds(&mut self) {
+        self.asm.wide(R2, PAST_FEEDS);
+        self.asm.wide(R3, TOPS);
     }
 
     /// A reply: the cookie that we gave is at a fixed place of its second line.
@@ -265,16 +285,22 @@ impl Writer<'_> {
         self.asm.alu(Alu::And, into, 31);
     }
 
-    /// Finds the next line; falls through with `R4` at the line feed before it and `R8` behind that.
-    fn scan(&mut self) {
+    /// Looks at all lines from the first.
+    pub(super) fn scan(&mut self) {
+        self.asm.bind(self.labels.scan);
+        self.find_lines(self.labels.next_line);
+    }
+
+    /// Finds the first line behind a line feed, and with each jump to `next_line` the next one. Falls
+    /// through with `R4` at the line feed before it and `R8` behind that.
+    pub(super) fn find_lines(&mut self, next_line: Label) {
         let labels = self.labels;
-        self.asm.bind(labels.scan);
         // 0, but the verifier does not know it.
         self.asm.store(Size::Double, R7, ZERO_AT, 0);
         self.asm.load(Size::Double, R8, R7, ZERO_AT);
         self.asm.mov(R6, 0);
 
-        self.asm.bind(labels.next_line);
+        self.asm.bind(next_line);
         self.asm.alu(Alu::Add, R6, 1);
         self.asm.jump_if(R6, Test::Greater, ROUNDS, labels.unclear);
         self.look();
@@ -283,7 +309,7 @@ impl Writer<'_> {
             self.find_line_feed(R4, TEXT + 8 * word as i16, hit);
         }
         self.asm.alu(Alu::Add, R8, i32::from(STRIDE));
-        self.asm.jump(labels.next_line);
+        self.asm.jump(next_line);
         let found = hits[0];
         for (word, &hit) in hits.iter().enumerate().skip(1) {
             self.asm.bind(hit);
@@ -296,7 +322,7 @@ impl Writer<'_> {
         self.asm.alu(Alu::Add, R8, 1);
         self.asm.load(Size::Byte, R0, R4, TEXT);
         self.asm
-            .jump_if(R0, Test::Unequal, i32::from(b'\n'), labels.next_line);
+            .jump_if(R0, Test::Unequal, i32::from(b'\n'), next_line);
     }
 
     /// `R4` = the scratch memory at `R8`; gives up at the end of what there is. The length is in
@@ -344,7 +370,7 @@ impl Writer<'_> {
 
     /// Whether the line behind `R4`, at `R8`, is the key line. Goes on to the value if it is, to
     /// the next line if not.
-    fn names(&mut self) {
+    pub(super) fn names(&mut self) {
         let labels = self.labels;
         let is_text = self.asm.label();
         self.asm.load(Size::Byte, R0, R4, TEXT + 1);
@@ -367,14 +393,15 @@ impl Writer<'_> {
         self.asm.jump(labels.next_line);
         for (name, label) in names.iter().zip(mine) {
             self.asm.bind(label);
-            self.rest_of_name(name.as_bytes());
+            self.word_of_name(name.as_bytes(), TEXT + 1, labels.next_line);
             self.asm.alu(Alu::Add, R8, name.len() as i32);
             self.colon();
         }
     }
 
-    /// The name behind `R4` in any case of its letters, or the next line.
-    fn rest_of_name(&mut self, name: &[u8]) {
+    /// Goes to `other` unless `name` stands at `R4 + at`, in any case of its letters. Of a name of one
+    /// letter the caller has seen that.
+    pub(super) fn word_of_name(&mut self, name: &[u8], at: i16, other: Label) {
         assert!(
             (1..=8).contains(&name.len()),
             "a name of the key line fits a word"
@@ -390,14 +417,13 @@ impl Writer<'_> {
             u64::from_le_bytes(octets)
         };
         let case = |letter: u8| u8::from(letter.is_ascii_lowercase()) << 5;
-        self.asm.load(Size::Double, R5, R4, TEXT + 1);
+        self.asm.load(Size::Double, R5, R4, at);
         for (op, constant) in [(Alu::And, word(&|_| 0xff)), (Alu::Or, word(&case))] {
             self.asm.wide(R0, constant);
             self.asm.alu(op, R5, R0);
         }
         self.asm.wide(R0, word(&|letter| letter));
-        self.asm
-            .jump_if(R5, Test::Unequal, R0, self.labels.next_line);
+        self.asm.jump_if(R5, Test::Unequal, R0, other);
     }
 
     /// Blanks, a colon, blanks at `R8`; then the value, if this is the key line.
@@ -437,8 +463,9 @@ impl Writer<'_> {
         self.asm.load(Size::Byte, R0, R4, TEXT);
     }
 
-    /// Hashes the value at `R8`: see [`super::Spread`]. `R1` is the sum.
-    fn value(&mut self) {
+    /// Hashes the value at `R8`: see [`super::Spread`]. `R0` is then the shard, and `R1` the
+    /// value's lot among those of its shard.
+    pub(super) fn value(&mut self) {
         let labels = self.labels;
         let ended = self.asm.label();
         self.asm.bind(labels.value);
@@ -479,8 +506,6 @@ impl Writer<'_> {
         self.asm.alu(Alu::Add, R4, R5);
         self.line_end();
         self.shard_of_sum();
-        self.count(Tally::Hash);
-        // On to `select`.
     }
 
     /// `R1` += the word in `R0` under a key. `R0` and `R5` are used up.
@@ -513,7 +538,7 @@ impl Writer<'_> {
         }
     }
 
-    /// `R0` = the shard for the sum in `R1`.
+    /// `R0` = the shard for the sum in `R1`, and `R1` = what the division by shards leaves.
     fn shard_of_sum(&mut self) {
         let [first, second] = self.recipe.spread.mix_keys();
         for (shift, key) in [(32, first), (29, second)] {
@@ -526,8 +551,9 @@ impl Writer<'_> {
         self.asm.alu(Alu::ShiftRight, R1, 32);
         self.asm
             .alu(Alu::Mul, R1, i32::from(self.recipe.spread.shards()));
-        self.asm.alu(Alu::ShiftRight, R1, 32);
         self.asm.mov(R0, R1);
+        self.asm.alu(Alu::ShiftRight, R0, 32);
+        self.asm.alu32(Alu::Move, R1, R1);
     }
 
     /// One more of these. `R5` is used up.

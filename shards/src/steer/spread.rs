@@ -8,7 +8,7 @@
 //! ```text
 //!   words      w0 w1 … of 8 octets, little-endian, the last one filled up with zeros
 //!   block      Σ (low(wᵢ) + low(kᵢ) mod 2³²) · (high(wᵢ) + high(kᵢ) mod 2³²)     mod 2⁶⁴
-//!   shard      high half of mix(block) · shards / 2³²
+//!   shard      high half of mix(block) · shards / 2³²; what the division leaves is the text's lot
 //! ```
 //!
 //! For a key drawn at random any two texts of one length have the same sum with a chance of at most
@@ -57,6 +57,13 @@ impl Spread {
     #[must_use]
     #[inline]
     pub fn shard(&self, text: &[u8]) -> ShardId {
+        self.place(text).0
+    }
+
+    /// The shard of a text, and its lot among the texts of that shard: any number, the same always.
+    #[must_use]
+    #[inline]
+    pub fn place(&self, text: &[u8]) -> (ShardId, u32) {
         let mut blocks = text.chunks_exact(BLOCK_BYTES);
         let mut sum: u64 = 0;
         for block in &mut blocks {
@@ -69,7 +76,8 @@ impl Spread {
         // The last word is there even if it is empty: the kernel then needs not ask.
         sum = sum.wrapping_add(self.sum(words, 0));
         sum = sum.wrapping_add(self.sum(&last, words.len() / 8));
-        ShardId((((self.mixed(sum) >> 32) * u64::from(self.shards)) >> 32) as u16)
+        let place = (self.mixed(sum) >> 32) * u64::from(self.shards);
+        (ShardId((place >> 32) as u16), place as u32)
     }
 
     /// How many shards there are.

@@ -5,32 +5,63 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
 
 /// The commands that are used.
 const MAP_CREATE: i32 = 0;
 const MAP_LOOKUP: i32 = 1;
 const MAP_UPDATE: i32 = 2;
+const MAP_DELETE: i32 = 3;
 const PROGRAM_LOAD: i32 = 5;
 
-/// `BPF_PROG_TYPE_SK_REUSEPORT`
-const SK_REUSEPORT: u32 = 21;
-/// `SO_ATTACH_REUSEPORT_EBPF`, which the libc crate does not name everywhere.
-const ATTACH: i32 = 52;
+/// Options of sockets, which the libc crate does not name everywhere: `SO_ATTACH_REUSEPORT_EBPF` and
+/// `SO_ATTACH_BPF`.
+const ATTACH_CHOOSER: i32 = 52;
+const ATTACH_FILTER: i32 = 50;
+/// `BPF_F_NO_PREALLOC` and `BPF_F_MMAPABLE`
+const NO_PREALLOC: u32 = 1;
+const MMAPABLE: u32 = 1 << 10;
 
 /// What a map is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum MapKind {
+    /// Values that processes may map into their memory.
+    Array = 2,
     /// A value of its own for each processor.
     PerCpuArray = 6,
+    /// By the longest prefix of its keys: a `u32` that counts bits, and the bits.
+    Prefixes = 11,
     /// The sockets of a group.
     Sockets = 20,
+}
+
+impl MapKind {
+    fn flags(self) -> u32 {
+        match self {
+            MapKind::Array => MMAPABLE,
+            MapKind::Prefixes => NO_PREALLOC,
+            MapKind::PerCpuArray | MapKind::Sockets => 0,
+        }
+    }
+}
+
+/// What a program is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ProgramKind {
+    /// It says of each datagram for a socket whether it is kept.
+    Filter = 1,
+    /// It chooses among the sockets of a group.
+    Chooser = 21,
 }
 
 /// A map that lives as long as this value or a program that uses it.
 #[derive(Debug)]
 pub(crate) struct Map {
     fd: OwnedFd,
+    key_bytes: usize,
     value_bytes: usize,
+    entries: usize,
 }
 
 #[repr(C)]
@@ -66,17 +97,79 @@ struct LoadProgram {
 impl Map {
     /// A map whose keys are numbers from 0 up to `entries`.
     pub(crate) fn new(kind: MapKind, value_bytes: usize, entries: usize) -> io::Result<Map> {
+        Map::with_keys(kind, size_of::<u32>(), value_bytes, entries)
+    }
+
+    /// A map with keys of any length.
+    pub(crate) fn with_keys(
+        kind: MapKind,
+        key_bytes: usize,
+        value_bytes: usize,
+        entries: usize,
+    ) -> io::Result<Map> {
         let mut create = CreateMap {
             kind: kind as u32,
-            key_bytes: size_of::<u32>() as u32,
+            key_bytes: key_bytes as u32,
             value_bytes: value_bytes as u32,
             entries: entries as u32,
-            flags: 0,
+            flags: kind.flags(),
         };
         let fd = command(MAP_CREATE, &mut create)?;
         // SAFETY: a map's creation returned this descriptor just now, so nobody else owns it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-        Ok(Map { fd, value_bytes })
+        Ok(Map {
+            fd,
+            key_bytes,
+            value_bytes,
+            entries,
+        })
+    }
+
+    /// Puts a value of 32 bits under a key of octets, or takes the key out.
+    pub(crate) fn set(&self, key: &[u8], value: Option<u32>) -> io::Result<()> {
+        assert_eq!(
+            (self.key_bytes, self.value_bytes),
+            (key.len(), size_of::<u32>()),
+            "this map has such keys and values"
+        );
+        let number = value.unwrap_or_default();
+        let mut element = Element {
+            map: self.descriptor() as u32,
+            _pad: 0,
+            key: address(key.as_ptr()),
+            // What takes out wants nothing here.
+            value: value.map_or(0, |_| address(&raw const number)),
+            flags: 0,
+        };
+        // `key` and `number` live through the call and have the sizes that the map was made with.
+        let what = if value.is_some() {
+            MAP_UPDATE
+        } else {
+            MAP_DELETE
+        };
+        command(what, &mut element).map(drop)
+    }
+
+    /// The values of an array, as words that the kernel's programs see too.
+    pub(crate) fn share(&self) -> io::Result<Words> {
+        assert_eq!(self.value_bytes % 8, 0, "its values are words");
+        let len = self.value_bytes * self.entries;
+        // SAFETY: a new mapping at a place that the system chooses; of a descriptor that is a map.
+        let at = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                len,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                self.fd.as_raw_fd(),
+                0,
+            )
+        };
+        if at == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let at = NonNull::new(at.cast()).expect("a mapping is somewhere");
+        Ok(Words { at, len: len / 8 })
     }
 
     /// Puts a socket into a map of sockets.
@@ -116,20 +209,50 @@ impl Map {
     }
 }
 
+/// Words that programs of the kernel, and all threads of the process, may read and write.
+#[derive(Debug)]
+pub(crate) struct Words {
+    at: NonNull<AtomicU64>,
+    len: usize,
+}
+
+// SAFETY: the memory is of this process as long as the value lives, wherever that is, and all that
+// can be done with it is what atomics allow any thread to do.
+unsafe impl Send for Words {}
+// SAFETY: as above.
+unsafe impl Sync for Words {}
+
+impl std::ops::Deref for Words {
+    type Target = [AtomicU64];
+
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: `len` words are mapped at `at`, a page's beginning and so aligned, until the drop;
+        // they are 0 or what was stored, and an atomic may have any bits.
+        unsafe { std::slice::from_raw_parts(self.at.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        // SAFETY: it was mapped with this length, and no reference to it outlives the value.
+        let _unmapped = unsafe { libc::munmap(self.at.as_ptr().cast(), self.len * 8) };
+    }
+}
+
 /// A program that the verifier has accepted.
 #[derive(Debug)]
 pub(crate) struct Program(OwnedFd);
 
 impl Program {
-    /// Loads a program that chooses among the sockets of a group.
+    /// Loads a program.
     ///
     /// # Errors
     /// The kernel's error; if its verifier refused the program, `log` is what it says about it.
-    pub(crate) fn load(words: &[u64], log: &mut Vec<u8>) -> io::Result<Program> {
+    pub(crate) fn load(kind: ProgramKind, words: &[u64], log: &mut Vec<u8>) -> io::Result<Program> {
         /// Nothing in the program asks for the kernel's own licence.
         const LICENSE: &[u8] = b"Apache-2.0 OR MIT\0";
         let mut load = LoadProgram {
-            kind: SK_REUSEPORT,
+            kind: kind as u32,
             words_count: words.len() as u32,
             words: address(words.as_ptr()),
             license: address(LICENSE.as_ptr()),
@@ -158,7 +281,12 @@ impl Program {
 
     /// Lets the program choose for the group of sockets that `socket` belongs to.
     pub(crate) fn attach(&self, socket: RawFd) -> io::Result<()> {
-        super::set_option(socket, libc::SOL_SOCKET, ATTACH, self.0.as_raw_fd())
+        super::set_option(socket, libc::SOL_SOCKET, ATTACH_CHOOSER, self.0.as_raw_fd())
+    }
+
+    /// Lets the program say what `socket` keeps.
+    pub(crate) fn filter(&self, socket: RawFd) -> io::Result<()> {
+        super::set_option(socket, libc::SOL_SOCKET, ATTACH_FILTER, self.0.as_raw_fd())
     }
 
     /// How often the program ran, and for how many nanoseconds: 0 unless the kernel measures it.

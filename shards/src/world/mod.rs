@@ -159,6 +159,7 @@ impl<H: Handler> World<H> {
                         notices,
                         records: Arc::new(records),
                         stats: ShardStats::new(&config.tables()),
+                        gate: None,
                     },
                 );
                 Node {
@@ -332,6 +333,7 @@ impl<H: Handler> World<H> {
                 notices: node.out.notices.clone(),
                 records: node.out.records.clone(),
                 stats: node.out.stats.clone(),
+                gate: None,
             },
         );
     }

@@ -15,7 +15,7 @@ use crate::cdr_file::{CdrError, CdrFiles, CdrOptions};
 use crate::cdr_writer::CdrWriter;
 use crate::logs::RateLimit;
 use crate::metrics;
-use crate::plane::{Asked, Plane, Signals, Tables};
+use crate::plane::{Asked, Plane, Signals, Tables, tell_sources};
 use crate::priority::give_way;
 use crate::reload::Loaded;
 use crate::socket::StatsSocket;
@@ -138,6 +138,7 @@ where
         };
         let files = CdrFiles::open(setup.cdr).map_err(BootError::Cdr)?;
         let running = shards::start(setup.runtime, make).map_err(BootError::Shards)?;
+        tell_sources(&running.steering(), &setup.loaded.snapshot);
         let writer = match CdrWriter::start_with(files, running.records()) {
             Ok(writer) => writer,
             Err(error) => {

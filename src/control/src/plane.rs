@@ -2,14 +2,14 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use route::Snapshot;
-use shards::steer::Unsteered;
+use shards::steer::{Network, Steering, Unsteered};
 use shards::{Handler, Running};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
@@ -220,6 +220,7 @@ where
     fn say_ready(&self) {
         self.report_buffers();
         self.report_steering();
+        self.report_shedding();
         let listeners: Vec<String> = (self.tables.running.config.listeners.iter())
             .zip(self.running.local_addresses())
             .map(|(listener, address)| format!("{} {address}", listener.transport))
@@ -264,6 +265,20 @@ where
             Err(why) => tracing::warn!(
                 "steering: by the shards, which costs more; {why}. \
                  To have no such line: [node] steering = \"software\""
+            ),
+        }
+    }
+
+    /// Says, once, whether the kernel helps under overload, and if not, why.
+    fn report_shedding(&self) {
+        match self.view.steering().sheds() {
+            Ok(()) => tracing::info!("overload: the kernel drops what is too much to be refused"),
+            Err(Unsteered::Configured) => {
+                tracing::info!("overload: all is received; the configuration says so");
+            }
+            Err(why) => tracing::warn!(
+                "overload: all is received, and refused as far as that goes; the kernel does not \
+                 help: {why}"
             ),
         }
     }
@@ -333,6 +348,7 @@ where
         for change in changes {
             tracing::info!(generation, "reload: {change}");
         }
+        tell_sources(self.view.steering(), &loaded.snapshot);
         self.running.publish(loaded.snapshot.clone());
         self.view.set_snapshot(loaded.snapshot.clone());
         self.tables.unconfirmed = Some(generation);
@@ -379,5 +395,48 @@ where
             records_lost,
             shards_failed,
         }
+    }
+}
+
+/// Tells the kernel which addresses are of whom: the sources of all trunks, and the gateways. It looks
+/// at addresses only; what is told apart by port or transport shares a place with others.
+pub(crate) fn tell_sources(steering: &Steering, world: &Snapshot) {
+    const SHARED: usize = usize::MAX;
+    let trunks = world.trunks().flat_map(|trunk| {
+        let sources = trunk.sources.iter();
+        sources.map(move |source| {
+            let is_whole = source.port.is_none() && source.transport.is_none();
+            let place = if is_whole {
+                trunk.id.0 as usize
+            } else {
+                SHARED
+            };
+            (source.network, source.bits, place)
+        })
+    });
+    let gateways = world.gateways().map(|gateway| {
+        let address = gateway.address.ip().to_canonical();
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        (address, bits, SHARED)
+    });
+    // A gateway whose address is a trunk's sends that trunk's calls.
+    let is_trunks = |address: IpAddr| {
+        let mut all = world.trunks().flat_map(|trunk| trunk.sources.iter());
+        all.any(|source| source.contains(address))
+    };
+    let gateways = gateways.filter(|(address, ..)| !is_trunks(*address));
+    let networks = trunks
+        .chain(gateways)
+        .map(|(address, bits, place)| Network {
+            address,
+            bits,
+            place,
+        });
+    let refused = steering.know(networks);
+    if refused > 0 {
+        tracing::warn!(
+            refused,
+            "the kernel takes no more networks; what comes from these is treated as of strangers"
+        );
     }
 }

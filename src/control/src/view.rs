@@ -348,8 +348,9 @@ pub(crate) fn control_numbers(view: &View) -> Vec<(CounterDef, u64)> {
 }
 
 /// Who steers, and how the kernel found the owners.
-fn steering_numbers(steering: &Steering) -> [(CounterDef, u64); 4] {
+fn steering_numbers(steering: &Steering) -> [(CounterDef, u64); 7] {
     let steered = steering.counts();
+    let (dropped, strangers) = steering.shed();
     [
         gauge(
             "steering",
@@ -370,6 +371,21 @@ fn steering_numbers(steering: &Steering) -> [(CounterDef, u64); 4] {
             "steered_by_chance",
             "Datagrams in which the kernel saw neither clearly; the shards hand them over.",
             steered.unclear,
+        ),
+        gauge(
+            "shedding",
+            "1 if the kernel can drop what is too much to be refused.",
+            u64::from(steering.sheds().is_ok()),
+        ),
+        counter(
+            "shed_by_kernel",
+            "New requests of known sources that the kernel dropped under overload, copies included.",
+            dropped,
+        ),
+        counter(
+            "strangers_dropped_by_kernel",
+            "Datagrams of unknown sources that the kernel dropped.",
+            strangers,
         ),
     ]
 }

@@ -238,6 +238,34 @@ impl Admission {
         }
     }
 
+    /// The kernel drops what [`Admission::tell_bounds`] says: what is too much even to be refused.
+    pub fn use_kernel(&mut self) {
+        self.shares.use_valves();
+    }
+
+    /// Whether there is anything to tell the kernel.
+    #[inline]
+    #[must_use]
+    pub fn has_bounds(&self) -> bool {
+        self.shares.has_news()
+    }
+
+    /// Tells each source whose bound is a new one, by its place in the table, and the share of its new
+    /// requests, of 2^32, that the kernel is to let through. `None`: all.
+    pub fn tell_bounds(&mut self, tell: impl FnMut(usize, Option<u32>)) {
+        self.shares.tell(tell);
+    }
+
+    /// Time passes, also where no message comes: without this, what the kernel drops would never be
+    /// let through again.
+    pub fn tick(&mut self, now: Time) {
+        if self.is_limiting && now.micros_since(self.seen) > PERIOD_GAPPED_US {
+            self.least_us = 0;
+            self.seen = now;
+            self.close(now);
+        }
+    }
+
     /// Notes that a neighbour of this source obeys RFC 7339.
     pub fn advise(&mut self, source: SourceId) {
         self.shares.advise(source);
@@ -318,6 +346,7 @@ impl Admission {
             });
         } else if delay_us > self.rules.target_us {
             self.is_limiting = true;
+            self.shares.begin(now);
             self.calm_periods = 0;
             self.capacity = (taken.max(self.usual) * ONSET).max(LIMIT_MIN);
             self.limit = self.capacity;
@@ -373,7 +402,8 @@ impl Admission {
         let swing = (target - period.delay_us) / SETTLE_US;
         self.limit =
             (self.capacity * (1.0 + swing.clamp(-SWING_DOWN_MAX, SWING_UP_MAX))).max(floor);
-        let is_calm = !is_bound && !period.is_cut && period.delay_us <= target;
+        let is_calm =
+            !is_bound && !period.is_cut && !self.shares.is_closed() && period.delay_us <= target;
         self.calm_periods = if is_calm { self.calm_periods + 1 } else { 0 };
         if self.calm_periods >= CALM_PERIODS {
             self.is_limiting = false;

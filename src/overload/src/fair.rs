@@ -13,6 +13,8 @@
 
 use base::Time;
 
+use crate::valve::{Rhythm, Valve};
+
 /// A source: the number of its trunk, or the last one, which all others share.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SourceId(pub u32);
@@ -74,6 +76,7 @@ struct Source {
     /// What came lately, in calls a second.
     seen: f32,
     cut: f32,
+    valve: Valve,
     /// Whether a neighbour of this source obeys RFC 7339.
     is_advised: bool,
     is_listed: bool,
@@ -89,6 +92,10 @@ pub(crate) struct Shares {
     fresh: f32,
     /// The last division.
     divided: Time,
+    /// Whether the kernel can drop, and when to look whether it should.
+    has_valves: bool,
+    rhythm: Rhythm,
+    has_news: bool,
 }
 
 impl Shares {
@@ -105,6 +112,7 @@ impl Shares {
             level: 0.0,
             seen: 0.0,
             cut: 0.0,
+            valve: Valve::OPEN,
             is_advised: false,
             is_listed: false,
         };
@@ -113,6 +121,9 @@ impl Shares {
             listed: Vec::with_capacity(sources_max.max(1)),
             fresh: 0.0,
             divided: Time::ZERO,
+            has_valves: false,
+            rhythm: Rhythm::BEGIN,
+            has_news: false,
         }
     }
 
@@ -123,6 +134,33 @@ impl Shares {
     pub(crate) fn set_weight(&mut self, source: SourceId, weight: u32) {
         let at = self.place(source);
         self.sources[at].weight = weight.max(1) as f32;
+    }
+
+    /// The kernel drops what it is told to.
+    pub(crate) fn use_valves(&mut self) {
+        self.has_valves = true;
+    }
+
+    /// Whether any source's valve is not open.
+    pub(crate) fn is_closed(&self) -> bool {
+        let mut all = self.listed.iter().map(|&at| &self.sources[at as usize]);
+        self.has_valves && all.any(|source| !source.valve.is_open())
+    }
+
+    /// Whether a valve was turned since [`Shares::tell`].
+    pub(crate) fn has_news(&self) -> bool {
+        self.has_news
+    }
+
+    /// Tells the place and the bound of each valve that was turned.
+    pub(crate) fn tell(&mut self, mut tell: impl FnMut(usize, Option<u32>)) {
+        self.has_news = false;
+        for &at in &self.listed {
+            let valve = &mut self.sources[at as usize].valve;
+            if std::mem::take(&mut valve.is_news) {
+                tell(at as usize, valve.bound());
+            }
+        }
     }
 
     /// Notes that a neighbour of this source obeys feedback.
@@ -172,11 +210,15 @@ impl Shares {
     /// neighbour is still asked to cut.
     pub(crate) fn roll(&mut self, seconds: f32) -> bool {
         let mut is_cut = false;
+        let has_news = self.has_news;
         let sources = &mut self.sources;
         self.listed.retain(|&at| {
             let source = &mut sources[at as usize];
             let mut total = 0.0;
-            source.seen = 0.5 * source.seen + 0.5 * source.offered_cost() / seconds;
+            let offered = source.offered_cost();
+            source.valve.note(offered, source.level);
+            // What the kernel dropped was offered too.
+            source.seen = 0.5 * source.seen + 0.5 * offered / seconds / source.valve.share;
             for (offered, demand) in source.offered.iter_mut().zip(&mut source.demand) {
                 let now = *offered as f32 / seconds;
                 *demand = if now > *demand {
@@ -188,7 +230,8 @@ impl Shares {
                 total += *demand;
             }
             is_cut |= source.cut > 0.0;
-            source.is_listed = total > DEMAND_MIN || source.cut > 0.0;
+            let is_valve_at_rest = source.valve.is_open() && !has_news;
+            source.is_listed = total > DEMAND_MIN || source.cut > 0.0 || !is_valve_at_rest;
             if !source.is_listed {
                 source.demand = [0.0; Class::COUNT];
             }
@@ -203,6 +246,16 @@ impl Shares {
             let source = &mut self.sources[at as usize];
             source.cut = 0.0;
             source.level = 0.0;
+            source.valve.open();
+            self.has_news |= source.valve.is_news;
+        }
+    }
+
+    /// A limit comes: arrivals count from now on.
+    pub(crate) fn begin(&mut self, now: Time) {
+        self.rhythm.restart(now);
+        for &at in &self.listed {
+            self.sources[at as usize].valve.open();
         }
     }
 
@@ -215,6 +268,17 @@ impl Shares {
         // Who has not spoken yet may begin with an equal share.
         self.fresh = level;
         self.divided = now;
+        if self.has_valves {
+            self.turn_valves(now);
+        }
+    }
+
+    fn turn_valves(&mut self, now: Time) {
+        let sources = &mut self.sources;
+        let valves = sources.iter_mut().filter(|source| source.is_listed);
+        self.has_news |= self
+            .rhythm
+            .turn(now, valves.map(|source| &mut source.valve));
     }
 
     /// The level for weight 1: the largest at which all that are over it and the whole demand of all
@@ -250,9 +314,10 @@ impl Shares {
 impl Source {
     /// What it asks for, in calls a second.
     fn cost(&self) -> f32 {
-        self.demand[0] * Class::Priority.cost()
+        let passed = self.demand[0] * Class::Priority.cost()
             + self.demand[1] * Class::Call.cost()
-            + self.demand[2] * Class::Other.cost()
+            + self.demand[2] * Class::Other.cost();
+        passed / self.valve.share
     }
 
     /// Sets what may pass from now on: priority first, then calls, then the rest.

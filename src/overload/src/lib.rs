@@ -3,6 +3,7 @@
 //! ```text
 //!   delay of each message ─▶ Admission ── admit, refuse or drop ─▶ the parser, or not
 //!                               │  one limit for the shard, divided fairly over the sources
+//!                               ├─ bounds ─▶ what the kernel drops, if refusals would cost too much
 //!                               └─ advice ─▶ `oc` in the Via of what we answer   (RFC 7339, server)
 //!   `oc` in our own Via of an answer ─▶ Throttle ─▶ this gateway, or the next one  (client)
 //! ```
@@ -13,7 +14,7 @@
 //!
 //! Words: a *class* is what is refused last or first; a *source* is a trunk, or all that is none; a
 //! source's *level* is its fair share in calls a second; a *cut* is the share of its requests that a
-//! neighbour is asked not to send.
+//! neighbour is asked not to send; a *valve* is the share of them that the kernel lets through.
 //!
 //! Pure: time comes in with each message, chance as a number. Everything is allocated by
 //! [`Admission::new`]. Tests: `tests/admission.rs` plays a server with a cost for each kind of message
@@ -27,6 +28,7 @@ mod fair;
 mod loss;
 mod params;
 mod throttle;
+mod valve;
 
 pub use admission::{Admission, Decision, Rules};
 pub use bucket::Bucket;

@@ -73,6 +73,38 @@ fn goodput_is_what_refusals_leave() {
     }
 }
 
+/// What even refusing would cost too much the kernel drops: goodput stands, whatever is offered, and
+/// some callers are still told.
+#[test]
+fn goodput_is_flat_where_the_kernel_drops() {
+    for (load, want) in [(2.0, 0.93), (5.0, 0.92), (10.0, 0.90)] {
+        let mut plan = Plan::one(load, Costs::plain());
+        plan.has_kernel = true;
+        plan.until_us = 16_000_000;
+        let report = run(&plan);
+        show("kernel", load, &report);
+        assert!(report.goodput() >= want, "{} at {load}", report.goodput());
+        assert!(report.session_lost < 100, "{}", report.session_lost);
+        assert!(report.dropped > 0 && report.refused > 0);
+        // When a valve opens a little, some are taken by a late copy.
+        assert!(report.setup_us(95) < 500_000);
+    }
+}
+
+/// The kernel drops of who sends too much and of nobody else.
+#[test]
+fn the_kernel_drops_nothing_of_a_quiet_source() {
+    let plan = Plan {
+        neighbours: vec![Neighbour::new(0.12), Neighbour::new(6.0)],
+        has_kernel: true,
+        ..Plan::one(1.0, Costs::plain())
+    };
+    let report = run(&plan);
+    show("kernel", 6.12, &report);
+    assert!(report.success(0) > 0.99, "{}", report.success(0));
+    assert!(report.goodput() > 0.85, "{}", report.goodput());
+}
+
 /// Neighbours that obey RFC 7339 keep what is too much to themselves: ten times the load costs
 /// nothing.
 #[test]

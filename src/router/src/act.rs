@@ -38,10 +38,20 @@ impl Router {
     }
 
     pub(crate) fn count_trunk(&self, trunk: base::TrunkId, cell: TrunkCell, out: &Out) {
+        self.count_trunk_by(trunk, cell, 1, out);
+    }
+
+    pub(crate) fn count_trunk_by(
+        &self,
+        trunk: base::TrunkId,
+        cell: TrunkCell,
+        count: u64,
+        out: &Out,
+    ) {
         let at = self.settings.gateways_max * crate::GATEWAY_CELLS.len()
             + trunk.0 as usize * crate::TRUNK_CELLS.len()
             + cell as usize;
-        out.stats().dynamic_add(at, 1);
+        out.stats().dynamic_add(at, count);
     }
 
     /// Steps a server transaction. Returns whether it hands an ACK up (RFC 6026 §7.1).

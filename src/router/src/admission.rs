@@ -38,6 +38,9 @@ pub(crate) struct Gate {
     token_mark: Finder<'static>,
     /// Until when ACKs of refusals may come.
     acks_until: Time,
+    /// What the kernel had dropped of each source when it was looked at last. Empty: it never was
+    /// told to.
+    shed: Vec<u64>,
     /// The second that is counted, and how many strangers were answered in it.
     strangers: (u64, u32),
 }
@@ -98,6 +101,7 @@ impl Gate {
             admission: Admission::new(overload.rules, overload.trunks_max),
             token_mark: Finder::new(TOKEN_MARK),
             acks_until: Time::ZERO,
+            shed: Vec::with_capacity(overload.trunks_max + 1),
             strangers: (0, 0),
         }
     }
@@ -149,6 +153,9 @@ impl Router {
     pub(crate) fn let_in(&mut self, inbound: &Inbound<'_>, out: &mut Out) -> LetIn {
         let delay_us = out.now().micros_since(inbound.received);
         self.gate.admission.observe(out.now(), delay_us);
+        if self.gate.admission.has_bounds() {
+            self.tell_kernel(out);
+        }
         let look = look(inbound.bytes);
         if look == Look::Other {
             return LetIn::Unseen;
@@ -350,6 +357,46 @@ impl Router {
         self.count(Count::AcksDropped, out);
         self.count(Count::OverloadAcks, out);
         true
+    }
+
+    /// Tells the kernel how much of whose requests it is to let through.
+    #[cold]
+    fn tell_kernel(&mut self, out: &mut Out) {
+        let Gate {
+            admission, shed, ..
+        } = &mut self.gate;
+        let Some(kernel) = out.gate() else {
+            return admission.tell_bounds(|_, _| {});
+        };
+        admission.tell_bounds(|place, bound| kernel.set(place, bound));
+        // Within its capacity.
+        shed.resize(self.settings.overload.trunks_max + 1, 0);
+    }
+
+    /// Lets the admission see that time passes, and counts what the kernel dropped.
+    pub(crate) fn watch_kernel(&mut self, out: &mut Out) {
+        if out.gate().is_none() || !self.settings.overload.sheds_in_kernel {
+            return;
+        }
+        self.gate.admission.use_kernel();
+        self.gate.admission.tick(out.now());
+        if self.gate.admission.has_bounds() {
+            self.tell_kernel(out);
+        }
+        let others = self.gate.shed.len().saturating_sub(1);
+        for place in 0..self.gate.shed.len() {
+            let dropped = out.gate().map_or(0, |kernel| kernel.dropped(place));
+            let before = std::mem::replace(&mut self.gate.shed[place], dropped);
+            let more = dropped.saturating_sub(before);
+            if more == 0 {
+                continue;
+            }
+            out.stats().add(Count::KernelDropped as usize, more);
+            if place < others {
+                let trunk = TrunkId(place as u32);
+                self.count_trunk_by(trunk, TrunkCell::KernelDropped, more, out);
+            }
+        }
     }
 
     /// What the operator sees of all this.

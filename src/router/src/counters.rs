@@ -59,6 +59,7 @@ counters! {
     OverloadOther "overload_refused_other" "OPTIONS, REGISTER and others refused with 503 for the same reason",
     OverloadPriority "overload_refused_priority" "emergency and priority calls refused with 503 for the same reason",
     OverloadDropped "overload_dropped" "new requests dropped because even refusing was too much",
+    KernelDropped "overload_kernel_dropped" "new requests that the kernel dropped because there would have been too many refusals, copies included",
     OverloadAcks "overload_acks" "ACKs for such refusals, which are known by their tag",
     FeedbackSent "overload_feedback_sent" "responses that told a neighbour our load (RFC 7339)",
     FeedbackHeard "overload_feedback_heard" "responses in which a gateway told its load anew",
@@ -141,6 +142,11 @@ pub const TRUNK_CELLS: &[(&str, &str, bool)] = &[
         "new requests of the trunk refused because this shard has too much to do",
         false,
     ),
+    (
+        "kernel_dropped",
+        "new requests of the trunk that the kernel dropped, copies included",
+        false,
+    ),
 ];
 
 /// How many dynamic cells a page needs: first those of all gateways, then those of all trunks.
@@ -168,4 +174,5 @@ pub(crate) enum TrunkCell {
     Calls,
     Answered,
     Refused,
+    KernelDropped,
 }

@@ -350,6 +350,7 @@ impl Handler for Router {
         self.tick_health(out);
         self.audit(out);
         self.show(out);
+        self.watch_kernel(out);
         self.show_overload(out);
         self.show_throttles(out);
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use base::{Flow, ListenerId, Transport};
 use call::{Keys, token};
-use shards::steer::{Cookie, Recipe, Spread};
+use shards::steer::{Cookie, Recipe, ShedConfig, Sheddable, Spread};
 use sip::Uri;
 use siphasher::sip::SipHasher13;
 use transaction::Timing;
@@ -30,6 +30,8 @@ pub struct Overload {
     pub feedback: bool,
     /// How many requests of unknown sources each shard answers in a second; the rest is dropped.
     pub stranger_answers_max: u32,
+    /// Whether the kernel, where it can, drops what is too much to be refused.
+    pub sheds_in_kernel: bool,
     /// Trunks over the life of the process, removed ones included.
     pub trunks_max: usize,
 }
@@ -40,6 +42,7 @@ impl Default for Overload {
             rules: overload::Rules::default(),
             feedback: true,
             stranger_answers_max: 200,
+            sheds_in_kernel: true,
             trunks_max: 1_024,
         }
     }
@@ -109,6 +112,23 @@ impl Settings {
             names: &["call-id", "i"],
             reply: *b"SIP/2.0 ",
             cookies: self.listeners.iter().map(cookie).collect(),
+        }
+    }
+
+    /// What the kernel may drop when even refusing it would cost too much: requests that begin a
+    /// call, or something less, and whose To has no tag; never an emergency call (RFC 5031), nor one
+    /// with a Resource-Priority (RFC 4412). All else goes on to the shard.
+    #[must_use]
+    pub fn shed(&self, drops_strangers: bool) -> ShedConfig {
+        ShedConfig {
+            sheddable: Sheddable {
+                begins: &["INVITE ", "OPTIONS ", "MESSAGE ", "PUBLISH "],
+                spared_target: "urn:service:sos",
+                spared_line: "resource-priorit",
+                marks: ["to", "t"],
+            },
+            places: self.overload.trunks_max + 1,
+            drops_strangers,
         }
     }
 

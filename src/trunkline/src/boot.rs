@@ -113,6 +113,7 @@ fn overload(config: &Config) -> router::Overload {
         },
         feedback: said.feedback,
         stranger_answers_max: said.stranger_answers_max,
+        sheds_in_kernel: said.shed_in_kernel,
         trunks_max: config.limits.trunks_max,
     }
 }
@@ -142,6 +143,8 @@ fn runtime(
                 config::Steering::Software => SteerMode::Software,
             },
             recipe: Some(settings.recipe()),
+            shed: (config.overload.shed_in_kernel || config.overload.drop_unknown_sources)
+                .then(|| settings.shed(config.overload.drop_unknown_sources)),
         },
         seed: word(&secret::random()?, 0),
         handler_counters: router::COUNTERS,

@@ -95,6 +95,8 @@ pub(crate) struct Plan {
     pub(crate) burst: Option<(u64, u64, f64)>,
     /// The processor is ours for so many of so many microseconds.
     pub(crate) starved: Option<(u64, u64)>,
+    /// Whether the kernel drops what it is told to, at no cost of the processor's.
+    pub(crate) has_kernel: bool,
     pub(crate) until_us: u64,
 }
 
@@ -106,6 +108,7 @@ impl Plan {
             neighbours: vec![Neighbour::new(load)],
             burst: None,
             starved: None,
+            has_kernel: false,
             until_us: 12_000_000,
         }
     }
@@ -134,9 +137,14 @@ impl Report {
 
     /// From the first INVITE to its 200, without the ringing.
     pub(crate) fn setup_p99_us(&self) -> u64 {
+        self.setup_us(99)
+    }
+
+    /// The same of so many per cent of the calls.
+    pub(crate) fn setup_us(&self, percent: usize) -> u64 {
         let mut all = self.setups_us.clone();
         all.sort_unstable();
-        all.get(all.len() * 99 / 100).copied().unwrap_or(0)
+        all.get(all.len() * percent / 100).copied().unwrap_or(0)
     }
 
     /// Which share of a source's calls was answered.
@@ -193,6 +201,7 @@ struct Model<'p> {
     is_busy: bool,
     admission: Admission,
     throttles: Vec<Throttle>,
+    bounds: Vec<Option<u32>>,
     calls: Vec<Call>,
     dice: u64,
     report: Report,
@@ -209,6 +218,7 @@ pub(crate) fn run(plan: &Plan) -> Report {
         is_busy: false,
         admission: Admission::new(plan.rules, plan.neighbours.len()),
         throttles: vec![Throttle::new(); plan.neighbours.len()],
+        bounds: vec![None; plan.neighbours.len() + 1],
         calls: Vec::new(),
         dice: 0x5eed,
         report: Report {
@@ -217,6 +227,9 @@ pub(crate) fn run(plan: &Plan) -> Report {
             ..Report::default()
         },
     };
+    if plan.has_kernel {
+        model.admission.use_kernel();
+    }
     for (source, neighbour) in plan.neighbours.iter().enumerate() {
         if neighbour.obeys {
             model.admission.advise(SourceId(source as u32));
@@ -315,6 +328,13 @@ impl Model<'_> {
             let wait = T1_US << entry.copies;
             entry.copies += 1;
             self.post(wait, What::Invite, call);
+            let Call { source, coin, .. } = self.calls[call as usize];
+            // Another hash than the one that decides about admission.
+            let lot = (coin.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
+            if self.bounds[source as usize].is_some_and(|bound| lot >= bound) {
+                self.report.dropped += u64::from(self.is_counted(self.now_us));
+                return;
+            }
         }
         if self.queue.len() < BUFFER {
             self.queue.push_back((self.now_us, what, call));
@@ -341,6 +361,9 @@ impl Model<'_> {
         };
         let delay_us = self.now_us - came_us;
         self.admission.observe(Time(self.now_us), delay_us);
+        let bounds = &mut self.bounds;
+        self.admission
+            .tell_bounds(|place, bound| bounds[place] = bound);
         let cost = self.process(what, call, delay_us);
         self.is_busy = true;
         self.post(cost, What::Free, 0);
