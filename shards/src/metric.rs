@@ -151,7 +151,7 @@ const ROWS: [(Metric, CounterDef); 68] = [
     counter(Metric::DatagramBytesIn, "datagram_bytes_in", "Octets of the datagrams received."),
     counter(Metric::DatagramsOut, "datagrams_out", "Datagrams sent."),
     counter(Metric::DatagramBytesOut, "datagram_bytes_out", "Octets of the datagrams sent."),
-    counter(Metric::KernelDrops, "kernel_drops", "Datagrams that the kernel dropped because the socket's receive buffer was full."),
+    counter(Metric::KernelDrops, "kernel_drops", "Datagrams that the kernel dropped because the socket's receive buffer was full, or because it sheds."),
     counter(Metric::ReceiveErrors, "receive_errors", "Receive calls that failed for another reason than an empty socket."),
     counter(Metric::SendAgain, "send_again", "Send calls that found the socket's buffer full (EAGAIN)."),
     counter(Metric::SendNoBuffers, "send_no_buffers", "Send calls that found no memory in the kernel (ENOBUFS, ENOMEM)."),

@@ -151,6 +151,9 @@ pub struct Overload {
     /// The highest rate, if it is known: without, it is searched for.
     #[arg(long, value_name = "CALLS")]
     peak: Option<f64>,
+    /// What is offered, in highest rates.
+    #[arg(long, value_delimiter = ',', default_values_t = super::overload::FACTORS)]
+    factors: Vec<f64>,
 }
 
 /// `memory`: bytes for a held call and for a transaction in Accepted.
@@ -342,13 +345,15 @@ fn overload(arguments: &Overload) -> io::Result<()> {
     let seconds = arguments
         .seconds
         .unwrap_or(if common.quick { 10.0 } else { 60.0 });
-    let run = (arguments.peak, seconds);
-    {
-        let keep = &mut |sitting: &Sitting| common.write_so_far(sitting);
-        common.keep(&super::overload::hold(
-            &options, &agenda, run, &mut tell, keep,
-        )?)
-    }
+    let run = super::overload::Run {
+        peak: arguments.peak,
+        seconds,
+        factors: &arguments.factors,
+    };
+    let keep = &mut |sitting: &Sitting| common.write_so_far(sitting);
+    common.keep(&super::overload::hold(
+        &options, &agenda, run, &mut tell, keep,
+    )?)
 }
 
 /// Runs `memory`.

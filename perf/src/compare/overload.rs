@@ -14,21 +14,31 @@ use super::server::Server;
 use super::sitting::{self, Agenda};
 
 /// What is offered, in highest rates: below, at, and beyond.
-const FACTORS: [f64; 7] = [0.5, 0.8, 1.0, 1.5, 2.0, 5.0, 10.0];
+pub const FACTORS: [f64; 7] = [0.5, 0.8, 1.0, 1.5, 2.0, 5.0, 10.0];
 /// How long calls may take to end: callers give up after 32 s.
 const DRAIN_MS: u64 = 40_000;
 /// Status of a refusal by an overloaded server.
 const REFUSED: u16 = 503;
 
-/// Offers each entrant 0.5 to 10 times its highest rate for `seconds` each. The highest rate is
-/// searched for, or given.
+/// What each entrant is offered.
+#[derive(Clone, Copy, Debug)]
+pub struct Run<'r> {
+    /// Its highest rate; none: it is searched for.
+    pub peak: Option<f64>,
+    /// How long, each.
+    pub seconds: f64,
+    /// How many times its highest rate.
+    pub factors: &'r [f64],
+}
+
+/// Offers each entrant what `run` says.
 ///
 /// # Errors
 /// Nothing of it could be run at all.
 pub fn hold(
     options: &Options,
     agenda: &Agenda,
-    (peak, seconds): (Option<f64>, f64),
+    run: Run<'_>,
     tell: &mut dyn FnMut(&str),
     keep: &mut dyn FnMut(&Sitting),
 ) -> io::Result<Sitting> {
@@ -36,7 +46,7 @@ pub fn hold(
     let mut sitting = sitting::open("overload", options, agenda);
     for (place, entrant) in agenda.entrants.iter().enumerate() {
         let subject = &mut sitting.subjects[place];
-        match peak {
+        match run.peak {
             Some(rate) => {
                 subject.highest = Some(super::results::Highest {
                     rate,
@@ -48,9 +58,9 @@ pub fn hold(
         let Some(highest) = subject.highest.as_ref().map(|highest| highest.rate) else {
             continue;
         };
-        for factor in FACTORS {
+        for factor in run.factors {
             let rate = (highest * factor).round();
-            match offer(*entrant, options, agenda, (rate, seconds)) {
+            match offer(*entrant, options, agenda, (rate, run.seconds)) {
                 Ok(measured) => add(subject, &measured, highest, tell),
                 Err(error) => {
                     tell(&format!("{} at {rate}/s: {error}", subject.key));

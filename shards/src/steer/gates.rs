@@ -3,6 +3,7 @@
 //! ```text
 //!   gates    [0] how many shards shed │ strangers dropped
 //!            [1 + shard · places + place] bound │ dropped          one row a shard
+//!   cells    (shard, lot) ─▶ when it was dropped                   the kernel's own
 //!   sources  network ─▶ place                                      by the longest prefix
 //! ```
 //!
@@ -19,7 +20,9 @@ use std::os::fd::RawFd;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::shed::{self, GATE_BYTES, SOURCE_KEY_BYTES, ShedConfig, ShedMaps};
+use base::Time;
+
+use super::shed::{self, CELLS_OF_ELEMENT, GATE_BYTES, SOURCE_KEY_BYTES, ShedConfig, ShedMaps};
 use super::{Recipe, Unsteered, program, refusal, verified};
 use crate::sys::bpf::{Map, MapKind, Program, ProgramKind, Words};
 
@@ -79,10 +82,13 @@ impl Gates {
         let value = size_of::<u32>();
         let sources = Map::with_keys(MapKind::Prefixes, SOURCE_KEY_BYTES, value, NETWORKS_MAX)
             .map_err(refusal)?;
+        let elements = shed::cell_elements(recipe.spread.shards());
+        let cells = Map::new(MapKind::Array, CELLS_OF_ELEMENT, elements).map_err(refusal)?;
         let maps = ShedMaps {
             scratch: scratch.descriptor(),
             gates: gates.descriptor(),
             sources: sources.descriptor(),
+            cells: cells.descriptor(),
         };
         let words = shed::program(recipe, config, maps);
         let program = verified(ProgramKind::Filter, &words)?;
@@ -105,7 +111,7 @@ impl Gates {
             words: self.words.clone(),
             row: shed::gate_at(&self.config, shard, 0),
             places: self.config.places,
-            closed: 0,
+            shut: Vec::with_capacity(self.config.places),
         }
     }
 
@@ -145,34 +151,73 @@ impl Gates {
     }
 }
 
-/// One shard's row: by what it tells the kernel what to drop.
+/// One shard's row: by what it tells the kernel what to drop. It lives there.
 #[derive(Debug)]
 pub struct Gate {
     words: Arc<Words>,
     row: usize,
     places: usize,
-    /// How many places are not wide open.
-    closed: usize,
+    /// The places that are not wide open; there is room for all.
+    shut: Vec<Shut>,
+}
+
+/// A place of which something is dropped.
+#[derive(Clone, Copy, Debug)]
+struct Shut {
+    place: usize,
+    bound: u64,
+    /// When all was let through again, but for what had been dropped before.
+    opened: Option<Time>,
 }
 
 impl Gate {
-    /// Lets this share of a place's lots pass, of 2^32; all without one.
-    pub fn set(&mut self, place: usize, bound: Option<u32>) {
-        let word = self.word(place);
-        let was = self.words[word].load(Relaxed);
+    /// Lets this share of a place's lots pass, of 2^32; all without one. What was dropped before stays
+    /// dropped for as long as its sender may repeat it.
+    pub fn set(&mut self, place: usize, bound: Option<u32>, now: Time) {
+        let place = place.min(self.places - 1);
+        let shut = self.shut.iter_mut().find(|shut| shut.place == place);
         // A bound of 0 is none: the least is one lot.
-        let is = bound.map_or(0, |bound| u64::from(bound.max(1)));
-        if was == is {
-            return;
+        let is = bound.map_or(shed::ALL, |bound| u64::from(bound.max(1)));
+        match (shut, bound) {
+            (None, None) => return,
+            (None, Some(_)) => {
+                if self.shut.is_empty() {
+                    // Relaxed, here and below: a bound that the kernel sees a little later is as good.
+                    self.words[0].fetch_add(1, Relaxed);
+                }
+                self.shut.push(Shut {
+                    place,
+                    bound: is,
+                    opened: None,
+                });
+            }
+            (Some(shut), bound) => {
+                shut.bound = is;
+                shut.opened = match bound {
+                    Some(_) => None,
+                    None => shut.opened.or(Some(now)),
+                };
+            }
         }
-        // Relaxed, here and below: a bound that the kernel sees a little later is as good.
-        self.words[word].store(is, Relaxed);
-        let before = self.closed;
-        self.closed = self.closed + usize::from(is != 0) - usize::from(was != 0);
-        match (before, self.closed) {
-            (0, 1..) => drop(self.words[0].fetch_add(1, Relaxed)),
-            (1.., 0) => drop(self.words[0].fetch_sub(1, Relaxed)),
-            _ => {}
+        self.words[self.word(place)].store(shed::gate_word(is, now), Relaxed);
+    }
+
+    /// Tells the kernel what time it is, and opens wholly what was opened long ago.
+    pub fn tick(&mut self, now: Time) {
+        let mut at = 0;
+        while let Some(&shut) = self.shut.get(at) {
+            let word = self.word(shut.place);
+            let is_over = |opened| now.micros_since(opened) > shed::NOTED_US;
+            if shut.opened.is_some_and(is_over) {
+                self.words[word].store(0, Relaxed);
+                self.shut.swap_remove(at);
+                if self.shut.is_empty() {
+                    self.words[0].fetch_sub(1, Relaxed);
+                }
+            } else {
+                self.words[word].store(shed::gate_word(shut.bound, now), Relaxed);
+                at += 1;
+            }
         }
     }
 

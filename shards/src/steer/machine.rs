@@ -8,12 +8,14 @@
 
 use std::net::IpAddr;
 
+use base::Time;
+
 use super::asm::{
     Alu, CALL, EXIT, FROM_REGISTER, Helper, JUMP_ALWAYS, MAP_DESCRIPTOR, MODE_ATOMIC, MODE_MEMORY,
     Size, Test, WIDE, class,
 };
 use super::program::{HEAD_BYTES, Maps, SCRATCH_BYTES, program};
-use super::shed::{self, GATE_BYTES, ShedConfig, ShedMaps};
+use super::shed::{self, CELLS_OF_ELEMENT, GATE_BYTES, ShedConfig, ShedMaps};
 use super::{Cookie, Network, Recipe, SteerCounts};
 
 /// Where the parts of memory are: far from each other, so that no wrong place is in another part.
@@ -22,6 +24,7 @@ const STACK: u64 = 0x2000_0000;
 const SCRATCH: u64 = 0x3000_0000;
 const GATES: u64 = 0x4000_0000;
 const FOUND: u64 = 0x5000_0000;
+const CELLS: u64 = 0x8000_0000;
 const STACK_BYTES: usize = 512;
 /// The kernel's `struct sk_reuseport_md` or `struct __sk_buff`, as far as they are read.
 const CONTEXT_BYTES: usize = 192;
@@ -34,6 +37,7 @@ const SHED_MAPS: ShedMaps = ShedMaps {
     scratch: 3,
     gates: 5,
     sources: 6,
+    cells: 7,
 };
 /// More than any run takes.
 const STEPS_MAX: u32 = 100_000;
@@ -51,6 +55,7 @@ pub struct Machine {
     /// The header of the network's layer.
     network: Vec<u8>,
     gates: Vec<u8>,
+    cells: Vec<u8>,
     sources: Vec<Network>,
     /// The place of the source that was looked for.
     found: [u8; 4],
@@ -86,6 +91,7 @@ impl Machine {
             packet: Vec::new(),
             network: Vec::new(),
             gates: Vec::new(),
+            cells: Vec::new(),
             sources: Vec::new(),
             found: [0; 4],
             selected: None,
@@ -260,13 +266,18 @@ impl Machine {
         let mut octets = [0; 4];
         octets.copy_from_slice(self.memory(key, 4));
         let key = u64::from(u32::from_le_bytes(octets));
-        if map == SHED_MAPS.gates as u64 {
-            let at = key * GATE_BYTES as u64;
-            return if at < self.gates.len() as u64 {
-                GATES + at
-            } else {
-                0
-            };
+        for (descriptor, begin, bytes, octets) in [
+            (SHED_MAPS.gates, GATES, GATE_BYTES, &self.gates),
+            (SHED_MAPS.cells, CELLS, CELLS_OF_ELEMENT, &self.cells),
+        ] {
+            let at = key * bytes as u64;
+            if map == descriptor as u64 {
+                return if at < octets.len() as u64 {
+                    begin + at
+                } else {
+                    0
+                };
+            }
         }
         assert_eq!(map, MAPS.scratch as u64, "the map that has values");
         assert_eq!(key, 0, "its only key");
@@ -303,6 +314,7 @@ impl Machine {
             (SCRATCH, &mut self.scratch[..]),
             (GATES, &mut self.gates[..]),
             (FOUND, &mut self.found[..]),
+            (CELLS, &mut self.cells[..]),
         ] {
             let at = address.wrapping_sub(begin) as usize;
             if let Some(octets) = part.get_mut(at..at.saturating_add(len)) {
@@ -336,6 +348,7 @@ impl Shedder {
         let words = shed::program(recipe, config, SHED_MAPS);
         let mut machine = Machine::with(words, recipe);
         machine.gates = vec![0; GATE_BYTES * shed::gates_len(config, machine.shards)];
+        machine.cells = vec![0; CELLS_OF_ELEMENT * shed::cell_elements(machine.shards)];
         machine.sources = sources;
         Shedder {
             machine,
@@ -343,12 +356,14 @@ impl Shedder {
         }
     }
 
-    /// Lets this share of a place's lots pass, of 2^32, on every shard; all without one.
-    pub fn set(&mut self, place: usize, bound: Option<u32>) {
+    /// Lets this share of a place's lots pass, of 2^32, on every shard; all without one, but for what
+    /// was dropped before.
+    pub fn set(&mut self, place: usize, bound: Option<u32>, now: Time) {
         for shard in 0..self.machine.shards {
             let at = shed::gate_at(&self.config, shard, place) * GATE_BYTES;
-            let bound = bound.map_or(0, |bound| u64::from(bound.max(1)));
-            self.machine.gates[at..at + 8].copy_from_slice(&bound.to_le_bytes());
+            let bound = bound.map_or(shed::ALL, |bound| u64::from(bound.max(1)));
+            let word = shed::gate_word(bound, now);
+            self.machine.gates[at..at + 8].copy_from_slice(&word.to_le_bytes());
         }
         self.machine.gates[..8].copy_from_slice(&1_u64.to_le_bytes());
     }

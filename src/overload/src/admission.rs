@@ -106,7 +106,7 @@ const REFUSAL_COST: f64 = 1.0 / 7.0;
 /// How much the capacity grows in a period without a queue, and how often as much at most if the ones
 /// before were the same: then it is far off.
 const GROWTH: f64 = 0.01;
-const GROWTH_TIMES_MAX: f64 = 5.0;
+const GROWTH_TIMES_MAX: f64 = 10.0;
 /// The share of the limit that must have been used before it may grow.
 const USED: f64 = 0.8;
 /// Over how long the usual is taken.

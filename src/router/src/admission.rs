@@ -362,24 +362,28 @@ impl Router {
     /// Tells the kernel how much of whose requests it is to let through.
     #[cold]
     fn tell_kernel(&mut self, out: &mut Out) {
+        let now = out.now();
         let Gate {
             admission, shed, ..
         } = &mut self.gate;
         let Some(kernel) = out.gate() else {
             return admission.tell_bounds(|_, _| {});
         };
-        admission.tell_bounds(|place, bound| kernel.set(place, bound));
+        admission.tell_bounds(|place, bound| kernel.set(place, bound, now));
         // Within its capacity.
         shed.resize(self.settings.overload.trunks_max + 1, 0);
     }
 
     /// Lets the admission see that time passes, and counts what the kernel dropped.
     pub(crate) fn watch_kernel(&mut self, out: &mut Out) {
-        if out.gate().is_none() || !self.settings.overload.sheds_in_kernel {
+        let now = out.now();
+        let Some(kernel) = out.gate() else { return };
+        kernel.tick(now);
+        if !self.settings.overload.sheds_in_kernel {
             return;
         }
         self.gate.admission.use_kernel();
-        self.gate.admission.tick(out.now());
+        self.gate.admission.tick(now);
         if self.gate.admission.has_bounds() {
             self.tell_kernel(out);
         }

@@ -182,6 +182,8 @@ struct Call {
     state: State,
     coin: u64,
     copies: u32,
+    /// The kernel dropped it, and so does with its copies.
+    is_shed: bool,
 }
 
 /// How many messages the socket's buffer holds: 16 MiB of 2.3 kB each, less for the slower pace.
@@ -309,6 +311,7 @@ impl Model<'_> {
             state: State::Waiting,
             coin,
             copies: 0,
+            is_shed: false,
         });
         self.send_invite(self.calls.len() as u32 - 1);
     }
@@ -331,7 +334,9 @@ impl Model<'_> {
             let Call { source, coin, .. } = self.calls[call as usize];
             // Another hash than the one that decides about admission.
             let lot = (coin.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as u32;
-            if self.bounds[source as usize].is_some_and(|bound| lot >= bound) {
+            let entry = &mut self.calls[call as usize];
+            entry.is_shed |= self.bounds[source as usize].is_some_and(|bound| lot >= bound);
+            if entry.is_shed {
                 self.report.dropped += u64::from(self.is_counted(self.now_us));
                 return;
             }
