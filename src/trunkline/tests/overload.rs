@@ -162,10 +162,16 @@ fn starve(pid: u32) -> Child {
         .expect("sh runs")
 }
 
-/// No request of a call that is up was refused, and no call failed by another fault than overload.
+/// No request of a call that is up was refused, and no call failed by another fault than overload:
+/// while the router is stopped its buffer fills, and an answer of the vendor may be lost in it.
 fn assert_calls_were_kept(calls: &Calls) {
+    const REQUEST_TIMEOUT: u16 = 408;
     assert_eq!(calls.failed.bye_status.len(), 0, "{:?}", calls.failed);
-    assert_eq!(calls.failed.status.len(), 0, "{:?}", calls.failed);
+    let mut statuses = calls.failed.status.keys();
+    let is_lost = statuses.all(|&status| status == REQUEST_TIMEOUT);
+    assert!(is_lost, "{:?}", calls.failed);
+    let lost: u64 = calls.failed.status.values().sum();
+    assert!(lost * 20 <= calls.established, "{:?}", calls.failed);
 }
 
 #[test]
