@@ -53,6 +53,12 @@ compare: release
 	$(PERF) compare $(ARGS)
 PERF := $${CARGO_TARGET_DIR:-target}/dist/trunkline-perf
 
+# Instructions of a call with one shard and with two, steered and handed over (valgrind):
+# make scale ARGS="--rounds 3"
+scale: setup
+	cargo build --release --locked -p trunkline -p perf
+	$(PERF) scale $(ARGS)
+
 # The session establishment rate of RFC 7502: make ser ARGS="--quick"
 ser: release
 	$(PERF) establish $(ARGS)

@@ -1,4 +1,4 @@
-//! The commands `compare`, `overload`, `memory`, `establish` and `report` of `trunkline-perf`.
+//! The commands `compare`, `overload`, `memory`, `scale`, `establish` and `report` of `trunkline-perf`.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use super::entrant::Entrant;
 use super::results::{Options, Sitting};
 use super::sitting::{self, Agenda};
-use super::{held, machine, measure, process};
+use super::{held, machine, measure, process, scale};
 use crate::report;
 use crate::ser::Procedure;
 
@@ -22,6 +22,8 @@ pub enum Command {
     Overload(Overload),
     /// Bytes for a held call and for a transaction in Accepted
     Memory(Memory),
+    /// User instructions of a call with one shard and with two, steered and handed over (callgrind)
+    Scale(Scale),
     /// The session establishment rate of RFC 7502, of servers that it starts itself
     Establish(Establish),
     /// The page of results that are there already, several sittings in one
@@ -38,6 +40,7 @@ impl Command {
             Command::Compare(arguments) => &arguments.common,
             Command::Overload(arguments) => &arguments.common,
             Command::Memory(arguments) => &arguments.common,
+            Command::Scale(arguments) => return scale(arguments),
             Command::Establish(arguments) => &arguments.common,
             Command::Report(arguments) => return page(arguments),
         };
@@ -52,6 +55,7 @@ impl Command {
             Command::Compare(arguments) => compare(arguments),
             Command::Overload(arguments) => overload(arguments),
             Command::Memory(arguments) => memory(arguments),
+            Command::Scale(arguments) => scale(arguments),
             Command::Establish(arguments) => establish(arguments),
             Command::Report(arguments) => page(arguments),
         }
@@ -169,6 +173,39 @@ pub struct Memory {
     million: bool,
 }
 
+/// User instructions of a call with one shard, with two that the kernel steers, and with two that
+/// hand over.
+///
+/// Each runs under `valgrind --tool=callgrind` with every call from one address to one address, at
+/// two rates; the difference of instructions over the difference of calls is what a call takes. Takes
+/// three minutes a round and no quiet machine: instructions repeat to a per cent. Every datagram
+/// comes alone at these rates, which is the dearest case, for handing over most of all.
+/// `trunkline-2-kernel` needs the permission to load BPF programs (root, or CAP_BPF and CAP_PERFMON).
+///
+///   trunkline-perf scale --rounds 3 --out perf/results
+#[derive(Args, Clone, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Scale {
+    /// The trunkline program [default: the one beside this program].
+    #[arg(long, value_name = "PATH")]
+    trunkline: Option<PathBuf>,
+    /// How often each is counted, 1 to 3; the results are medians.
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
+    /// The processor of the server, where all its threads run [default: the last].
+    #[arg(long, value_name = "CORE")]
+    server_core: Option<usize>,
+    /// A line for the results about the circumstances; may be given more than once.
+    #[arg(long, value_name = "TEXT")]
+    note: Vec<String>,
+    /// Where results go: a JSON file with the date in its name, and a page beside it.
+    #[arg(long, value_name = "FOLDER", default_value = "perf/results")]
+    out: PathBuf,
+    /// The results' name: DATE-NAME.json.
+    #[arg(long, default_value = "scale")]
+    name: String,
+}
+
 /// `establish`: the session establishment rate of RFC 7502, of servers that it starts itself.
 #[derive(Args, Clone, Debug)]
 pub struct Establish {
@@ -250,10 +287,7 @@ impl Common {
         for key in keys {
             entrants.push(Entrant::by_key(key).ok_or_else(|| unknown(key))?);
         }
-        let trunkline = match &self.trunkline {
-            Some(path) => path.clone(),
-            None => std::env::current_exe()?.with_file_name("trunkline"),
-        };
+        let trunkline = beside_this_program(self.trunkline.as_ref())?;
         let place = measure::place(options, trunkline)?;
         // What was only taken for granted may be left out; what was asked for may not.
         if self.entrants.is_empty() {
@@ -275,12 +309,7 @@ impl Common {
         if let Some(name) = &self.name {
             sitting.name.clone_from(name);
         }
-        fs::create_dir_all(&self.out)?;
-        let date = sitting.began.get(..10).unwrap_or("undated");
-        let file = self.out.join(format!("{date}-{}.json", sitting.name));
-        fs::write(&file, serde_json::to_string_pretty(&sitting)? + "\n")?;
-        fs::write(file.with_extension("html"), report::html(&[sitting]))?;
-        Ok(file)
+        write(&sitting, &self.out)
     }
 
     /// The same while it goes on: what cannot be written now is tried again later.
@@ -375,6 +404,69 @@ fn memory(arguments: &Memory) -> io::Result<()> {
         "memory"
     };
     common.keep(&held::hold(name, &options, &agenda, calls, &mut tell))
+}
+
+/// Runs `scale`.
+///
+/// # Errors
+/// valgrind is missing, an entrant could not be counted, or the results not be written.
+fn scale(arguments: &Scale) -> io::Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let options = Options {
+        server_core: arguments.server_core.unwrap_or(cores - 1),
+        generator_cores: vec![0],
+        rounds: arguments.rounds,
+        ring_ms: 20,
+        hold_ms: 500,
+        ..Options::default()
+    };
+    let trunkline = beside_this_program(arguments.trunkline.as_ref())?;
+    let agenda = Agenda {
+        entrants: scale::ENTRANTS.to_vec(),
+        place: measure::place(&options, trunkline)?,
+        with_search: false,
+        held_calls: None,
+        with_callgrind: true,
+    };
+    let mut sitting = scale::hold(&options, &agenda, &mut tell);
+    sitting.notes.clone_from(&arguments.note);
+    sitting.name.clone_from(&arguments.name);
+    let file = write(&sitting, &arguments.out)?;
+    println!("{}", scale::table(&sitting));
+    println!(
+        "{}\n{}",
+        file.display(),
+        file.with_extension("html").display()
+    );
+    match sitting
+        .subjects
+        .iter()
+        .find_map(|it| Some((&it.key, it.troubles.first()?)))
+    {
+        Some((key, trouble)) => Err(io::Error::other(format!("{key}: {trouble}"))),
+        None => Ok(()),
+    }
+}
+
+/// The trunkline program that was named, or the one beside this.
+fn beside_this_program(named: Option<&PathBuf>) -> io::Result<PathBuf> {
+    match named {
+        Some(path) => Ok(path.clone()),
+        None => Ok(std::env::current_exe()?.with_file_name("trunkline")),
+    }
+}
+
+/// Writes a sitting's results: a JSON file with the date in its name, and a page beside it.
+fn write(sitting: &Sitting, out: &Path) -> io::Result<PathBuf> {
+    fs::create_dir_all(out)?;
+    let date = sitting.began.get(..10).unwrap_or("undated");
+    let file = out.join(format!("{date}-{}.json", sitting.name));
+    fs::write(&file, serde_json::to_string_pretty(sitting)? + "\n")?;
+    fs::write(
+        file.with_extension("html"),
+        report::html(std::slice::from_ref(sitting)),
+    )?;
+    Ok(file)
 }
 
 /// Runs `establish`.

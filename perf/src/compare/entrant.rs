@@ -15,10 +15,30 @@ pub enum Entrant {
     TrunklineCoalesced,
     /// The same with 100,000 prefixes and a second gateway for each.
     TrunklinePrefixes,
+    /// The first with two shards, whose datagrams these bring to their owners.
+    TrunklineTwo(Steering),
     /// `config/bench.toml` with 2 shards: only to see what it takes when idle.
     TrunklineBench,
     /// Kamailio with a profile and so many UDP children.
     Kamailio(Profile, u32),
+}
+
+/// Who brings a datagram to the shard that owns it: trunkline's `[node] steering`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Steering {
+    /// The kernel, or the server does not start.
+    Kernel,
+    /// The shard that happened to receive it.
+    Software,
+}
+
+impl Steering {
+    fn word(self) -> &'static str {
+        match self {
+            Steering::Kernel => "kernel",
+            Steering::Software => "software",
+        }
+    }
 }
 
 /// What Kamailio is set up to do: the files in `perf/kamailio`.
@@ -68,6 +88,9 @@ impl Place {
 
 /// The greatest that trunkline takes for `delay_target_ms`.
 const PATIENT_MS: u64 = 60_000;
+/// Its `delay_max_ms` if nothing is said. One shorter than the target would refuse what has waited
+/// while a slow server starts, and then be on the watch for the ACKs.
+const DELAY_MAX_MS: u64 = 200;
 
 /// What has to be run, and what it leaves where.
 pub(crate) struct Launch {
@@ -142,6 +165,7 @@ impl Entrant {
             Entrant::Trunkline => "trunkline".to_owned(),
             Entrant::TrunklineCoalesced => "trunkline-coalesced".to_owned(),
             Entrant::TrunklinePrefixes => "trunkline-prefixes".to_owned(),
+            Entrant::TrunklineTwo(by) => format!("trunkline-2-{}", by.word()),
             Entrant::TrunklineBench => "trunkline-bench".to_owned(),
             Entrant::Kamailio(profile, children) => {
                 format!("kamailio-{}-{children}", profile.name())
@@ -156,6 +180,12 @@ impl Entrant {
             Entrant::Trunkline => "trunkline, CDRs on".to_owned(),
             Entrant::TrunklineCoalesced => "trunkline, coalesced sends".to_owned(),
             Entrant::TrunklinePrefixes => "trunkline, 100,000 prefixes".to_owned(),
+            Entrant::TrunklineTwo(Steering::Kernel) => {
+                "trunkline, 2 shards, steered by the kernel".to_owned()
+            }
+            Entrant::TrunklineTwo(Steering::Software) => {
+                "trunkline, 2 shards that hand over".to_owned()
+            }
             Entrant::TrunklineBench => "trunkline, bench configuration".to_owned(),
             Entrant::Kamailio(profile, children) => {
                 format!("Kamailio, {}, {children} children", profile.title())
@@ -213,17 +243,26 @@ impl Entrant {
         }
     }
 
+    /// What stands behind `shards =`. Two are not pinned: they share the server's core.
+    fn shards(self, place: &Place) -> String {
+        match self {
+            Entrant::TrunklineTwo(by) => format!("2\nsteering = \"{}\"", by.word()),
+            _ => format!("[{}]", place.core),
+        }
+    }
+
     fn trunkline(self, place: &Place, folder: &Path) -> io::Result<Launch> {
         let coalesce = match self {
             Entrant::TrunklineCoalesced => "coalesce = \"trailing\"",
             _ => "",
         };
         let overload = place.delay_target_ms.map_or_else(String::new, |target_ms| {
-            format!("[overload]\ndelay_target_ms = {target_ms}\n")
+            let max_ms = target_ms.max(DELAY_MAX_MS);
+            format!("[overload]\ndelay_target_ms = {target_ms}\ndelay_max_ms = {max_ms}\n")
         });
         let mut text = include_str!("../../trunkline/compare.toml")
             .replace("@FOLDER@", &folder.display().to_string())
-            .replace("@CORE@", &place.core.to_string())
+            .replace("[@CORE@]", &self.shards(place))
             .replace("@ROUTER@", &place.router.to_string())
             .replace("@GATEWAY@", &place.gateways[0].to_string())
             .replace("@OVERLOAD@", &overload)
@@ -354,6 +393,42 @@ mod tests {
         }
         assert_eq!(all.len(), 11);
         assert_eq!(Entrant::by_key("kamailio"), None);
+    }
+
+    #[test]
+    fn two_shards_say_who_steers_and_one_is_pinned() {
+        let place = super::super::place(&Default::default(), "trunkline".into()).unwrap();
+        let config = |entrant: Entrant| {
+            let folder = super::super::server::Folder::new().unwrap();
+            entrant.prepare(&place, &folder.0).unwrap();
+            fs::read_to_string(folder.0.join("router.toml")).unwrap()
+        };
+        assert!(config(Entrant::Trunkline).contains("\nshards = [0]\n"));
+        let steered = config(Entrant::TrunklineTwo(Steering::Kernel));
+        assert!(steered.contains("\nshards = 2\nsteering = \"kernel\"\n"));
+        let handing = config(Entrant::TrunklineTwo(Steering::Software));
+        assert!(handing.contains("\nshards = 2\nsteering = \"software\"\n"));
+    }
+
+    #[test]
+    fn a_patient_server_calls_nothing_late() {
+        let config = |delay_target_ms| {
+            let place = super::super::place(&Default::default(), "trunkline".into()).unwrap();
+            let folder = super::super::server::Folder::new().unwrap();
+            let place = Place {
+                delay_target_ms,
+                ..place
+            };
+            let patient = place.patient();
+            [place, patient].map(|place| {
+                Entrant::Trunkline.prepare(&place, &folder.0).unwrap();
+                fs::read_to_string(folder.0.join("router.toml")).unwrap()
+            })
+        };
+        let [usual, patient] = config(None);
+        assert!(!usual.contains("delay_"));
+        assert!(patient.contains("\ndelay_target_ms = 60000\ndelay_max_ms = 60000\n"));
+        assert!(config(Some(3))[0].contains("\ndelay_target_ms = 3\ndelay_max_ms = 200\n"));
     }
 
     #[test]

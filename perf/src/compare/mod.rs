@@ -10,7 +10,7 @@
 //! Files in the order of a sitting: [`entrant`] who takes part and how it is set up, `server` a
 //! running one, `process` and [`machine`] what the kernel knows of it, `measure` one stretch of
 //! load, [`search`] the highest rate, [`sitting`] all of it by turns, [`overload`], [`ser`], `held`,
-//! `counters` and `callgrind` what has procedures of its own, [`results`] what comes out, [`cli`] its commands.
+//! [`scale`], `counters` and `callgrind` what has procedures of its own, [`results`] what comes out, [`cli`] its commands.
 
 mod callgrind;
 pub mod cli;
@@ -24,6 +24,7 @@ pub mod median;
 pub mod overload;
 mod process;
 pub mod results;
+pub mod scale;
 pub mod search;
 pub mod ser;
 mod server;

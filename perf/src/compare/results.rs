@@ -252,6 +252,12 @@ pub struct Instructions {
     pub user_per_call: Vec<f64>,
     /// The calls of each run and all its instructions.
     pub runs: Vec<(u64, u64)>,
+    /// Turns of the shards for each call: fewer than its datagrams if some came together.
+    #[serde(default)]
+    pub turns_per_call: Vec<f64>,
+    /// Messages for each call that one shard received and another owned.
+    #[serde(default)]
+    pub handed_over_per_call: Vec<f64>,
 }
 
 /// The kernel's own cost for the datagrams of a call, in batches, with nothing in between.

@@ -71,7 +71,10 @@ impl Server {
             _handicap: handicap,
         };
         server.wait_until_it_answers(place.router)?;
-        server.preferred = Some(process::prefer(server.child.id()));
+        // Who is counted and not timed takes its turn like everybody.
+        if wrapper.is_empty() {
+            server.preferred = Some(process::prefer(server.child.id()));
+        }
         Ok(server)
     }
 
@@ -128,6 +131,13 @@ impl Server {
             .lines()
             .find_map(|line| line.trim().strip_prefix("real_used:"))?;
         line.trim().parse().ok()
+    }
+
+    /// A counter of trunkline's, over all shards; none if it does not say.
+    pub(crate) fn counter(&self, trunkline: &Path, name: &str) -> Option<u64> {
+        let socket = self.folder.0.join("control.sock").display().to_string();
+        let words = ["stats", "--socket", &socket];
+        counter_in(&output_of(&trunkline.display().to_string(), &words)?, name)
     }
 
     /// Call records it has written so far; none if it writes none.
@@ -207,6 +217,15 @@ pub(crate) fn output_of(program: &str, arguments: &[&str]) -> Option<String> {
         .ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     output.status.success().then_some(text)
+}
+
+/// The first number on the line that begins with `name`.
+fn counter_in(text: &str, name: &str) -> Option<u64> {
+    let mut words = text.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        (words.next() == Some(name)).then_some(words)
+    })?;
+    words.next()?.replace(',', "").parse().ok()
 }
 
 fn lines_below(folder: &Path) -> io::Result<u64> {

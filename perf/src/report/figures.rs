@@ -116,6 +116,14 @@ impl Rows<'_> {
                 Some(Median::of(per_call.iter().copied())?.to_string())
             },
         );
+        self.add("turns a call (under callgrind)", String::new(), |subject| {
+            let per_call = &subject.instructions.as_ref()?.turns_per_call;
+            Some(Median::of(per_call.iter().copied())?.to_string())
+        });
+        self.add("messages handed over a call", String::new(), |subject| {
+            let per_call = &subject.instructions.as_ref()?.handed_over_per_call;
+            Some(Median::of(per_call.iter().copied())?.to_string())
+        });
         for (label, pick) in [
             (
                 "user instructions a call (counted)",

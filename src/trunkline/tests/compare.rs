@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on says where
 
-use perf::compare::entrant::{Entrant, Profile};
+use perf::compare::entrant::{Entrant, Profile, Steering};
 use perf::compare::results::{Options, Role, Sitting};
 use perf::compare::sitting::{self, Agenda};
 use perf::compare::{machine, place};
@@ -50,12 +50,13 @@ fn every_server_is_measured_and_every_figure_is_there() {
     let sitting = hold(vec![
         Entrant::Trunkline,
         Entrant::TrunklinePrefixes,
+        Entrant::TrunklineTwo(Steering::Software),
         Entrant::Kamailio(Profile::Stateless, 2),
         Entrant::Kamailio(Profile::Relay, 2),
         Entrant::Kamailio(Profile::Dialog, 4),
         Entrant::Kamailio(Profile::Prefixes, 2),
     ]);
-    assert_eq!(sitting.subjects.len(), 6);
+    assert_eq!(sitting.subjects.len(), 7);
     for subject in &sitting.subjects {
         let key = &subject.key;
         assert!(subject.troubles.is_empty(), "{key}: {:?}", subject.troubles);
