@@ -3,7 +3,7 @@
 
 mod bench;
 
-use base::{Flow, Time, Transport};
+use base::{Flow, ShardId, Time, Transport};
 use bench::{CALLER, Dialog, OTHER, ROUTER, STRANGER, Setup, UDP, VENDOR, at, crlf, respond};
 use router::Router;
 use shards::{Handler, Solo};
@@ -133,6 +133,71 @@ fn a_late_invite_of_another_shard_is_not_refused_here() {
         of_shard[usize::from(owner.0)] += 1;
     }
     assert!(of_shard.iter().all(|&count| count > 5), "{of_shard:?}");
+}
+
+/// The same while new calls are limited: of its own many are refused, of another shard's none.
+#[test]
+fn another_shards_invites_are_not_refused_here_while_calls_are_limited() {
+    let mut setup = Setup::new();
+    setup.shards = 2;
+    let mut late = Late {
+        solo: setup.solo(),
+        ..late()
+    };
+    late.stand_limited();
+    let flow = Flow {
+        transport: Transport::Udp,
+        listener: UDP,
+        local: at(ROUTER),
+        peer: at(CALLER),
+        conn: None,
+    };
+    let (mut seen, mut refused) = ([0, 0], [0, 0]);
+    for number in 0..400 {
+        let invite = crlf(&Dialog::new(&format!("limited{number}")).invite());
+        let owner = late.solo.handler().owner(&invite).unwrap();
+        let mut is_refused = false;
+        let sent = &mut |_: &Flow, bytes: &[u8]| is_refused |= bytes.starts_with(b"SIP/2.0 503 ");
+        let elsewhere = late.solo.steered(late.now, late.now, &flow, &invite, sent);
+        assert_eq!(elsewhere, (owner.0 == 1).then_some(owner), "{number}");
+        seen[usize::from(owner.0)] += 1;
+        refused[usize::from(owner.0)] += u32::from(is_refused);
+    }
+    assert!(seen.iter().all(|&count| count > 100), "{seen:?}");
+    assert!(refused[0] > 50, "it is limiting: {refused:?} of {seen:?}");
+    assert_eq!(refused[1], 0);
+}
+
+/// A copy that came to a wrong shard is absorbed by the one that took the first.
+#[test]
+fn a_misplaced_copy_of_a_taken_invite_is_absorbed_by_its_owner() {
+    let mut setup = Setup::new();
+    (setup.shards, setup.is_steered) = (2, true);
+    let mut bench = setup.build();
+    let handed_over = |bench: &bench::Bench| -> u64 {
+        let at = shards::COUNTERS
+            .iter()
+            .position(|it| it.name == "handed_over");
+        let count = |shard| bench.world.stats(ShardId(shard)).runtime.get(at.unwrap());
+        count(0) + count(1)
+    };
+    let mut misplaced = 0;
+    for number in 0..20 {
+        let invite = Dialog::new(&format!("copy{number}")).invite();
+        let before = handed_over(&bench);
+        bench.hear(CALLER, &invite);
+        bench.run_ms(5);
+        assert_eq!(bench.take().len(), 2, "100 and INVITE");
+        bench.hear(CALLER, &invite);
+        bench.run_ms(5);
+        assert_eq!(bench.lines(), ["192.0.2.1:5060: SIP/2.0 100 Trying"]);
+        bench.take();
+        let crossed = handed_over(&bench) - before;
+        assert!(crossed == 0 || crossed == 2, "both copies or none");
+        misplaced += crossed / 2;
+        assert_eq!(bench.counter("request_retransmissions"), number + 1);
+    }
+    assert!((3..=17).contains(&misplaced), "{misplaced} of 20");
 }
 
 #[test]
