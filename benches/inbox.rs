@@ -1,7 +1,9 @@
 //! A hand-over between shards: a message into another shard's inbox and out again.
 //!
 //! `same_core` is the work alone; `two_cores` adds the cache lines that travel, as messages a
-//! second through one inbox with the owner on a thread of its own.
+//! second through one inbox with the owner on a thread of its own. `both_sides` is what a message
+//! takes of the two processors together if a turn hands over a few and the owner then takes them:
+//! nobody's waiting is in it, and neither is the system call that wakes an owner who sleeps.
 
 #![allow(
     clippy::disallowed_methods,
@@ -19,6 +21,8 @@ use shards::{Inbox, Parcel};
 
 /// A usual INVITE.
 const MESSAGE_BYTES: usize = 700;
+/// Messages that one turn hands over.
+const TURN: u64 = 16;
 
 fn bench(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("hand_over");
@@ -48,6 +52,9 @@ fn bench(criterion: &mut Criterion) {
     });
     group.bench_function("two_cores", |bencher| {
         bencher.iter_custom(|count| between_threads(count, &flow, &message));
+    });
+    group.bench_function("both_sides", |bencher| {
+        bencher.iter_custom(|count| by_turns(count, &flow, &message));
     });
     group.finish();
 }
@@ -93,6 +100,48 @@ fn between_threads(count: u64, flow: &Flow, message: &[u8]) -> Duration {
     }
     thread.join().expect("all taken");
     begun.elapsed()
+}
+
+/// The time that this thread takes to hand over `count` messages, and another one to take them,
+/// without the time in which one waits for the other.
+fn by_turns(count: u64, flow: &Flow, message: &[u8]) -> Duration {
+    let inbox = Arc::new(Inbox::<u64>::new(1_024, 1, None));
+    let owner = inbox.clone();
+    let whose = Arc::new(AtomicBool::new(false));
+    let mine = whose.clone();
+    let turns = count.div_ceil(TURN);
+    let thread = std::thread::spawn(move || {
+        let mut spent = Duration::ZERO;
+        for _ in 0..turns {
+            wait_for(&mine, true);
+            let begun = Instant::now();
+            for _ in 0..TURN {
+                black_box(take(&owner));
+            }
+            spent += begun.elapsed();
+            mine.store(false, Ordering::Release); // pairs with `wait_for` on the other side
+        }
+        spent
+    });
+    let mut spent = Duration::ZERO;
+    for _ in 0..turns {
+        let begun = Instant::now();
+        for _ in 0..TURN {
+            assert!(inbox.hand_over(ShardId(0), flow, Time(1), black_box(message)));
+        }
+        spent += begun.elapsed();
+        whose.store(true, Ordering::Release); // pairs with `wait_for` on the other side
+        wait_for(&whose, false);
+    }
+    let both = spent + thread.join().expect("all taken");
+    // The last turn is a whole one.
+    both.mul_f64(count as f64 / (turns * TURN) as f64)
+}
+
+fn wait_for(whose: &AtomicBool, value: bool) {
+    while whose.load(Ordering::Acquire) != value {
+        std::thread::yield_now();
+    }
 }
 
 fn flow() -> Flow {
