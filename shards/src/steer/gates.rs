@@ -207,7 +207,7 @@ impl Gate {
         let mut at = 0;
         while let Some(&shut) = self.shut.get(at) {
             let word = self.word(shut.place);
-            let is_over = |opened| now.micros_since(opened) > shed::NOTED_US;
+            let is_over = |opened| now.micros_since(opened) > shed::COPIES_US;
             if shut.opened.is_some_and(is_over) {
                 self.words[word].store(0, Relaxed);
                 self.shut.swap_remove(at);

@@ -21,9 +21,10 @@
 //! however the bound moves meanwhile. Without the cells, each time that a gate opens a little the
 //! copies of half a minute would come through it, and the calls be taken that long after they began.
 //! A cell is one octet for all lots that fall into it, so some new requests are taken for copies: of
-//! a source that is shed and of no other: three of ten when a shard sheds 180,000 calls a second. It
-//! holds the time in units of 4 s, so it is also wrong for half a minute 17 minutes after it was
-//! written. Nobody clears it.
+//! a source that is shed and of no other: four of ten when a shard sheds 180,000 calls a second. So
+//! each copy that is dropped writes the time again: who was dropped for another one's note is not
+//! taken late when that is forgotten. The time is in units of 4 s, so a cell is also wrong for 20 s
+//! some 17 minutes after it was written. Nobody clears it.
 //!
 //! What is dropped is proved to be new: a `mark` line (To) that ends in `>` has no parameter, and so
 //! no tag, and the whole header was seen. What cannot be proved is kept, and refused by the shard.
@@ -86,10 +87,10 @@ const CELLED_SHARDS_MAX: u16 = 16;
 /// Cells of one element of their map.
 pub(crate) const CELLS_OF_ELEMENT: usize = 8;
 /// The time in a cell, in units of so many microseconds; and for how many of these, the one in which
-/// it was written included, it counts: callers repeat a request for 32 s (RFC 3261 §17.1.1.2), and the
-/// time is what a busy shard last said that it is.
+/// it was written included, it counts: between two copies there are up to 16 s (RFC 3261 §17.1.1.2),
+/// and the time is what a busy shard last said that it is.
 const TICK_US: u64 = 4_000_000;
-const TICKS: i32 = 10;
+const TICKS: i32 = 6;
 /// The key of the trie: how many bits count, and 128 bits of address.
 pub(crate) const SOURCE_KEY_BYTES: usize = 20;
 
@@ -105,8 +106,9 @@ pub(crate) fn gate_word(bound: u64, now: Time) -> u64 {
     bound | u64::from(tick.max(1)) << BOUND_BITS
 }
 
-/// How long what was dropped stays dropped, at most.
-pub(crate) const NOTED_US: u64 = TICK_US * TICKS as u64;
+/// How long after a gate was opened copies may come of what it had dropped: a request is repeated for
+/// 32 s.
+pub(crate) const COPIES_US: u64 = 40_000_000;
 
 /// How many elements the map of the cells has: a power of two.
 pub(crate) fn cell_elements(shards: u16) -> usize {
@@ -145,7 +147,7 @@ const SOURCE_AT: i16 = -40;
 const PLACE_AT: i16 = -48;
 const GATE_AT: i16 = -56;
 /// The element of its cell. The rest is in the scratch memory, where the verifier does not follow it:
-/// the cell's place in the element, what is to be written there or 0, the bound.
+/// the cell's place in the element, the time to be written there, the bound.
 const ELEMENT_AT: i16 = -64;
 const CELL_AT: i16 = 8;
 const NOTE_AT: i16 = 16;
@@ -337,7 +339,7 @@ impl Shed<'_> {
         asm.alu(Alu::ShiftLeft, R1, above);
         asm.alu(Alu::ShiftRight, R1, above);
         asm.store(Size::Double, R7, LIMIT_AT, R1);
-        asm.store(Size::Double, R7, NOTE_AT, 0);
+        asm.store(Size::Double, R7, NOTE_AT, R8);
         self.cell();
         let asm = &mut self.writer.asm;
         let (is_new, decided) = (asm.label(), asm.label());
@@ -350,7 +352,6 @@ impl Shed<'_> {
         asm.bind(is_new);
         asm.load(Size::Double, R1, R7, LIMIT_AT);
         asm.jump_if(R9, Test::Less, R1, leave);
-        asm.store(Size::Double, R7, NOTE_AT, R8);
         asm.bind(decided);
     }
 
@@ -494,16 +495,11 @@ impl Shed<'_> {
     fn ends(&mut self) {
         const WHOLE: i32 = -1;
         let labels = self.writer.labels;
-        let asm = &mut self.writer.asm;
-        let is_noted = asm.label();
-        asm.bind(self.drop);
-        asm.load(Size::Double, R5, R7, NOTE_AT);
-        asm.jump_if(R5, Test::Equal, 0, is_noted);
+        self.writer.asm.bind(self.drop);
         self.cell();
         let asm = &mut self.writer.asm;
         asm.load(Size::Double, R5, R7, NOTE_AT);
         asm.store(Size::Byte, R0, 0, R5);
-        asm.bind(is_noted);
         self.gate();
         self.count_and_drop();
         if self.config.drops_strangers {
@@ -790,20 +786,35 @@ mod tests {
                 .filter(|octets| shedder.run(source, 0, octets).is_kept)
                 .count()
         };
-        for (begin, end) in [(7, 38), (1_020, 1_051), (4_000, 4_031)] {
+        for begin in [7, 1_020, 4_000] {
             let at = |seconds: u64| Time::from_millis(seconds * 1_000);
             let first = begin as usize * 1_000;
             shedder.set(0, Some(u32::MAX / 4), at(begin));
             let passed = kept(&mut shedder, &mut calls(first));
             assert!((60..140).contains(&passed), "{passed}");
-            for later in [begin, begin + 10, end] {
-                shedder.set(0, None, at(later));
+            for later in [0, 1, 3, 7, 15, 31] {
+                shedder.set(0, None, at(begin + later));
                 assert_eq!(kept(&mut shedder, &mut calls(first)), passed, "{later}");
                 // Of all others none.
                 assert_eq!(kept(&mut shedder, &mut calls(first + 400)), 400);
             }
-            shedder.set(0, None, at(end + 10));
+            shedder.set(0, None, at(begin + 31 + 24));
             assert_eq!(kept(&mut shedder, &mut calls(first)), 400);
+        }
+    }
+
+    /// Dropped for another one's note, which is older: the cell counts from the last copy.
+    #[test]
+    fn who_shares_a_cell_is_not_taken_late() {
+        let mut shedder = shedder(false);
+        let source = from("192.0.2.200");
+        let octets = lines(&invite("abc"));
+        shedder.set(0, Some(0), Time::ZERO);
+        assert!(!shedder.run(source, 0, &octets).is_kept);
+        // From here on this stands for a call that began 15 s after the one of the note.
+        for copy in [0, 1, 3, 7, 15, 31] {
+            shedder.set(0, None, Time::from_millis((15 + copy) * 1_000));
+            assert!(!shedder.run(source, 0, &octets).is_kept, "after {copy} s");
         }
     }
 

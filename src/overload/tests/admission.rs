@@ -175,6 +175,26 @@ fn a_starved_processor_sheds_by_delay() {
     }
 }
 
+/// The same where the kernel drops: it carries nearly its share, and nobody is taken by a late copy.
+#[test]
+fn a_starved_processor_sheds_by_the_kernel() {
+    for (ours, of) in [(10_000, 100_000), (10_000, 50_000), (1_000, 5_000)] {
+        let share = ours as f64 / of as f64;
+        for load in [2.0, 5.0, 10.0] {
+            let mut plan = Plan::one(load * share, Costs::plain());
+            plan.starved = Some((ours, of));
+            plan.has_kernel = true;
+            plan.until_us = 32_000_000;
+            let report = run(&plan);
+            show("starved", load, &report);
+            let goodput = report.goodput() / share;
+            assert!(goodput >= 0.88, "{goodput} at {load} in {ours} of {of}");
+            assert!(report.setup_p99_us() < 500_000);
+            assert!(report.session_lost < 10, "{}", report.session_lost);
+        }
+    }
+}
+
 /// A burst of half a second is a queue that goes away.
 #[test]
 fn after_a_flood_everything_is_taken_again() {

@@ -29,9 +29,10 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 /// What helps to see why a test failed.
-const SHOWN: [&str; 5] = [
+const SHOWN: [&str; 6] = [
     "kernel_drops",
     "overload_kernel_dropped",
+    "overload_dropped",
     "overload_refused",
     "queue_delay_us",
     "call_limit",
