@@ -78,13 +78,17 @@ const PERIOD_CALM_US: u64 = 20_000;
 /// with the quota of a container, which is counted by tenths of a second.
 const GAP_US: u64 = 10_000;
 const PERIOD_GAPPED_US: u64 = 150_000;
+/// After a gap of more than this, which is no quota but a stall, the period begins anew, once: what
+/// waited says how long the stall was, and only what comes after it says what can be served.
+const STALL_US: u64 = 100_000;
 /// A period with fewer messages goes on, up to the longest: a few late ones are no queue.
 const SAMPLES_MIN: u32 = 16;
 const PERIOD_US_MAX: u64 = 1_000_000;
 /// After so many periods below the limit there is none.
 const CALM_PERIODS: u32 = 10;
-/// The limit never falls below so many calls a second.
-const LIMIT_MIN: f64 = 4.0;
+/// The limit never falls below so many calls a second: some in each period, or nothing could be learnt
+/// from them. That is a hundredth of what the slowest processor serves.
+const LIMIT_MIN: f64 = 100.0;
 /// Nor below this share of what was served at best: from there on refusals are dropped.
 const LIMIT_FLOOR: f64 = 0.125;
 /// A queue off its target is made up for within this time: so long the limit is above or below what
@@ -144,8 +148,9 @@ pub struct Admission {
     /// This period: since when, the least delay, how many messages, calls offered and taken.
     since: Time,
     due: Time,
-    /// The last message.
+    /// The last message, and whether this period began with the end of a stall.
     seen: Time,
+    is_after_stall: bool,
     least_us: u64,
     samples: u32,
     offered: f64,
@@ -177,6 +182,7 @@ impl Admission {
             since: Time::ZERO,
             due: Time::ZERO,
             seen: Time::ZERO,
+            is_after_stall: false,
             least_us: u64::MAX,
             samples: 0,
             offered: 0.0,
@@ -195,8 +201,9 @@ impl Admission {
     /// Each message, before anything else: how long it has waited.
     #[inline]
     pub fn observe(&mut self, now: Time, delay_us: u64) {
-        if now.micros_since(self.seen) > GAP_US {
-            self.due = self.due.max(Time(self.since.0 + PERIOD_GAPPED_US));
+        let gap_us = now.micros_since(self.seen);
+        if gap_us > GAP_US {
+            self.wake(now, gap_us);
         }
         self.seen = now;
         if now >= self.due {
@@ -204,6 +211,19 @@ impl Admission {
         }
         self.least_us = self.least_us.min(delay_us);
         self.samples += 1;
+    }
+
+    /// The first message after a gap.
+    #[cold]
+    fn wake(&mut self, now: Time, gap_us: u64) {
+        if gap_us > STALL_US && !self.is_after_stall {
+            self.is_after_stall = true;
+            self.since = now;
+            self.due = Time(now.0 + PERIOD_US);
+            (self.least_us, self.samples) = (u64::MAX, 0);
+            (self.offered, self.taken) = (0.0, 0.0);
+        }
+        self.due = self.due.max(Time(self.since.0 + PERIOD_GAPPED_US));
     }
 
     /// Whether anything may be refused now, but for what is late.
@@ -348,7 +368,10 @@ impl Admission {
             self.is_limiting = true;
             self.shares.begin(now);
             self.calm_periods = 0;
-            self.capacity = (taken.max(self.usual) * ONSET).max(LIMIT_MIN);
+            // What was refused because it had waited too long was served too: if that was all, nothing
+            // is known of what can be taken but that it is more than nothing.
+            let served = taken + (offered - taken).max(0.0) * REFUSAL_COST;
+            self.capacity = (served.max(self.usual) * ONSET).max(LIMIT_MIN);
             self.limit = self.capacity;
             (self.clear_periods, self.standing_periods) = (0, 0);
         }
@@ -366,6 +389,7 @@ impl Admission {
                 },
         );
         self.closed = now;
+        self.is_after_stall = false;
         self.least_us = u64::MAX;
         self.samples = 0;
         self.offered = 0.0;
@@ -392,7 +416,9 @@ impl Admission {
             self.drop = (self.drop - DROP_STEP).max(0.0);
         } else if is_clear && period.taken > USED * self.limit {
             let times = (0.5 * f64::from(self.clear_periods)).clamp(1.0, GROWTH_TIMES_MAX);
-            self.capacity *= 1.0 + GROWTH * times;
+            // Of a long period, such as one with a gap in it, as much as of the short ones in its place.
+            let periods = (period.micros / PERIOD_US as f64).max(1.0);
+            self.capacity *= (1.0 + GROWTH * times).powf(periods);
             self.peak = (self.peak * 0.999).max(self.capacity);
         }
         self.capacity = self.capacity.max(floor);

@@ -195,6 +195,37 @@ fn a_starved_processor_sheds_by_the_kernel() {
     }
 }
 
+/// Nothing was served for a while, and all that waited is refused: that says nothing about what can be
+/// served, also where nothing was served before.
+#[test]
+fn after_a_stall_everything_is_taken_again() {
+    for has_kernel in [false, true] {
+        for stalled in [
+            (0, 400_000),
+            (0, 1_500_000),
+            (1_000_000, 1_300_000),
+            (1_000_000, 3_000_000),
+        ] {
+            for starved in [None, Some((10_000, 100_000))] {
+                let share = starved.map_or(1.0, |(ours, of)| ours as f64 / of as f64);
+                let mut plan = Plan::one(0.7 * share, Costs::plain());
+                plan.stalled = Some(stalled);
+                plan.starved = starved;
+                plan.has_kernel = has_kernel;
+                plan.until_us = 16_000_000;
+                let report = run(&plan);
+                show("stalled", 0.7 * share, &report);
+                let success = report.success(0);
+                // The last calls are not answered yet when the time is over.
+                assert!(
+                    success > 0.95,
+                    "{success} after {stalled:?}, kernel {has_kernel}, {starved:?}"
+                );
+            }
+        }
+    }
+}
+
 /// A burst of half a second is a queue that goes away.
 #[test]
 fn after_a_flood_everything_is_taken_again() {

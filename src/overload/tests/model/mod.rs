@@ -95,6 +95,8 @@ pub(crate) struct Plan {
     pub(crate) burst: Option<(u64, u64, f64)>,
     /// The processor is ours for so many of so many microseconds.
     pub(crate) starved: Option<(u64, u64)>,
+    /// From and until: nothing is served at all.
+    pub(crate) stalled: Option<(u64, u64)>,
     /// Whether the kernel drops what it is told to, at no cost of the processor's.
     pub(crate) has_kernel: bool,
     pub(crate) until_us: u64,
@@ -108,6 +110,7 @@ impl Plan {
             neighbours: vec![Neighbour::new(load)],
             burst: None,
             starved: None,
+            stalled: None,
             has_kernel: false,
             until_us: 12_000_000,
         }
@@ -360,6 +363,12 @@ impl Model<'_> {
         {
             self.is_busy = true;
             return self.post(of - self.now_us % of, What::Free, 0);
+        }
+        if let Some((from, until)) = self.plan.stalled
+            && (from..until).contains(&self.now_us)
+        {
+            self.is_busy = true;
+            return self.post(until - self.now_us, What::Free, 0);
         }
         let Some((came_us, what, call)) = self.queue.pop_front() else {
             return;
