@@ -4,7 +4,7 @@
 PROFILE := ci
 RUNNER := $(if $(shell command -v cargo-nextest),nextest run --cargo-profile,test --profile)
 
-.PHONY: run release test setup lint bench budgets load soak soak-memory fuzz
+.PHONY: run release test setup lint bench budgets load sipp compare scale ser soak soak-memory fuzz
 
 # The router with caller and vendors on loopback, until Ctrl-C: make run ARGS="--seconds 10"
 run:
@@ -49,14 +49,13 @@ sipp:
 
 # trunkline and Kamailio by turns on one core; the table, and a page in perf/results:
 # make compare ARGS="--quick", ARGS="--callgrind"; the others are `trunkline-perf overload`, `memory`.
+PERF := $${CARGO_TARGET_DIR:-target}/dist/trunkline-perf
 compare: release
 	$(PERF) compare $(ARGS)
-PERF := $${CARGO_TARGET_DIR:-target}/dist/trunkline-perf
 
 # Instructions of a call with one shard and with two, steered and handed over (valgrind):
 # make scale ARGS="--rounds 3"
-scale: setup
-	cargo build --release --locked -p trunkline -p perf
+scale: release
 	$(PERF) scale $(ARGS)
 
 # The session establishment rate of RFC 7502: make ser ARGS="--quick"
