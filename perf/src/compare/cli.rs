@@ -36,21 +36,20 @@ impl Command {
     /// # Errors
     /// It could not be run, or its results not be written.
     pub fn run(&self) -> io::Result<()> {
-        let common = match self {
-            Command::Compare(arguments) => &arguments.common,
-            Command::Overload(arguments) => &arguments.common,
-            Command::Memory(arguments) => &arguments.common,
-            Command::Scale(arguments) => return scale(arguments),
-            Command::Establish(arguments) => &arguments.common,
-            Command::Report(arguments) => return page(arguments),
+        let timed = match self {
+            Command::Compare(arguments) => Some(&arguments.common),
+            Command::Overload(arguments) => Some(&arguments.common),
+            Command::Memory(arguments) => Some(&arguments.common),
+            Command::Establish(arguments) => Some(&arguments.common),
+            Command::Scale(_) | Command::Report(_) => None,
         };
-        if common.list {
+        if timed.is_some_and(|common| common.list) {
             for entrant in Entrant::all() {
                 println!("{:24} {}", entrant.key(), entrant.title());
             }
             return Ok(());
         }
-        let _while_it_runs = process::prefer(std::process::id());
+        let _while_it_runs = timed.map(|_| process::prefer(std::process::id()));
         match self {
             Command::Compare(arguments) => compare(arguments),
             Command::Overload(arguments) => overload(arguments),
@@ -322,12 +321,7 @@ impl Common {
     /// Writes the results and shows their table.
     fn keep(&self, sitting: &Sitting) -> io::Result<()> {
         let file = self.write(sitting)?;
-        println!("{}", report::text(sitting));
-        println!(
-            "{}\n{}",
-            file.display(),
-            file.with_extension("html").display()
-        );
+        show(&report::text(sitting), &file);
         Ok(())
     }
 }
@@ -432,12 +426,7 @@ fn scale(arguments: &Scale) -> io::Result<()> {
     sitting.notes.clone_from(&arguments.note);
     sitting.name.clone_from(&arguments.name);
     let file = write(&sitting, &arguments.out)?;
-    println!("{}", scale::table(&sitting));
-    println!(
-        "{}\n{}",
-        file.display(),
-        file.with_extension("html").display()
-    );
+    show(&scale::table(&sitting), &file);
     match sitting
         .subjects
         .iter()
@@ -467,6 +456,12 @@ fn write(sitting: &Sitting, out: &Path) -> io::Result<PathBuf> {
         report::html(std::slice::from_ref(sitting)),
     )?;
     Ok(file)
+}
+
+/// Shows a table, and where the results and their page are.
+fn show(table: &str, file: &Path) {
+    let page = file.with_extension("html");
+    println!("{table}\n{}\n{}", file.display(), page.display());
 }
 
 /// Runs `establish`.

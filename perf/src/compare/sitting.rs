@@ -39,7 +39,7 @@ pub struct Agenda {
 
 /// How long a server is left alone before its idle memory is read.
 pub(crate) const SETTLE: Duration = Duration::from_millis(700);
-/// The search: its first rate, its last, its growth, and how close it comes.
+/// The search: its first rate for a whole core, its last, its growth, and how close it comes.
 const SEARCH_START: f64 = 4_100.0;
 const SEARCH_MOST: f64 = 60_000.0;
 const SEARCH_GROWTH: f64 = 1.35;
@@ -226,7 +226,9 @@ pub(crate) fn search(
 ) {
     let mut long = options.clone();
     long.point_seconds = options.search_seconds;
-    let start = SEARCH_START.min(options.common_rate);
+    // A server with a part of a core begins with its part: more may leave it beyond recovery.
+    let part = options.server_share.unwrap_or(1.0);
+    let start = SEARCH_START.min(options.common_rate) * part;
     let mut search = Search::new(start, SEARCH_MOST, SEARCH_GROWTH, SEARCH_CLOSE);
     let mut fault = None;
     let mut limited_by_generator = false;
@@ -241,7 +243,7 @@ pub(crate) fn search(
             // Who was at its end? The generator says when it may have been; but where the server's
             // core had no idle time left, whoever took it, the server was.
             let point = &measured.point;
-            let busy = point.server.share + point.foreign_share + point.steal_share;
+            let busy = point.server.share / part + point.foreign_share + point.steal_share;
             limited_by_generator = !measured.limits.is_empty() && busy < CORE_FULL_SHARE;
             fault = found;
         }

@@ -1,7 +1,9 @@
 //! The figures of a sitting as rows: one column for each server, the kernel's floor last.
 
 use crate::compare::median::{Median, number};
-use crate::compare::results::{Counted, Floor, Options, Point, Role, ServerTime, Sitting, Subject};
+use crate::compare::results::{
+    Counted, Floor, Instructions, Options, Point, Role, ServerTime, Sitting, Subject,
+};
 
 /// A row of the table.
 #[derive(Clone, Debug, PartialEq)]
@@ -108,22 +110,19 @@ impl Rows<'_> {
             String::new(),
             |subject| Some(number(subject.establishment.as_ref()?.best)),
         );
-        self.add(
-            "user instructions a call (callgrind)",
-            String::new(),
-            |subject| {
-                let per_call = &subject.instructions.as_ref()?.user_per_call;
+        for (label, pick) in [
+            (
+                "user instructions a call (callgrind)",
+                (|it| &it.user_per_call) as fn(&Instructions) -> &Vec<f64>,
+            ),
+            ("turns a call (under callgrind)", |it| &it.turns_per_call),
+            ("messages handed over a call", |it| &it.handed_over_per_call),
+        ] {
+            self.add(label, String::new(), |subject| {
+                let per_call = pick(subject.instructions.as_ref()?);
                 Some(Median::of(per_call.iter().copied())?.to_string())
-            },
-        );
-        self.add("turns a call (under callgrind)", String::new(), |subject| {
-            let per_call = &subject.instructions.as_ref()?.turns_per_call;
-            Some(Median::of(per_call.iter().copied())?.to_string())
-        });
-        self.add("messages handed over a call", String::new(), |subject| {
-            let per_call = &subject.instructions.as_ref()?.handed_over_per_call;
-            Some(Median::of(per_call.iter().copied())?.to_string())
-        });
+            });
+        }
         for (label, pick) in [
             (
                 "user instructions a call (counted)",
