@@ -222,6 +222,14 @@ impl Assembler {
         self.operation(class::JUMP | test as u8, left, 0, right.into());
     }
 
+    /// `R0` = the element of a map whose key is on the stack at `key_at`.
+    pub(crate) fn lookup(&mut self, descriptor: i32, key_at: i16) {
+        self.mov(R2, R10);
+        self.alu(Alu::Add, R2, i32::from(key_at));
+        self.map(R1, descriptor);
+        self.call(Helper::MapLookup);
+    }
+
     /// Calls a helper with `R1` to `R5`; its answer is in `R0`.
     pub(crate) fn call(&mut self, helper: Helper) {
         self.push(CALL, R0, 0, 0, helper as i32);

@@ -47,6 +47,21 @@ pub struct Recipe {
     pub cookies: Vec<Option<Cookie>>,
 }
 
+#[cfg(test)]
+impl Recipe {
+    /// One for SIP, always with the same keys.
+    fn of_sip(shards: u16, cookies: Vec<Option<Cookie>>) -> Recipe {
+        let mut random = crate::Random::new(1, 0);
+        let words: Vec<u64> = (0..Spread::KEY_WORDS).map(|_| random.draw()).collect();
+        Recipe {
+            spread: Spread::new(|at| words[at], shards),
+            names: &["call-id", "i"],
+            reply: *b"SIP/2.0 ",
+            cookies,
+        }
+    }
+}
+
 /// A mark of ours, followed by the 13 digits (of `0` to `9` and `a` to `v`, the highest first) of a
 /// [`base::SlotId`] of the shard that owns the datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

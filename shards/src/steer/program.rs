@@ -161,10 +161,7 @@ impl Writer<'_> {
     pub(super) fn copy_datagram(&mut self, length_at: i16) {
         let (asm, labels) = (&mut self.asm, self.labels);
         asm.store(Size::Word, R10, KEY_AT, 0);
-        asm.mov(R2, R10);
-        asm.alu(Alu::Add, R2, i32::from(KEY_AT));
-        asm.map(R1, self.maps.scratch);
-        asm.call(Helper::MapLookup);
+        asm.lookup(self.maps.scratch, KEY_AT);
         asm.jump_if(R0, Test::Equal, 0, labels.leave);
         asm.mov(R7, R0);
 
@@ -593,8 +590,7 @@ pub(crate) const DIGITS: usize = 3;
 mod tests {
     use base::{ShardId, SlotId};
 
-    use super::super::{Cookie, Machine, Recipe, Spread, SteerCounts};
-    use crate::Random;
+    use super::super::{Cookie, Machine, Recipe, SteerCounts};
 
     const SHARDS: u16 = 16;
     const COOKIE: Cookie = Cookie {
@@ -603,14 +599,7 @@ mod tests {
     };
 
     fn recipe() -> Recipe {
-        let mut random = Random::new(1, 0);
-        let words: Vec<u64> = (0..Spread::KEY_WORDS).map(|_| random.draw()).collect();
-        Recipe {
-            spread: Spread::new(|at| words[at], SHARDS),
-            names: &["call-id", "i"],
-            reply: *b"SIP/2.0 ",
-            cookies: vec![Some(COOKIE)],
-        }
+        Recipe::of_sip(SHARDS, vec![Some(COOKIE)])
     }
 
     fn machine() -> Machine {

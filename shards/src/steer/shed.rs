@@ -219,10 +219,7 @@ impl Shed<'_> {
     fn first_gate(&mut self) {
         let asm = &mut self.writer.asm;
         asm.store(Size::Word, R10, KEY_AT, 0);
-        asm.mov(R2, R10);
-        asm.alu(Alu::Add, R2, i32::from(KEY_AT));
-        asm.map(R1, self.maps.gates);
-        asm.call(Helper::MapLookup);
+        asm.lookup(self.maps.gates, KEY_AT);
     }
 
     /// Finds the place of the datagram's source. `R9` says whether anything is shed.
@@ -251,10 +248,7 @@ impl Shed<'_> {
         let asm = &mut self.writer.asm;
         asm.bind(found);
         asm.jump_if(R0, Test::Unequal, 0, leave);
-        asm.mov(R2, R10);
-        asm.alu(Alu::Add, R2, i32::from(SOURCE_AT));
-        asm.map(R1, self.maps.sources);
-        asm.call(Helper::MapLookup);
+        asm.lookup(self.maps.sources, SOURCE_AT);
         if self.config.drops_strangers {
             asm.jump_if(R0, Test::Equal, 0, self.stranger);
             asm.jump_if(R9, Test::Equal, 0, leave);
@@ -377,10 +371,7 @@ impl Shed<'_> {
     fn cell(&mut self) {
         let leave = self.writer.labels.leave;
         let asm = &mut self.writer.asm;
-        asm.mov(R2, R10);
-        asm.alu(Alu::Add, R2, i32::from(ELEMENT_AT));
-        asm.map(R1, self.maps.cells);
-        asm.call(Helper::MapLookup);
+        asm.lookup(self.maps.cells, ELEMENT_AT);
         asm.jump_if(R0, Test::Equal, 0, leave);
         asm.load(Size::Double, R5, R7, CELL_AT);
         asm.alu(Alu::And, R5, CELLS_OF_ELEMENT as i32 - 1);
@@ -391,10 +382,7 @@ impl Shed<'_> {
     fn gate(&mut self) {
         let leave = self.writer.labels.leave;
         let asm = &mut self.writer.asm;
-        asm.mov(R2, R10);
-        asm.alu(Alu::Add, R2, i32::from(GATE_AT));
-        asm.map(R1, self.maps.gates);
-        asm.call(Helper::MapLookup);
+        asm.lookup(self.maps.gates, GATE_AT);
         asm.jump_if(R0, Test::Equal, 0, leave);
     }
 
@@ -624,9 +612,8 @@ const _: () = assert!(
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Network, Shedder, Spread};
+    use super::super::{Network, Shedder};
     use super::*;
-    use crate::Random;
 
     const SHARDS: u16 = 4;
     const PLACES: usize = 3;
@@ -638,14 +625,7 @@ mod tests {
     };
 
     fn recipe() -> Recipe {
-        let mut random = Random::new(1, 0);
-        let words: Vec<u64> = (0..Spread::KEY_WORDS).map(|_| random.draw()).collect();
-        Recipe {
-            spread: Spread::new(|at| words[at], SHARDS),
-            names: &["call-id", "i"],
-            reply: *b"SIP/2.0 ",
-            cookies: Vec::new(),
-        }
+        Recipe::of_sip(SHARDS, Vec::new())
     }
 
     fn config(drops_strangers: bool) -> ShedConfig {

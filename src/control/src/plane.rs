@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
@@ -420,11 +420,7 @@ pub(crate) fn tell_sources(steering: &Steering, world: &Snapshot) {
         (address, bits, SHARED)
     });
     // A gateway whose address is a trunk's sends that trunk's calls.
-    let is_trunks = |address: IpAddr| {
-        let mut all = world.trunks().flat_map(|trunk| trunk.sources.iter());
-        all.any(|source| source.contains(address))
-    };
-    let gateways = gateways.filter(|(address, ..)| !is_trunks(*address));
+    let gateways = gateways.filter(|(address, ..)| !world.is_trunk_address(*address));
     let networks = trunks
         .chain(gateways)
         .map(|(address, bits, place)| Network {

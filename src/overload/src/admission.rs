@@ -217,13 +217,21 @@ impl Admission {
     #[cold]
     fn wake(&mut self, now: Time, gap_us: u64) {
         if gap_us > STALL_US && !self.is_after_stall {
+            self.begin_period(now, PERIOD_US);
             self.is_after_stall = true;
-            self.since = now;
-            self.due = Time(now.0 + PERIOD_US);
-            (self.least_us, self.samples) = (u64::MAX, 0);
-            (self.offered, self.taken) = (0.0, 0.0);
         }
         self.due = self.due.max(Time(self.since.0 + PERIOD_GAPPED_US));
+    }
+
+    /// Nothing of this period is known yet.
+    fn begin_period(&mut self, now: Time, length_us: u64) {
+        self.since = now;
+        self.due = Time(now.0 + length_us);
+        self.is_after_stall = false;
+        self.least_us = u64::MAX;
+        self.samples = 0;
+        self.offered = 0.0;
+        self.taken = 0.0;
     }
 
     /// Whether anything may be refused now, but for what is late.
@@ -379,21 +387,13 @@ impl Admission {
             self.shares.divide(self.limit as f32, now);
         }
         self.delay_us = delay_us;
-        self.since = now;
-        self.due = Time(
-            now.0
-                + if self.is_limiting {
-                    PERIOD_US
-                } else {
-                    PERIOD_CALM_US
-                },
-        );
         self.closed = now;
-        self.is_after_stall = false;
-        self.least_us = u64::MAX;
-        self.samples = 0;
-        self.offered = 0.0;
-        self.taken = 0.0;
+        let length_us = if self.is_limiting {
+            PERIOD_US
+        } else {
+            PERIOD_CALM_US
+        };
+        self.begin_period(now, length_us);
     }
 
     /// The capacity by what the queue did, and the limit by how long it is.

@@ -56,13 +56,6 @@ impl Source {
         }
     }
 
-    /// Whether an address is of the network, whatever its port.
-    #[must_use]
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let (network, address) = (Key::of(self.network), Key::of(address));
-        network.family == address.family && address.masked(self.bits) == network
-    }
-
     /// Reads `address`, `address/bits`; the rest is set by the caller.
     #[must_use]
     pub fn parse(text: &str) -> Option<Source> {

@@ -1,7 +1,7 @@
 //! The world as the shards see it: immutable, shared, swapped whole.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use base::{GatewayId, ListenerId, Time, Transport, TrunkId};
@@ -186,6 +186,12 @@ impl Snapshot {
         let of_listener = || self.coalesce.get(usize::from(listener.0)).copied();
         let said = gateway.and_then(|gateway| gateway.coalesce);
         said.or_else(of_listener).unwrap_or_default()
+    }
+
+    /// Whether any trunk may send from the address, whatever the port.
+    #[must_use]
+    pub fn is_trunk_address(&self, address: IpAddr) -> bool {
+        self.ingress.knows(address)
     }
 
     /// Whether the address is of a trunk or a gateway: in-dialog requests of calls that were lost

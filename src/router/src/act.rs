@@ -125,14 +125,7 @@ impl Router {
         if let Some(Due::Timer(timer)) = self.table.server_due(id, passed_ms(out)) {
             self.step_server(id, ServerEvent::Timer(timer), out);
         }
-        let now = out.now_ms();
-        let rest = self
-            .table
-            .server_timers(id)
-            .and_then(|it| Some((it.rest(now)?, it)));
-        if let Some((change, timers)) = rest
-            && !change_entry(timers, change, Wake::Server(id), out)
-        {
+        if !arm_rest(self.table.server_timers(id), Wake::Server(id), out) {
             self.count(Count::TimersFull, out);
             self.retire_server(id, out);
         }
@@ -146,14 +139,7 @@ impl Router {
             Some(Due::Patience) => self.patience_over(id, out),
             None => {}
         }
-        let now = out.now_ms();
-        let rest = self
-            .table
-            .client_timers(id)
-            .and_then(|it| Some((it.rest(now)?, it)));
-        if let Some((change, timers)) = rest
-            && !change_entry(timers, change, Wake::Client(id), out)
-        {
+        if !arm_rest(self.table.client_timers(id), Wake::Client(id), out) {
             self.count(Count::TimersFull, out);
             self.retire_client(id, out);
         }
@@ -309,6 +295,16 @@ fn set_timers(timers: &mut Timers, actions: &Actions, wake: Wake, out: &mut Out)
         return true;
     }
     match timers.change(actions, out.now_ms()) {
+        Some(change) => change_entry(timers, change, wake, out),
+        None => true,
+    }
+}
+
+/// After an entry fired: one for what is left of a slot's deadlines, if anything is. False: there is no
+/// room for it.
+fn arm_rest(timers: Option<&mut Timers>, wake: Wake, out: &mut Out) -> bool {
+    let Some(timers) = timers else { return true };
+    match timers.rest(out.now_ms()) {
         Some(change) => change_entry(timers, change, wake, out),
         None => true,
     }

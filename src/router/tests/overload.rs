@@ -27,13 +27,7 @@ impl Late {
 
     /// As [`Late::hear`], with all that left, whole.
     fn tell(&mut self, from: &str, text: &str, waited_ms: u64) -> Vec<(String, String)> {
-        let flow = Flow {
-            transport: Transport::Udp,
-            listener: UDP,
-            local: at(ROUTER),
-            peer: at(from),
-            conn: None,
-        };
+        let flow = flow_of(from);
         let received = self.now;
         self.now = self.now.plus_millis(waited_ms);
         let mut lines = Vec::new();
@@ -101,6 +95,16 @@ impl Late {
     }
 }
 
+fn flow_of(peer: &str) -> Flow {
+    Flow {
+        transport: Transport::Udp,
+        listener: UDP,
+        local: at(ROUTER),
+        peer: at(peer),
+        conn: None,
+    }
+}
+
 fn late() -> Late {
     Late {
         solo: Setup::new().solo(),
@@ -114,13 +118,7 @@ fn a_late_invite_of_another_shard_is_not_refused_here() {
     let mut setup = Setup::new();
     setup.shards = 2;
     let mut solo = setup.solo();
-    let flow = Flow {
-        transport: Transport::Udp,
-        listener: UDP,
-        local: at(ROUTER),
-        peer: at(CALLER),
-        conn: None,
-    };
+    let flow = flow_of(CALLER);
     let (received, now) = (Time(0), Time::from_millis(LATE_MS));
     let mut of_shard = [0, 0];
     for number in 0..40 {
@@ -145,13 +143,7 @@ fn another_shards_invites_are_not_refused_here_while_calls_are_limited() {
         ..late()
     };
     late.stand_limited();
-    let flow = Flow {
-        transport: Transport::Udp,
-        listener: UDP,
-        local: at(ROUTER),
-        peer: at(CALLER),
-        conn: None,
-    };
+    let flow = flow_of(CALLER);
     let (mut seen, mut refused) = ([0, 0], [0, 0]);
     for number in 0..400 {
         let invite = crlf(&Dialog::new(&format!("limited{number}")).invite());
