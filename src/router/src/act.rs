@@ -120,9 +120,8 @@ impl Router {
     }
 
     /// A server's entry in the wheel fired: steps what is due of it.
-    pub(crate) fn server_due(&mut self, id: SlotId, out: &mut Out) {
-        self.table.server_fired(id);
-        if let Some(Due::Timer(timer)) = self.table.server_due(id, passed_ms(out)) {
+    pub(crate) fn server_fired(&mut self, id: SlotId, out: &mut Out) {
+        if let Some(Due::Timer(timer)) = self.table.server_fired(id, passed_ms(out)) {
             self.step_server(id, ServerEvent::Timer(timer), out);
         }
         if !arm_rest(self.table.server_timers(id), Wake::Server(id), out) {
@@ -131,10 +130,9 @@ impl Router {
         }
     }
 
-    /// As [`Router::server_due`], of a client.
-    pub(crate) fn client_due(&mut self, id: SlotId, out: &mut Out) {
-        self.table.client_fired(id);
-        match self.table.client_due(id, passed_ms(out)) {
+    /// As [`Router::server_fired`], of a client.
+    pub(crate) fn client_fired(&mut self, id: SlotId, out: &mut Out) {
+        match self.table.client_fired(id, passed_ms(out)) {
             Some(Due::Timer(timer)) => self.step_client(id, ClientEvent::Timer(timer), None, out),
             Some(Due::Patience) => self.patience_over(id, out),
             None => {}

@@ -309,8 +309,8 @@ impl Handler for Router {
 
     fn deadline(&mut self, token: u64, out: &mut Out) {
         match Wake::read(token, self.shard) {
-            Some(Wake::Server(server)) => self.server_due(server, out),
-            Some(Wake::Client(client)) => self.client_due(client, out),
+            Some(Wake::Server(server)) => self.server_fired(server, out),
+            Some(Wake::Client(client)) => self.client_fired(client, out),
             Some(Wake::CallEnds(call)) => self.call_too_long(call, out),
             Some(Wake::Probe(client)) => self.probe_overdue(client, out),
             Some(Wake::SentByServer(_) | Wake::SentByClient(_)) | None => {}

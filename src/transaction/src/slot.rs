@@ -174,9 +174,10 @@ impl ServerSlot {
         }
     }
 
-    /// The timer or the patience that is due by now, if any; it is no longer armed then.
-    pub(crate) fn take_due(&mut self, now_ms: u64) -> Option<Due> {
-        let place = self.timers.take_due(now_ms)?;
+    /// Its entry in the wheel fired: the timer or the patience that is due by now, if any; it is no
+    /// longer armed then.
+    pub(crate) fn fired(&mut self, now_ms: u64) -> Option<Due> {
+        let place = self.timers.fired(now_ms)?;
         self.at(place)
     }
 
@@ -392,9 +393,10 @@ impl ClientSlot {
         }
     }
 
-    /// The timer or the patience that is due by now, if any; it is no longer armed then.
-    pub(crate) fn take_due(&mut self, now_ms: u64) -> Option<Due> {
-        let place = self.timers.take_due(now_ms)?;
+    /// Its entry in the wheel fired: the timer or the patience that is due by now, if any; it is no
+    /// longer armed then.
+    pub(crate) fn fired(&mut self, now_ms: u64) -> Option<Due> {
+        let place = self.timers.fired(now_ms)?;
         self.at(place)
     }
 

@@ -200,29 +200,15 @@ impl Table {
         }
     }
 
-    /// The entry in the wheel that stood for a server's deadlines has fired.
-    pub fn server_fired(&mut self, id: SlotId) {
-        if let Some(slot) = self.servers.get_mut(id) {
-            slot.timers.fired();
-        }
+    /// The entry in the wheel that stood for a server's deadlines has fired: what is due of it by now,
+    /// one deadline at a time. That one is no longer armed, whatever its machine makes of it.
+    pub fn server_fired(&mut self, id: SlotId, now_ms: u64) -> Option<Due> {
+        self.servers.get_mut(id)?.fired(now_ms)
     }
 
     /// As [`Table::server_fired`], of a client.
-    pub fn client_fired(&mut self, id: SlotId) {
-        if let Some(slot) = self.clients.get_mut(id) {
-            slot.timers.fired();
-        }
-    }
-
-    /// What is due of a server by now, one deadline at a time: it is no longer armed, whatever its
-    /// machine makes of it.
-    pub fn server_due(&mut self, id: SlotId, now_ms: u64) -> Option<Due> {
-        self.servers.get_mut(id)?.take_due(now_ms)
-    }
-
-    /// As [`Table::server_due`], of a client.
-    pub fn client_due(&mut self, id: SlotId, now_ms: u64) -> Option<Due> {
-        self.clients.get_mut(id)?.take_due(now_ms)
+    pub fn client_fired(&mut self, id: SlotId, now_ms: u64) -> Option<Due> {
+        self.clients.get_mut(id)?.fired(now_ms)
     }
 
     /// The deadlines of a server.

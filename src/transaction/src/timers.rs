@@ -86,13 +86,10 @@ impl Timers {
         self.due[place as usize] = 0;
     }
 
-    /// The entry has fired: there is none any more.
-    pub fn fired(&mut self) {
+    /// The entry has fired, so there is none any more. Takes the deadline that has passed, the first
+    /// of them.
+    pub(crate) fn fired(&mut self, now_ms: u64) -> Option<Place> {
         self.entry = [0; 2];
-    }
-
-    /// Takes a deadline that has passed, the first of them.
-    pub(crate) fn take_due(&mut self, now_ms: u64) -> Option<Place> {
         let now = now_ms as u32;
         let places = [Place::Repeat, Place::Bound, Place::Patience];
         let left = |place: Place| left(self.due[place as usize], now);

@@ -145,11 +145,7 @@ impl Router {
         {
             self.entries.remove(&entry);
             self.now_ms = at;
-            match side {
-                Side::Server => self.table.server_fired(id),
-                Side::Client => self.table.client_fired(id),
-            }
-            if let Some(timer) = self.take_due(id, side) {
+            if let Some(timer) = self.fired(id, side) {
                 let known = self.armed.remove(&key(id, side, timer.place()));
                 let (due, known) = known.expect("what is due was armed");
                 // The one moment that the slot has no word for is the next one.
@@ -171,11 +167,11 @@ impl Router {
         START_MS + self.now_ms
     }
 
-    fn take_due(&mut self, id: SlotId, side: Side) -> Option<Timer> {
+    fn fired(&mut self, id: SlotId, side: Side) -> Option<Timer> {
         let now = self.now();
         let due = match side {
-            Side::Server => self.table.server_due(id, now),
-            Side::Client => self.table.client_due(id, now),
+            Side::Server => self.table.server_fired(id, now),
+            Side::Client => self.table.client_fired(id, now),
         };
         match due? {
             Due::Timer(timer) => Some(timer),
