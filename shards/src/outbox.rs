@@ -278,8 +278,9 @@ impl<H: Handler> Outbox<H> {
         timer
     }
 
-    /// Moves a deadline to a millisecond of this shard's clock; it calls with `token` from now on; one that has fired or was cancelled is
-    /// armed anew. Returns its id, as [`Outbox::arm_at`] does.
+    /// Moves a deadline to a millisecond of this shard's clock, and has it call with `token` from now
+    /// on; one that has fired or was cancelled is armed anew. Returns its id, as [`Outbox::arm_at`]
+    /// does.
     pub fn rearm(&mut self, timer: TimerId, at_ms: u64, token: u64) -> Option<TimerId> {
         if self.wheel.rearm_at(timer, at_ms, token) {
             return Some(timer);
