@@ -13,6 +13,8 @@
 //! deck of a million touches three or four cache lines, the first of which are always warm. The
 //! bench `prefix` holds it. Built once, from sorted input, level by level; never changed.
 
+use crate::Code;
+
 /// Digit strings with a number each, looked up by longest match.
 #[derive(Debug, Default)]
 pub struct Prefixes {
@@ -62,6 +64,34 @@ struct Stretch {
     depth: usize,
 }
 
+/// What a table can be built from: digit strings that know their order.
+trait Key: Ord {
+    /// How many digits.
+    fn count(&self) -> usize;
+    /// The value of one of them.
+    fn at(&self, place: usize) -> usize;
+}
+
+impl Key for &[u8] {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn at(&self, place: usize) -> usize {
+        usize::from(self[place] - b'0')
+    }
+}
+
+impl Key for Code {
+    fn count(&self) -> usize {
+        self.digits_count()
+    }
+
+    fn at(&self, place: usize) -> usize {
+        usize::from(self.digit(place))
+    }
+}
+
 impl Prefixes {
     /// Builds the table from prefixes sorted by their bytes, each once, of ASCII digits only, none
     /// of them empty.
@@ -71,42 +101,25 @@ impl Prefixes {
     #[must_use]
     pub fn build(sorted: &[(&[u8], u32)]) -> Prefixes {
         assert!(
-            sorted.windows(2).all(|pair| pair[0].0 < pair[1].0),
-            "prefixes come sorted and once each"
-        );
-        assert!(
             sorted
                 .iter()
                 .all(|(prefix, _)| !prefix.is_empty() && prefix.iter().all(u8::is_ascii_digit)),
             "prefixes are digits"
         );
-        let mut nodes: Vec<Node> = Vec::new();
-        let mut values: Vec<u32> = Vec::with_capacity(sorted.len());
-        // Level by level: the children of a node are appended together, so they lie together.
-        let mut level = vec![Stretch {
-            start: 0,
-            end: sorted.len(),
-            depth: 0,
-        }];
-        let mut next: Vec<Stretch> = Vec::new();
-        while !level.is_empty() {
-            let first_of_next_level = nodes.len() + level.len();
-            for &stretch in &level {
-                let mut node = Node {
-                    first_value: values.len() as u32,
-                    first_child: (first_of_next_level + next.len()) as u32,
-                    ..Node::default()
-                };
-                fill(&mut node, sorted, stretch, &mut values, &mut next);
-                nodes.push(node);
-            }
-            level.clear();
-            std::mem::swap(&mut level, &mut next);
-        }
-        Prefixes {
-            nodes: nodes.into(),
-            values: values.into(),
-        }
+        build_of(
+            sorted.len(),
+            |place| sorted[place].0,
+            |place| sorted[place].1,
+        )
+    }
+
+    /// Builds the table from sorted codes, each once. The value of each is its place.
+    ///
+    /// # Panics
+    /// If they are not sorted, or one is there twice.
+    #[must_use]
+    pub fn of_codes(sorted: &[Code]) -> Prefixes {
+        build_of(sorted.len(), |place| sorted[place], |place| place as u32)
     }
 
     /// The value of the longest prefix of these digits, and how long that prefix is.
@@ -140,6 +153,35 @@ impl Prefixes {
         best.map(|(at, length)| (self.values[at as usize], length))
     }
 
+    /// The value and the length of each prefix of these digits, from the shortest on.
+    ///
+    /// Anything that is not a digit ends the search.
+    pub fn each(&self, digits: &[u8], mut found: impl FnMut(u32, usize)) {
+        let Some(mut node) = self.nodes.first() else {
+            return;
+        };
+        let mut depth = 0;
+        let mut tell = |node: &Node, bit: usize, length: usize| {
+            if node.values.has(bit) {
+                let at = node.first_value + node.values.rank(bit);
+                found(self.values[at as usize], length);
+            }
+        };
+        while let Some(high) = digit(digits, depth) {
+            tell(node, high, depth + 1);
+            let Some(low) = digit(digits, depth + 1) else {
+                return;
+            };
+            let pair = high * 10 + low;
+            tell(node, 10 + pair, depth + 2);
+            if !node.children.has(pair) {
+                return;
+            }
+            node = &self.nodes[(node.first_child + node.children.rank(pair)) as usize];
+            depth += 2;
+        }
+    }
+
     /// How many prefixes there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -159,32 +201,73 @@ impl Prefixes {
     }
 }
 
+/// The table of `count` keys, level by level.
+fn build_of<K: Key>(
+    count: usize,
+    key: impl Fn(usize) -> K,
+    value: impl Fn(usize) -> u32,
+) -> Prefixes {
+    assert!(
+        (1..count).all(|place| key(place - 1) < key(place)),
+        "prefixes come sorted and once each"
+    );
+    let mut nodes: Vec<Node> = Vec::new();
+    let mut values: Vec<u32> = Vec::with_capacity(count);
+    // Level by level: the children of a node are appended together, so they lie together.
+    let mut level = vec![Stretch {
+        start: 0,
+        end: count,
+        depth: 0,
+    }];
+    let mut next: Vec<Stretch> = Vec::new();
+    while !level.is_empty() {
+        let first_of_next_level = nodes.len() + level.len();
+        for &stretch in &level {
+            let mut node = Node {
+                first_value: values.len() as u32,
+                first_child: (first_of_next_level + next.len()) as u32,
+                ..Node::default()
+            };
+            fill(&mut node, &key, &value, stretch, &mut values, &mut next);
+            nodes.push(node);
+        }
+        level.clear();
+        std::mem::swap(&mut level, &mut next);
+    }
+    Prefixes {
+        nodes: nodes.into(),
+        values: values.into(),
+    }
+}
+
 /// Sorts one stretch of the input into a node: what ends within two digits, what goes on.
-fn fill(
+fn fill<K: Key>(
     node: &mut Node,
-    sorted: &[(&[u8], u32)],
+    key: &impl Fn(usize) -> K,
+    value: &impl Fn(usize) -> u32,
     stretch: Stretch,
     values: &mut Vec<u32>,
     next: &mut Vec<Stretch>,
 ) {
-    let entries = &sorted[stretch.start..stretch.end];
-    let rest = |prefix: &[u8]| prefix.len() - stretch.depth;
-    let at = |prefix: &[u8], offset: usize| usize::from(prefix[stretch.depth + offset] - b'0');
-    for (prefix, value) in entries.iter().filter(|(prefix, _)| rest(prefix) == 1) {
-        node.values.set(at(prefix, 0));
-        values.push(*value);
+    let rest = |key: &K| key.count() - stretch.depth;
+    for place in stretch.start..stretch.end {
+        let key = key(place);
+        if rest(&key) == 1 {
+            node.values.set(key.at(stretch.depth));
+            values.push(value(place));
+        }
     }
-    for (offset, (prefix, value)) in entries.iter().enumerate() {
-        if rest(prefix) < 2 {
+    for place in stretch.start..stretch.end {
+        let key = key(place);
+        if rest(&key) < 2 {
             continue;
         }
-        let pair = at(prefix, 0) * 10 + at(prefix, 1);
-        if rest(prefix) == 2 {
+        let pair = key.at(stretch.depth) * 10 + key.at(stretch.depth + 1);
+        if rest(&key) == 2 {
             node.values.set(10 + pair);
-            values.push(*value);
+            values.push(value(place));
             continue;
         }
-        let place = stretch.start + offset;
         match next.last_mut() {
             // Sorted input: strings that go on after the same two digits stand side by side.
             Some(last) if node.children.has(pair) => last.end = place + 1,
@@ -287,6 +370,12 @@ mod tests {
             dialled in proptest::collection::vec("[0-9]{0,8}", 1..100),
         ) {
             let table = build(&model);
+            for digits in &dialled {
+                let mut each = Vec::new();
+                table.each(digits.as_bytes(), |value, length| each.push((value, length)));
+                let all = (1..=digits.len()).filter_map(|length| Some((*model.get(&digits[..length])?, length)));
+                prop_assert_eq!(each, all.collect::<Vec<_>>(), "{}", digits);
+            }
             for digits in dialled.iter().chain(model.keys()) {
                 prop_assert_eq!(table.longest(digits.as_bytes()), dullest(&model, digits), "{}", digits);
             }
