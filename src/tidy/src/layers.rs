@@ -28,6 +28,7 @@ const ALL: &[&str] = &[
     "shards",
     "router",
     "config",
+    "decks",
     "control",
     "perf",
 ];
