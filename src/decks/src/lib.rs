@@ -3,6 +3,10 @@
 
 mod amount;
 mod codes;
+mod dialect;
+mod moment;
 
 pub use amount::{Amount, BadAmount, Decimal, amount};
 pub use codes::{BadCodes, CODES_OF_CELL_MAX, codes};
+pub use dialect::{BadDialect, Column, Dialect, Unit, steps};
+pub use moment::{BadMoment, DateOrder, moment, moment_of_serial};
