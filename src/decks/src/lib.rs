@@ -4,9 +4,11 @@
 mod amount;
 mod codes;
 mod dialect;
+mod lines;
 mod moment;
 
 pub use amount::{Amount, BadAmount, Decimal, amount};
 pub use codes::{BadCodes, CODES_OF_CELL_MAX, codes};
 pub use dialect::{BadDialect, Column, Dialect, Unit, steps};
+pub use lines::{COLUMNS_MAX, Cell, LINE_BYTES_MAX, Line, Source, Unreadable};
 pub use moment::{BadMoment, DateOrder, moment, moment_of_serial};
