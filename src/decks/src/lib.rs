@@ -4,11 +4,14 @@
 mod amount;
 mod codes;
 mod dialect;
+mod guess;
 mod lines;
 mod moment;
+mod titles;
 
 pub use amount::{Amount, BadAmount, Decimal, amount};
 pub use codes::{BadCodes, CODES_OF_CELL_MAX, codes};
 pub use dialect::{BadDialect, Column, Dialect, Unit, steps};
+pub use guess::{Guess, NoGuess, guess};
 pub use lines::{COLUMNS_MAX, Cell, LINE_BYTES_MAX, Line, Source, Unreadable};
 pub use moment::{BadMoment, DateOrder, moment, moment_of_serial};
