@@ -132,7 +132,7 @@ fn cover(
         // The largest block of ten, a hundred … that begins here and ends in the range.
         let mut size = 1_u64;
         let mut digits = width;
-        while digits > 1 && next % (size * 10) == 0 && next + (size * 10 - 1) <= to {
+        while digits > 1 && next.is_multiple_of(size * 10) && next + (size * 10 - 1) <= to {
             size *= 10;
             digits -= 1;
         }

@@ -7,6 +7,7 @@ mod dialect;
 mod guess;
 mod lines;
 mod moment;
+mod read;
 mod titles;
 
 pub use amount::{Amount, BadAmount, Decimal, amount};
@@ -15,3 +16,4 @@ pub use dialect::{BadDialect, Column, Dialect, Unit, steps};
 pub use guess::{Guess, NoGuess, guess};
 pub use lines::{COLUMNS_MAX, Cell, LINE_BYTES_MAX, Line, Source, Unreadable};
 pub use moment::{BadMoment, DateOrder, moment, moment_of_serial};
+pub use read::{ByRegion, DESTINATION_CHARS_MAX, Entry, FAULTS_MAX, Fault, NotRead, Report, read};

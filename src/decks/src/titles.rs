@@ -77,13 +77,13 @@ pub(crate) fn currency_of(text: &str) -> Option<String> {
     });
     let lower = text.to_lowercase();
     let words = lower.split(|c: char| !c.is_alphabetic());
-    let word = words
+    let mut word = words
         .filter(|word| CURRENCIES.contains(word))
         .map(|word| match word {
             "euro" => "EUR".to_owned(),
             word => word.to_uppercase(),
         });
-    word.last().or_else(|| sign.map(str::to_owned))
+    word.next_back().or_else(|| sign.map(str::to_owned))
 }
 
 /// Small letters and digits only.
