@@ -4,6 +4,8 @@
 //! `RATES_ROWS` and `RATES_VENDORS` make it smaller or larger. Each question is about another number,
 //! so most of each path is cold; "warm" asks about a few thousand numbers over and over.
 
+#![allow(clippy::disallowed_methods)] // it measures time
+
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::time::Instant;

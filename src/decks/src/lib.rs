@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 mod amount;
+mod anomaly;
 mod codes;
+mod deck;
 mod dialect;
 mod guess;
 mod lines;
@@ -11,7 +13,9 @@ mod read;
 mod titles;
 
 pub use amount::{Amount, BadAmount, Decimal, amount};
+pub use anomaly::{Changes, EXAMPLES_MAX, Example, Expectations, Judgement, Kind, Oddity, judge};
 pub use codes::{BadCodes, CODES_OF_CELL_MAX, codes};
+pub use deck::{Clash, Collector, Deck, Extent, Priced};
 pub use dialect::{BadDialect, Column, Dialect, Unit, steps};
 pub use guess::{Guess, NoGuess, guess};
 pub use lines::{COLUMNS_MAX, Cell, LINE_BYTES_MAX, Line, Source, Unreadable};
