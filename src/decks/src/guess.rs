@@ -72,6 +72,7 @@ pub fn guess(path: &Path, known: &Dialect) -> Result<Guess, NoGuess> {
         if best.as_ref().is_some_and(|(other, _)| *other >= score) {
             continue;
         }
+        let columns = by_contents(columns, &lines, titles_line);
         let mut dialect = Dialect {
             titles_line: Some(titles_line),
             sheet: (!sheet.is_empty()).then_some(sheet),
@@ -148,6 +149,31 @@ fn titled(line: &Line) -> Vec<Found> {
         country.column = Column::Code;
     }
     found
+}
+
+/// A column that is called an increment and says `60/6` is about both steps.
+fn by_contents(mut columns: Vec<Found>, lines: &[Line], titles_line: u32) -> Vec<Found> {
+    let is_pair = |text: &str| text.contains('/') && steps(text).is_some();
+    let has_pairs = |place: usize| {
+        let body = lines.iter().filter(|line| line.number() > titles_line);
+        let pairs = body
+            .clone()
+            .filter(|line| is_pair(&line.text(place)))
+            .count();
+        pairs * 2 > body.count()
+    };
+    if columns.iter().any(|it| it.column == Column::Steps) {
+        return columns;
+    }
+    let seconds = |it: &&mut Found| matches!(it.column, Column::First | Column::Next);
+    if let Some(found) = columns
+        .iter_mut()
+        .filter(seconds)
+        .find(|it| has_pairs(it.place))
+    {
+        found.column = Column::Steps;
+    }
+    columns
 }
 
 /// Without titles: the first column of codes, the first of prices beside it, words for destinations.

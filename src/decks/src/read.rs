@@ -307,7 +307,8 @@ impl<'d> Reading<'d> {
         match self.by_titles(&texts) {
             Ok(places) => self.places = Some(places),
             Err(hits) => {
-                if hits > self.nearest_hits || self.dialect.titles_line.is_some() {
+                let is_first = self.nearest.is_empty() && line.filled() > 1;
+                if hits > self.nearest_hits || is_first || self.dialect.titles_line.is_some() {
                     (self.nearest, self.nearest_hits) = (texts, hits);
                 }
             }
@@ -687,6 +688,12 @@ mod tests {
     #[test]
     fn titles_are_found_wherever_they_are_or_said_to_be_missing() {
         let (_, report) = read_text("a,b\nc,d\n", &dialect(BASIC));
+        let told = report.unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "has no column `Code` (code), `Rate` (rate); its titles are a | b"
+        );
+        let (_, report) = read_text("a\nc\n", &dialect(BASIC));
         let told = report.unwrap_err().to_string();
         assert_eq!(
             told,
