@@ -24,6 +24,8 @@ mod explain;
 mod gateway;
 mod health;
 mod ingress;
+mod lcr;
+mod lists;
 mod number;
 mod order;
 mod prefix;
@@ -31,7 +33,9 @@ mod rate;
 mod rates;
 mod snapshot;
 mod spec;
+mod split;
 mod table;
+mod trie;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +48,8 @@ pub use explain::{Explanation, Refusal, Step, explain, explain_dialled};
 pub use gateway::{Coalesce, EgressFormat, EgressStyle, Gateway, HealthRules, Probe};
 pub use health::{Change, GatewayState, Health, HealthEvent};
 pub use ingress::Source;
+pub use lcr::{CostPlan, Margin, Order, Ranked, Ranking, Standing, Vendor, Worth};
+pub use lists::{Entry, Named, NotANumber, Numbers, NumbersBuilder};
 pub use number::{Number, NumberBuffer, NumberError, NumberFormat, PlainRule, Rule};
 pub use order::Mode;
 pub use prefix::Prefixes;
@@ -52,3 +58,4 @@ pub use rates::{DeckId, Moment, Offer, Offers, Overlap, RateId, Rates, RatesBuil
 pub use snapshot::{Route, RouteId, Snapshot, Target, Trunk};
 pub use spec::{GatewaySpec, ListenerSpec, PlanSpec, RouteSpec, Spec, TargetSpec, TrunkSpec};
 pub use spec::{UnknownSource, limits};
+pub use split::Split;

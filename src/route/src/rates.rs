@@ -1,7 +1,7 @@
 //! The prices of many decks in one table: what each of them asks for a number, at a moment.
 //!
 //! ```text
-//!   number ──▶ prefixes ──▶ each code that the number begins with: "4", "49", "4930"
+//!   number ──▶ trie ──▶ each code that the number begins with: "4", "49", "4930"
 //!   code   ──▶ cells        which decks have a row for it, and what it says
 //!   cell   ──▶ rate         if it says one thing for ever (nearly all do)
 //!          ──▶ timeline     if it begins, ends or changes: steps with the moment of each
@@ -11,8 +11,8 @@
 //! so each deck is done when it is seen for the first time. A price that begins tomorrow is in the
 //! table today: nothing is built again when it begins.
 //!
-//! Cost: the walk of `prefix.rs`, then one line for each code on the way and a few for the prices;
-//! 8 octets a row, 4 a code, and what `prefix.rs` says. Prices that are the same are kept once. The
+//! Cost: the walk of `trie.rs`, then one line for each code on the way and a few for the prices;
+//! 8 octets a row, 4 a code, and what `trie.rs` says. Prices that are the same are kept once. The
 //! bench `rates` holds both. Built once, off the shards; never changed.
 
 use std::collections::BTreeMap;
@@ -20,7 +20,8 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-use crate::{Code, Prefixes, Rate};
+use crate::trie::Trie;
+use crate::{Code, Rate};
 
 /// A deck of a table: the place that its carrier has among those that are compared.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -63,7 +64,7 @@ pub type Offers = SmallVec<[Offer; 64]>;
 /// The prices of many decks, looked up by number and moment.
 #[derive(Default)]
 pub struct Rates {
-    prefixes: Prefixes,
+    trie: Trie,
     /// By code: where its cells begin; and at the end, where the last ones end.
     starts: Box<[u32]>,
     cells: Box<[Cell]>,
@@ -150,7 +151,7 @@ impl Rates {
     /// How many different codes there are.
     #[must_use]
     pub fn codes_count(&self) -> usize {
-        self.prefixes.len()
+        self.trie.len()
     }
 
     /// How many different prices there are.
@@ -168,7 +169,7 @@ impl Rates {
     /// The memory of the table, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.prefixes.bytes()
+        self.trie.bytes()
             + size_of_val(&*self.starts)
             + size_of_val(&*self.cells)
             + size_of_val(&*self.timelines)
@@ -178,7 +179,7 @@ impl Rates {
 
     fn codes(&self, digits: &[u8]) -> SmallVec<[(u32, u8); Code::DIGITS_MAX]> {
         let mut codes = SmallVec::new();
-        self.prefixes
+        self.trie
             .each(digits, |code, length| codes.push((code, length as u8)));
         codes
     }
@@ -302,23 +303,24 @@ impl RatesBuilder {
         if !overlaps.is_empty() {
             return Err(overlaps);
         }
-        let mut codes: Vec<Code> = self.rows.iter().map(|row| row.code).collect();
-        codes.dedup();
+        let codes: Vec<&[Row]> = (self.rows)
+            .chunk_by(|one, other| one.code == other.code)
+            .collect();
+        let (trie, order) = Trie::build(codes.len(), |at| codes[at][0].code);
         let mut starts = Vec::with_capacity(codes.len() + 1);
-        let mut cells: Vec<Cell> = Vec::new();
+        let mut cells: Vec<Cell> = Vec::with_capacity(self.rows.len());
         let mut timelines = Timelines::default();
-        for rows in self.rows.chunk_by(|one, other| one.code == other.code) {
+        for at in order {
             starts.push(cells.len() as u32);
-            for rows in rows.chunk_by(|one, other| one.deck == other.deck) {
+            for rows in codes[at as usize].chunk_by(|one, other| one.deck == other.deck) {
                 let deck = rows[0].deck;
                 let what = timelines.of(rows, now);
                 cells.push(Cell { what, deck });
             }
         }
         starts.push(cells.len() as u32);
-        drop(self.rows);
         Ok(Rates {
-            prefixes: Prefixes::of_codes(&codes),
+            trie,
             starts: starts.into(),
             cells: cells.into(),
             timelines: timelines.starts.into(),
