@@ -274,7 +274,7 @@ impl Judge<'_> {
             std::cmp::Ordering::Greater => {
                 self.changes.up += 1;
                 let notice = u64::from(self.expect.notice_days) * u64::from(day);
-                if u64::from(row.from.0) < u64::from(self.now.0) + notice {
+                if notice > 0 && u64::from(row.from.0) < u64::from(self.now.0) + notice {
                     note(self, Kind::ShortNotice, &|| {
                         format!(
                             "{was} to {price} in less than {} days",

@@ -33,6 +33,12 @@ pub(crate) enum Failure {
     Answer(String),
     /// A file or folder of the demonstration.
     File(PathBuf, io::Error),
+    /// A rate deck cannot be read.
+    Unreadable(PathBuf, String),
+    /// A rate deck must not be used; why was said.
+    Deck(PathBuf),
+    /// A dialect is wrong: all that is wrong with it.
+    Dialect(PathBuf, Vec<decks::BadDialect>),
     /// The demonstration needs something that its configuration has not.
     DemoConfig(&'static str),
     /// A peer of the demonstration cannot be started.
@@ -44,83 +50,45 @@ pub(crate) enum Failure {
 }
 
 impl fmt::Display for Failure {
+    #[rustfmt::skip] // a table
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use Failure as F;
         match self {
-            Failure::Load(error) => told_faults(error, f),
-            Failure::Boot(error) => write!(f, "trunkline: {error}"),
-            Failure::Secret(path, error) => write!(
+            F::Load(error) => told_faults(&error.messages(), "the configuration", f),
+            F::Dialect(path, faults) => told_faults(
+                &faults.iter().map(|fault| format!("{}: {fault}", path.display())).collect::<Vec<_>>(),
+                "the dialect",
                 f,
-                "trunkline: the node's secret {}: {error}; see [node] state_dir",
-                path.display()
             ),
-            Failure::Random(error) => {
-                write!(f, "trunkline: the system gives no random numbers: {error}")
-            }
-            Failure::NoProcessors(error) => write!(
-                f,
-                "trunkline: cannot learn which processors are allowed: {error}; \
-                 write a number for [node] shards"
-            ),
-            Failure::Losses(ended) => write!(
-                f,
-                "trunkline: ended with losses: {} call records, {} shards; the log says why",
-                ended.records_lost, ended.shards_failed
-            ),
-            Failure::NoTrunk(name, known) if known.is_empty() => {
-                write!(
-                    f,
-                    "trunkline: no trunk `{name}`: the configuration has none"
-                )
-            }
-            Failure::NoTrunk(name, known) => {
-                write!(
-                    f,
-                    "trunkline: no trunk `{name}`; there are: {}",
-                    known.join(", ")
-                )
-            }
-            Failure::Number(number, error) => write!(
-                f,
-                "trunkline: `{number}` cannot be dialled: {}; give digits, or a sip: or tel: URI",
-                error.reason()
-            ),
-            Failure::Socket(path, error) => write!(
-                f,
-                "trunkline: cannot ask {}: {error}; is trunkline running, by this user, with \
-                 this [control] socket?",
-                path.display()
-            ),
-            Failure::Trouble(why) => write!(f, "trunkline: the node is in trouble: {why}"),
-            Failure::Answer(why) => write!(
-                f,
-                "trunkline: the answer makes no sense: {why}; is the running trunkline of this version?"
-            ),
-            Failure::File(path, error) => write!(f, "trunkline: {}: {error}", path.display()),
-            Failure::DemoConfig(what) => {
-                write!(
-                    f,
-                    "trunkline: the demonstration's configuration needs {what}"
-                )
-            }
-            Failure::Peer(error) => {
-                write!(f, "trunkline: a peer of the demonstration: {error}")
-            }
-            Failure::NothingAnswered => {
-                write!(f, "trunkline: no call of the demonstration was answered")
-            }
-            Failure::OutputClosed => write!(f, "trunkline: nobody reads the output"),
+            F::Boot(error) => write!(f, "trunkline: {error}"),
+            F::Secret(path, error) => write!(f, "trunkline: the node's secret {}: {error}; see [node] state_dir", path.display()),
+            F::Random(error) => write!(f, "trunkline: the system gives no random numbers: {error}"),
+            F::NoProcessors(error) => write!(f, "trunkline: cannot learn which processors are allowed: {error}; write a number for [node] shards"),
+            F::Losses(ended) => write!(f, "trunkline: ended with losses: {} call records, {} shards; the log says why", ended.records_lost, ended.shards_failed),
+            F::NoTrunk(name, known) if known.is_empty() => write!(f, "trunkline: no trunk `{name}`: the configuration has none"),
+            F::NoTrunk(name, known) => write!(f, "trunkline: no trunk `{name}`; there are: {}", known.join(", ")),
+            F::Number(number, error) => write!(f, "trunkline: `{number}` cannot be dialled: {}; give digits, or a sip: or tel: URI", error.reason()),
+            F::Socket(path, error) => write!(f, "trunkline: cannot ask {}: {error}; is trunkline running, by this user, with this [control] socket?", path.display()),
+            F::Trouble(why) => write!(f, "trunkline: the node is in trouble: {why}"),
+            F::Answer(why) => write!(f, "trunkline: the answer makes no sense: {why}; is the running trunkline of this version?"),
+            F::File(path, error) => write!(f, "trunkline: {}: {error}", path.display()),
+            F::Unreadable(path, why) => write!(f, "trunkline: {} {why}", path.display()),
+            F::Deck(path) => write!(f, "trunkline: {} must not be used as it is", path.display()),
+            F::DemoConfig(what) => write!(f, "trunkline: the demonstration's configuration needs {what}"),
+            F::Peer(error) => write!(f, "trunkline: a peer of the demonstration: {error}"),
+            F::NothingAnswered => write!(f, "trunkline: no call of the demonstration was answered"),
+            F::OutputClosed => write!(f, "trunkline: nobody reads the output"),
         }
     }
 }
 
 /// Each fault on a line of its own, and how many there are.
-fn told_faults(error: &LoadError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let messages = error.messages();
-    for message in &messages {
+fn told_faults(messages: &[String], place: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for message in messages {
         writeln!(f, "{message}")?;
     }
     let (count, plural) = (messages.len(), if messages.len() == 1 { "" } else { "s" });
-    write!(f, "trunkline: {count} error{plural} in the configuration")
+    write!(f, "trunkline: {count} error{plural} in {place}")
 }
 
 /// Prints to the standard output; a reader that has gone is no fault.

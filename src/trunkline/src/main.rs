@@ -10,6 +10,7 @@
 
 mod boot;
 mod cmd_check;
+mod cmd_deck;
 mod cmd_demo;
 mod cmd_route;
 mod cmd_run;
@@ -44,6 +45,8 @@ Examples:
       find everything that is wrong with a configuration, and what it would do
   trunkline route explain --config trunkline.toml --from customer-1 +442079460001
       see which gateways would be tried for a call, in which order, and why
+  trunkline deck guess beta.xlsx
+      see what the columns of a carrier's rate deck mean, and keep it as a dialect
   trunkline run --config trunkline.toml
       carry calls; kill -HUP reloads the file, kill -TERM lets calls finish and ends,
       a second kill -TERM ends at once, kill -USR1 begins a new file of call records
@@ -77,6 +80,9 @@ enum Command {
         #[arg(long, short, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Look at the rate decks that carriers mail.
+    #[command(subcommand)]
+    Deck(cmd_deck::Command),
     /// Ask about routes.
     #[command(subcommand)]
     Route(RouteCommand),
@@ -107,6 +113,7 @@ fn main() -> ExitCode {
     let done = match CommandLine::parse().command {
         Command::Run { config } => cmd_run::run(&config),
         Command::Check { config } => cmd_check::run(&config),
+        Command::Deck(command) => cmd_deck::run(&command),
         Command::Route(RouteCommand::Explain(arguments)) => cmd_route::run(&arguments),
         Command::Stats(arguments) => cmd_stats::run(&arguments),
         Command::Demo(arguments) => cmd_demo::run(&arguments),
