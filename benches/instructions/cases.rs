@@ -38,6 +38,7 @@ macro_rules! case {
 pub(crate) const CASES: &[Case] = &[
     case!("call/all", CALLS, |meter| call(meter, Step::CALL, None)),
     case!("call/all_with_timers", CALLS, call_with_timers),
+    case!("call/wholesale", CALLS, wholesale_call),
     case!("call/1_invite", CALLS, |meter| call(
         meter,
         Step::CALL,
@@ -124,6 +125,20 @@ fn call(meter: &mut Meter, steps: &[Step], only: Option<Step>) {
             } else {
                 script.deliver(step);
             }
+        }
+        script.pause();
+    });
+}
+
+/// The whole call where twenty vendors are asked for their prices, a list is looked into and limits are
+/// kept.
+fn wholesale_call(meter: &mut Meter) {
+    let mut script = Script::of(Setup::new().wholesale(), CALLS);
+    meter.rounds(|measure| {
+        script.begin();
+        for &step in Step::CALL {
+            script.compose(step);
+            measure(&mut || script.deliver(step));
         }
         script.pause();
     });

@@ -21,7 +21,7 @@ use crate::error::Errors;
 use crate::routes::{Given, prefix};
 use crate::section::{cut, meant};
 use crate::text::Text;
-use crate::{Error, Mode, Place, Plan, Route, TARGETS_MAX, Target, WEIGHT_MAX};
+use crate::{Error, Margin, Mode, Place, Plan, Route, TARGETS_MAX, Target, WEIGHT_MAX};
 
 /// What rows are read against and where they go.
 pub(crate) struct Deck<'d> {
@@ -245,6 +245,7 @@ impl Row<'_> {
                 targets.push(Target {
                     gateway: name.to_owned(),
                     weight,
+                    priority: 0,
                 });
             } else {
                 let found = format!("the weight `{}`", cut(weight.unwrap_or_default()));
@@ -271,16 +272,23 @@ impl Row<'_> {
             );
             is_good = false;
         }
-        is_good.then_some(Plan {
-            targets,
-            mode: if has_weights {
-                Mode::Weighted
-            } else {
-                Mode::Ordered
-            },
-            advance: None,
-            attempts_max: deck.attempts_max,
-            ring_ms: 0,
-        })
+        is_good.then(|| plain_plan(targets, has_weights, deck.attempts_max))
+    }
+}
+
+/// A plan of which nothing else was said.
+fn plain_plan(targets: Vec<Target>, has_weights: bool, attempts_max: usize) -> Plan {
+    Plan {
+        targets,
+        mode: if has_weights {
+            Mode::Weighted
+        } else {
+            Mode::Ordered
+        },
+        advance: None,
+        attempts_max,
+        ring_ms: 0,
+        margin: Margin::Permille(0),
+        call_seconds: 180,
     }
 }

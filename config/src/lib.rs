@@ -7,7 +7,7 @@
 //!
 //! In the order of reading: `text.rs` (places), `section.rs` (one table of the file), `keys.rs` (all
 //! keys there are), `settings.rs` (the node's own sections), `peers.rs` (listeners, trunks, gateways),
-//! `routes.rs` and `deck.rs` (routes in TOML and in CSV). docs/configuration.md says the same for
+//! `prices.rs` (decks and currencies), `screen.rs` (lists of numbers), `routes.rs` and `deck.rs` (routes in TOML and in CSV). docs/configuration.md says the same for
 //! operators; a test holds that it names every key. Tests: `tests/`, one case for each kind of fault.
 
 #![forbid(unsafe_code)]
@@ -18,7 +18,9 @@ mod keys;
 mod model;
 mod network;
 mod peers;
+mod prices;
 mod routes;
+mod screen;
 mod section;
 mod settings;
 mod text;
@@ -30,10 +32,11 @@ pub use deck::read_deck;
 pub use error::{ERRORS_MAX, Error, Place};
 pub use keys::SECTIONS;
 pub use model::{
-    CalledStyle, Cdr, Coalesce, Config, Control, DIGITS_MAX, Drain, FeedbackAlgorithm, Gateway,
-    Health, Io, LISTENERS_MAX, Limits, Listener, Log, LogFormat, LogLevel, Metrics, Mode, Node,
-    Numbers, Overload, PlainRule, Plan, Probe, Proxy, Route, Shards, Source, Sources, Steering,
-    TARGETS_MAX, TECH_PREFIX_BYTES_MAX, Target, Timers, Trunk, UnknownSource, WEIGHT_MAX,
+    CalledStyle, Cdr, Coalesce, Config, Control, CurrencyWorth, DIGITS_MAX, Deck, Drain,
+    FeedbackAlgorithm, Gateway, Health, Io, LISTENERS_MAX, Limits, Listener, Log, LogFormat,
+    LogLevel, Margin, Metrics, Mode, Node, NumberList, Numbers, Overload, PRIORITY_MAX, PlainRule,
+    Plan, Probe, Proxy, Route, Screen, Shards, Source, Sources, Steering, TARGETS_MAX,
+    TECH_PREFIX_BYTES_MAX, Target, Timers, Trunk, UnknownSource, WEIGHT_MAX,
 };
 pub use network::Network;
 
@@ -126,11 +129,14 @@ impl Config {
 fn read(root: &Section<'_>, name: &str) -> Config {
     let proxy = settings::proxy(&root.table("proxy"));
     let listeners = peers::listeners(root);
-    let mut gateways = peers::gateways(root, &listeners);
     let folder = Path::new(name)
         .parent()
         .map(PathBuf::from)
         .unwrap_or_default();
+    let decks = prices::decks(root, &folder);
+    let lists = screen::lists(root, &folder);
+    let (currency, currencies) = prices::money(root);
+    let mut gateways = peers::gateways(root, &listeners, &decks);
     let routes = routes::read(root, &folder, proxy.attempts_max, &mut gateways);
     Config {
         node: settings::node(&root.table("node")),
@@ -144,7 +150,12 @@ fn read(root: &Section<'_>, name: &str) -> Config {
         log: settings::log(&root.table("log")),
         sources: settings::sources(&root.table("sources")),
         drain: settings::drain(&root.table("drain")),
-        trunks: peers::trunks(root),
+        currency,
+        currencies,
+        trunks: peers::trunks(root, &decks, &lists),
+        screen: screen::screen(&root.table("screen"), &lists),
+        decks,
+        lists,
         listeners: listeners
             .into_iter()
             .map(|listener| listener.value)

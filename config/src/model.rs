@@ -6,14 +6,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use base::Transport;
+use base::{Money, Transport};
 
 use crate::Network;
 
 /// The most listeners.
 pub const LISTENERS_MAX: usize = 64;
 /// The most gateways of one route.
-pub const TARGETS_MAX: usize = 16;
+pub const TARGETS_MAX: usize = 32;
+/// The largest priority of a gateway in a route.
+pub const PRIORITY_MAX: u16 = 100;
 /// The largest weight of a gateway in a route.
 pub const WEIGHT_MAX: u32 = 10_000;
 /// The most digits of a prefix.
@@ -50,6 +52,16 @@ pub struct Config {
     pub sources: Sources,
     /// `[drain]`
     pub drain: Drain,
+    /// `[money]`: the currency that all prices are compared in.
+    pub currency: String,
+    /// `[[currency]]`: what others are worth in it.
+    pub currencies: Vec<CurrencyWorth>,
+    /// `[[deck]]`
+    pub decks: Vec<Deck>,
+    /// `[[list]]`
+    pub lists: Vec<NumberList>,
+    /// `[screen]`: what calls of all trunks are held against.
+    pub screen: Screen,
     /// `[[trunk]]`
     pub trunks: Vec<Trunk>,
     /// `[[gateway]]`
@@ -351,12 +363,20 @@ pub struct Trunk {
     pub sources: Vec<Source>,
     /// The most calls at a time.
     pub max_calls: Option<u32>,
+    /// The most new calls in a second.
+    pub calls_per_second: Option<u32>,
     /// How long an answered call may last; 0: what `[proxy]` says.
     pub max_call_seconds: u32,
     /// Whether 3xx responses of vendors are followed.
     pub follow_redirects: bool,
+    /// Whether its calls are told whom to ask, and not led on.
+    pub redirect: bool,
     /// How much its calls count against those of others when not all can be taken.
     pub overload_weight: u32,
+    /// The deck that says what its calls are sold for.
+    pub deck: Option<String>,
+    /// The lists that its calls are held against.
+    pub screen: Screen,
     /// The methods it may begin with; empty: all.
     pub allow: Vec<String>,
     /// How it writes numbers.
@@ -429,6 +449,12 @@ pub struct Gateway {
     pub no_response_ms: u32,
     /// Whether it is asked how much it can take (RFC 7339).
     pub overload_control: bool,
+    /// The most calls at a time.
+    pub max_calls: Option<u32>,
+    /// The most new calls in a second.
+    pub calls_per_second: Option<u32>,
+    /// The deck that says what it asks.
+    pub deck: Option<String>,
     /// How it is probed, if it is.
     pub probe: Option<Probe>,
     /// When it goes down and how it comes back.
@@ -496,6 +522,63 @@ pub struct Plan {
     pub attempts_max: usize,
     /// How long a gateway may ring; 0: until Timer C.
     pub ring_ms: u32,
+    /// What must be left of what the customer pays.
+    pub margin: Margin,
+    /// The length of a call that prices are compared by.
+    pub call_seconds: u32,
+}
+
+/// What must be left of what the customer pays, where both prices of a call are known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Margin {
+    /// So many thousandths of it.
+    Permille(i32),
+    /// So much of a call of the route's length.
+    Amount(Money),
+    /// Nothing.
+    Any,
+}
+
+/// A rate deck in a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Deck {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub file: PathBuf,
+    /// Where its dialect is; without, it is guessed.
+    pub dialect: Option<PathBuf>,
+}
+
+/// A list of numbers in a file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NumberList {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub file: PathBuf,
+}
+
+/// Lists that calls are held against, by name. What is permitted is not blocked.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Screen {
+    /// Numbers that may not be called.
+    pub block_called: Vec<String>,
+    /// Numbers that may be called.
+    pub permit_called: Vec<String>,
+    /// Numbers that may not call.
+    pub block_calling: Vec<String>,
+    /// Numbers that may call.
+    pub permit_calling: Vec<String>,
+}
+
+/// What a unit of a currency is worth.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CurrencyWorth {
+    /// Its three letters.
+    pub name: String,
+    /// What it is worth in the currency of `[money]`.
+    pub worth: Money,
 }
 
 /// One gateway of a route.
@@ -505,6 +588,8 @@ pub struct Target {
     pub gateway: String,
     /// Its share, in a weighted route.
     pub weight: u32,
+    /// 0 comes first, in a route by cost.
+    pub priority: u16,
 }
 
 /// How the gateways of a route take turns.
@@ -514,6 +599,8 @@ pub enum Mode {
     Ordered,
     /// By weight.
     Weighted,
+    /// The cheapest first.
+    Cost,
     /// All at once.
     Parallel,
 }

@@ -2,19 +2,26 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 
 use base::Transport;
 
 use crate::network::{BadNetwork, socket_address};
+use crate::prices::deck_of;
+use crate::screen::screen;
 use crate::section::{At, Mixed, Section, meant};
 use crate::settings::{check_name, digits, is_host};
 use crate::{
-    CalledStyle, Coalesce, DIGITS_MAX, Gateway, Health, LISTENERS_MAX, Listener, Network, Numbers,
-    PlainRule, Probe, Source, TECH_PREFIX_BYTES_MAX, Trunk,
+    CalledStyle, Coalesce, DIGITS_MAX, Deck, Gateway, Health, LISTENERS_MAX, Listener, Network,
+    NumberList, Numbers, PlainRule, Probe, Screen, Source, TECH_PREFIX_BYTES_MAX, Trunk,
 };
 
 const TRANSPORTS: &[(&str, Transport)] = &[("udp", Transport::Udp), ("tcp", Transport::Tcp)];
 const DAY_MS: i128 = 86_400_000;
+/// Calls at a time.
+const CALLS: RangeInclusive<i128> = 1..=u32::MAX as i128;
+/// New calls in a second.
+const RATE: RangeInclusive<i128> = 1..=1_000_000;
 const COALESCE: &[(&str, Coalesce)] = &[
     ("off", Coalesce::Off),
     ("own-parameters", Coalesce::OwnParameters),
@@ -22,10 +29,10 @@ const COALESCE: &[(&str, Coalesce)] = &[
 ];
 
 /// Names of one kind and where they were first given.
-type Names = HashMap<String, usize>;
+pub(crate) type Names = HashMap<String, usize>;
 
 /// The name of a section of which there are many.
-fn name(section: &Section<'_>, what: &str, names: &mut Names) -> String {
+pub(crate) fn name(section: &Section<'_>, what: &str, names: &mut Names) -> String {
     let Some(name) = section.text("name") else {
         if !section.has("name") {
             section.missing("name", "a name of its own");
@@ -139,13 +146,17 @@ fn advertised(
     })
 }
 
-pub(crate) fn trunks(root: &Section<'_>) -> Vec<Trunk> {
+pub(crate) fn trunks(root: &Section<'_>, decks: &[Deck], lists: &[NumberList]) -> Vec<Trunk> {
     let mut names = Names::new();
     let mut taken: HashMap<Source, usize> = HashMap::new();
     let sections = root.tables("trunk");
     sections
         .iter()
-        .map(|section| trunk(section, &mut names, &mut taken))
+        .map(|section| Trunk {
+            deck: deck_of(section, decks),
+            screen: screen(section, lists),
+            ..trunk(section, &mut names, &mut taken)
+        })
         .collect()
 }
 
@@ -183,10 +194,14 @@ fn trunk(section: &Section<'_>, names: &mut Names, taken: &mut HashMap<Source, u
         name,
         carrier: section.text_or("carrier", ""),
         sources: sources.into_iter().map(|source| source.value).collect(),
-        max_calls: section.number("max_calls", 1..=i128::from(u32::MAX)),
+        max_calls: section.number("max_calls", CALLS),
+        calls_per_second: section.number("calls_per_second", RATE),
+        screen: Screen::default(),
         max_call_seconds: section.number_or("max_call_seconds", 0, 0..=31 * 86_400),
         follow_redirects: section.flag("follow_redirects", false),
+        redirect: section.flag("redirect", false),
         overload_weight: section.number_or("overload_weight", 1, 1..=1_000),
+        deck: None,
         allow: allow(section),
         numbers: numbers(section),
     }
@@ -343,12 +358,20 @@ pub(crate) struct Draft {
     pub(crate) patience_at: Option<usize>,
 }
 
-pub(crate) fn gateways(root: &Section<'_>, listeners: &[At<Listener>]) -> Vec<Draft> {
+pub(crate) fn gateways(
+    root: &Section<'_>,
+    listeners: &[At<Listener>],
+    decks: &[Deck],
+) -> Vec<Draft> {
     let mut names = Names::new();
     let sections = root.tables("gateway");
     sections
         .iter()
-        .filter_map(|section| gateway(section, listeners, &mut names))
+        .filter_map(|section| {
+            let mut draft = gateway(section, listeners, &mut names)?;
+            draft.value.deck = deck_of(section, decks);
+            Some(draft)
+        })
         .collect()
 }
 
@@ -392,6 +415,9 @@ fn gateway(section: &Section<'_>, listeners: &[At<Listener>], names: &mut Names)
         maintenance: section.flag("maintenance", false),
         no_response_ms: section.number_or("no_response_ms", 2_000, 0..=600_000),
         overload_control: section.flag("overload_control", false),
+        max_calls: section.number("max_calls", CALLS),
+        calls_per_second: section.number("calls_per_second", RATE),
+        deck: None,
         probe: probe(section),
         health: health(&section.table("health")),
         coalesce: section.word_of("coalesce", COALESCE),

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use crate::deck::{Deck, read_file};
 use crate::peers::Draft;
+use crate::prices::margin;
 use crate::section::{At, Mixed, Section, meant};
-use crate::{DIGITS_MAX, Mode, Plan, Route, TARGETS_MAX, Target, WEIGHT_MAX};
+use crate::{DIGITS_MAX, Mode, PRIORITY_MAX, Plan, Route, TARGETS_MAX, Target, WEIGHT_MAX};
 
 /// Where a prefix was first given a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -108,6 +109,7 @@ fn plan(section: &Section<'_>, attempts_max: usize, gateways: &[Draft]) -> Plan 
     let modes = [
         ("ordered", Mode::Ordered),
         ("weighted", Mode::Weighted),
+        ("cost", Mode::Cost),
         ("parallel", Mode::Parallel),
     ];
     let (targets, has_weights) = targets(section, gateways);
@@ -127,6 +129,9 @@ fn plan(section: &Section<'_>, attempts_max: usize, gateways: &[Draft]) -> Plan 
             remedy,
         );
     }
+    if mode == Some(Mode::Cost) {
+        check_decks(section, &targets, gateways);
+    }
     let by_weight = if has_weights {
         Mode::Weighted
     } else {
@@ -138,6 +143,26 @@ fn plan(section: &Section<'_>, attempts_max: usize, gateways: &[Draft]) -> Plan 
         advance: advance(section),
         attempts_max: section.number_or("attempts_max", attempts_max, 1..=TARGETS_MAX as i128),
         ring_ms: section.number_or("ring_ms", 0, 0..=3_600_000),
+        margin: margin(section),
+        call_seconds: section.number_or("call_seconds", 180, 1..=86_400),
+    }
+}
+
+/// Whoever is chosen by cost has to say what that is.
+fn check_decks(section: &Section<'_>, targets: &[Target], gateways: &[Draft]) {
+    let without = gateways.iter().filter(|draft| draft.value.deck.is_none());
+    for draft in without {
+        if targets
+            .iter()
+            .any(|target| target.gateway == draft.value.name)
+        {
+            let found = format!("the gateway `{}`, which has no deck", draft.value.name);
+            let remedy = "give the gateway a `deck`, or choose another mode";
+            let at = section.place_of("gateways");
+            section
+                .report
+                .add(at, found, "gateways with prices in a route by cost", remedy);
+        }
     }
 }
 
@@ -167,6 +192,7 @@ fn targets(section: &Section<'_>, gateways: &[Draft]) -> (Vec<Target>, bool) {
     let mut has_weights = false;
     let mut targets: Vec<Target> = Vec::new();
     for item in items {
+        let mut priority = None;
         let (name, weight) = match item {
             Mixed::Text(text) => (Some(text), None),
             Mixed::Table(table) => {
@@ -174,6 +200,7 @@ fn targets(section: &Section<'_>, gateways: &[Draft]) -> (Vec<Target>, bool) {
                     table.missing("name", "the name of a gateway");
                 }
                 has_weights |= table.has("weight");
+                priority = table.number("priority", 0..=i128::from(PRIORITY_MAX));
                 (
                     table.text("name"),
                     table.number("weight", 1..=i128::from(WEIGHT_MAX)),
@@ -199,6 +226,7 @@ fn targets(section: &Section<'_>, gateways: &[Draft]) -> (Vec<Target>, bool) {
             targets.push(Target {
                 gateway: name.value.to_owned(),
                 weight: weight.unwrap_or(1),
+                priority: priority.unwrap_or(0),
             });
         }
     }

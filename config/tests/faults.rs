@@ -157,7 +157,7 @@ fn numbers_out_of_range() {
         (2, 19),
         &["from 1 to 60000"],
     );
-    check("[proxy]\nattempts_max = 17\n", (2, 16), &["from 1 to 16"]);
+    check("[proxy]\nattempts_max = 33\n", (2, 16), &["from 1 to 32"]);
     check("[cdr]\nrotate_seconds = 0\n", (2, 18), &["from 1"]);
     check("[drain]\ndeadline_ms = -5\n", (2, 15), &["from 0"]);
 }
@@ -506,7 +506,7 @@ fn routes() {
     check(
         &route(&format!("prefix = \"1\"\n{to}\nattempts_max = 0")),
         (4, 16),
-        &["from 1 to 16"],
+        &["from 1 to 32"],
     );
     check(
         &route(&format!("prefix = \"1\"\n{to}\nring_ms = 3600001")),
@@ -514,13 +514,13 @@ fn routes() {
         &["from 0"],
     );
     let many =
-        (0..17).map(|at| format!("[[gateway]]\nname = \"g{at}\"\naddress = \"192.0.2.7\"\n"));
-    let names: Vec<String> = (0..17).map(|at| format!("g{at}")).collect();
+        (0..33).map(|at| format!("[[gateway]]\nname = \"g{at}\"\naddress = \"192.0.2.7\"\n"));
+    let names: Vec<String> = (0..33).map(|at| format!("g{at}")).collect();
     let tables = format!(
         "{}[[route]]\nprefix = \"1\"\ngateways = {names:?}\n",
         many.collect::<String>()
     );
-    check(&tables, (17 * 3 + 3, 12), &["17 gateways", "at most 16"]);
+    check(&tables, (33 * 3 + 3, 12), &["33 gateways", "at most 32"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use config::{Config, LISTENERS_MAX, Mode, SECTIONS, Shards};
+use config::{Config, LISTENERS_MAX, Margin, Mode, SECTIONS, Shards};
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -153,4 +153,21 @@ fn the_document_names_every_key_under_its_section() {
         assert_eq!(rows, keys, "[{section}]");
     }
     assert!(text.contains("`routes_csv`"));
+}
+
+#[test]
+fn the_example_names_its_decks_and_lists() {
+    let config = load("example.toml");
+    let decks: Vec<&str> = config.decks.iter().map(|deck| deck.name.as_str()).collect();
+    assert_eq!(decks, ["vendor-b", "vendor-v", "customer"]);
+    let dialect = folder().join("decks/vendor-v.toml");
+    assert_eq!(config.decks[1].dialect, Some(dialect));
+    assert_eq!(config.trunks[0].deck.as_deref(), Some("customer"));
+    assert_eq!(config.screen.block_called, ["blocked"]);
+    assert_eq!(config.trunks[0].screen.permit_called, ["permitted"]);
+    let route = &config.routes[0].plan;
+    assert_eq!(
+        (route.mode, route.margin),
+        (Mode::Cost, Margin::Permille(100))
+    );
 }

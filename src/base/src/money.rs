@@ -70,6 +70,12 @@ impl Money {
         self.0.checked_add(other.0).map(Money)
     }
 
+    /// The difference, if it can be written.
+    #[must_use]
+    pub fn checked_sub(self, other: Money) -> Option<Money> {
+        self.0.checked_sub(other.0).map(Money)
+    }
+
     /// This times `numerator / denominator`, rounded half away from zero; `None` if it is too large.
     ///
     /// # Panics
@@ -77,6 +83,14 @@ impl Money {
     #[must_use]
     pub fn scaled(self, numerator: i64, denominator: i64) -> Option<Money> {
         assert!(denominator != 0, "a share is of something");
+        if let Some(product) = self.0.checked_mul(numerator)
+            && product >= 0
+            && denominator > 0
+            && let Some(rounded) = product.checked_add(denominator / 2)
+        {
+            // Nearly always, and far cheaper than the same in twice as many bits.
+            return Some(Money(rounded / denominator));
+        }
         let product = i128::from(self.0) * i128::from(numerator);
         i64::try_from(divided(product, i128::from(denominator)))
             .ok()
@@ -124,11 +138,7 @@ impl Sub for Money {
     /// # Panics
     /// If the difference is too large, in every build.
     fn sub(self, other: Money) -> Money {
-        Money(
-            self.0
-                .checked_sub(other.0)
-                .expect("an amount of money fits"),
-        )
+        self.checked_sub(other).expect("an amount of money fits")
     }
 }
 

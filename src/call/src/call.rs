@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 
 use base::{FlowId, GatewayId, SlotId, TextId, Time, TimerId, Transport, TrunkId, Wall};
 use cdr::{Cause, Party};
+use route::Price;
 use smallvec::SmallVec;
 
 use crate::compact::{Moment, Packed};
@@ -84,6 +85,10 @@ pub struct Attempt {
     pub status: u16,
     /// The cause from its Reason header.
     pub q850: Option<u8>,
+    /// What the vendor asks.
+    pub bought: Option<Price>,
+    /// Whether it holds a channel of its gateway.
+    pub holds_channel: bool,
 }
 
 impl Attempt {
@@ -94,6 +99,12 @@ impl Attempt {
             Target::Address(transport, address) => (transport, address),
             Target::Peer => unreachable!("an attempt is sent to an address"),
         }
+    }
+
+    /// Takes away the channel that it holds, and says of which gateway.
+    pub fn free(&mut self) -> Option<GatewayId> {
+        let holds = std::mem::take(&mut self.holds_channel);
+        self.gateway.filter(|_| holds)
     }
 
     /// When it was over, and why.
@@ -195,13 +206,15 @@ pub struct Call {
     pub holds_channel: bool,
     /// Whether it is on the router's list of calls whose record found the ring full.
     pub is_waiting: bool,
+    /// What the customer pays, if its trunk has a deck.
+    pub sold: Option<Price>,
     /// All tries.
     pub attempts: SmallVec<[Attempt; 1]>,
     /// All dialogs.
     pub dialogs: SmallVec<[Dialog; 1]>,
 }
 
-const _: () = assert!(base::Slab::<Call>::SLOT_BYTES <= 304);
+const _: () = assert!(base::Slab::<Call>::SLOT_BYTES <= 352);
 
 /// Room of a list of attempts when it is made: most calls that fail over do so once.
 const ATTEMPTS: usize = 2;
@@ -242,6 +255,8 @@ impl Call {
             cause: Cause::Answered,
             status: 0,
             q850: None,
+            bought: None,
+            holds_channel: false,
         });
         self.attempts.len() - 1
     }
@@ -264,15 +279,23 @@ impl Call {
         }
     }
 
-    /// Notes the end of an attempt. The first word holds.
-    pub fn attempt_ended(&mut self, attempt: usize, status: u16, cause: Cause, now: Time) {
-        let Some(attempt) = self.attempts.get_mut(attempt) else {
-            return;
-        };
+    /// Notes the end of an attempt. The first word holds. Returns the gateway of which it held a
+    /// channel, which is free now.
+    #[must_use = "the channel is to be given back"]
+    pub fn attempt_ended(
+        &mut self,
+        attempt: usize,
+        status: u16,
+        cause: Cause,
+        now: Time,
+    ) -> Option<GatewayId> {
+        let attempt = self.attempts.get_mut(attempt)?;
         if attempt.ended_at.is_none() && attempt.answered.is_none() {
             (attempt.ended_at, attempt.cause) = (Moment::at(now), cause);
             attempt.status = status;
+            return attempt.free();
         }
+        None
     }
 
     /// Finds or makes the dialog of a tag. `target`: where requests to the callee go, and whether

@@ -1,7 +1,8 @@
 //! From a call's slot to its record.
 
-use base::{Flow, GatewayId, SlotId, Time};
+use base::{Flow, GatewayId, Money, SlotId, Time};
 use cdr::Party;
+use route::Price;
 
 use crate::{Attempt, Call, Ending};
 
@@ -34,8 +35,16 @@ pub fn encode_record<'a>(
     let dialog_at = dialog;
     let dialog = dialog.map(|at| &call.dialogs[at]);
     let ending = ending(call, dialog_at)?;
-    let attempts = (call.attempts.iter().enumerate())
-        .map(|(number, attempt)| attempt_record(call, number, attempt, ending.at, &gateway));
+    let answered = dialog.and_then(|dialog| dialog.answered.get());
+    let duration_us = answered.map_or(0, |at| ending.at.micros_since(at));
+    let paid_by = dialog.map(|dialog| usize::from(dialog.attempt));
+    let attempts = (call.attempts.iter().enumerate()).map(|(number, attempt)| cdr::Attempt {
+        bought: attempt.bought.as_ref().map(|price| {
+            let is_paid = answered.is_some() && paid_by == Some(number);
+            price_record(price, is_paid.then_some(duration_us))
+        }),
+        ..attempt_record(call, number, attempt, ending.at, &gateway)
+    });
     let last = match dialog {
         Some(dialog) => call.attempts.get(usize::from(dialog.attempt)),
         None => call.attempts.last(),
@@ -43,7 +52,6 @@ pub fn encode_record<'a>(
     let (egress_gateway, egress_carrier) = last
         .and_then(|attempt| attempt.gateway)
         .map_or((&b""[..], &b""[..]), &gateway);
-    let answered = dialog.and_then(|dialog| dialog.answered.get());
     let first_ring = (last.and_then(|attempt| attempt.progress.get())).or(call.ringing.get());
     let mut id = [0; 320];
     // The refusal of a call, and each dialog that a late answer made all the same, are records of
@@ -65,7 +73,7 @@ pub fn encode_record<'a>(
         ringing: call.ringing.get().map(|at| call.wall(at)),
         answered: answered.map(|at| call.wall(at)),
         ended: call.wall(ending.at),
-        duration_us: answered.map_or(0, |at| ending.at.micros_since(at)),
+        duration_us,
         pdd_us: first_ring
             .or(answered)
             .map(|at| at.micros_since(call.began)),
@@ -75,6 +83,7 @@ pub fn encode_record<'a>(
         cause: ending.cause,
         egress_gateway,
         egress_carrier,
+        sold: (call.sold.as_ref()).map(|price| price_record(price, answered.map(|_| duration_us))),
         attempts: &[],
         clipped: false,
     };
@@ -113,6 +122,23 @@ fn attempt_record<'a>(
         status: attempt.status,
         q850: cause.q850(attempt.status, attempt.q850),
         cause,
+        bought: None,
+    }
+}
+
+/// A price, and what it comes to for a call that was answered for so long.
+fn price_record(price: &Price, answered_us: Option<u64>) -> cdr::Price {
+    // A call of part of a millisecond is one that began.
+    let amount = answered_us.map(|us| price.amount(us.div_ceil(1_000)));
+    cdr::Price {
+        per_minute: price.per_minute,
+        connect_fee: price.connect_fee,
+        first_seconds: price.steps.first_seconds(),
+        next_seconds: price.steps.next_seconds(),
+        currency: price.currency.letters(),
+        digits_count: price.digits_count,
+        // More than can be written: the rate and the duration are there for whoever bills it.
+        amount: amount.flatten().unwrap_or(Money::ZERO),
     }
 }
 

@@ -63,11 +63,17 @@ pub enum Cause {
     DialogLost,
     /// This router was stopped while the call was up.
     Shutdown,
+    /// The trunk has as many calls up as it may have.
+    CallLimit,
+    /// The trunk began as many calls in a second as it may begin.
+    RateLimit,
+    /// A list has the called or the calling number.
+    Blocked,
 }
 
 impl Cause {
     /// All of them, in the order of their codes in a frame: append, never reorder.
-    pub const ALL: [Cause; 17] = [
+    pub const ALL: [Cause; 20] = [
         Cause::Answered,
         Cause::Refused,
         Cause::Redirected,
@@ -85,6 +91,9 @@ impl Cause {
         Cause::CalleeHungUp,
         Cause::DialogLost,
         Cause::Shutdown,
+        Cause::CallLimit,
+        Cause::RateLimit,
+        Cause::Blocked,
     ];
 
     /// The word that a record carries.
@@ -108,6 +117,9 @@ impl Cause {
             Cause::CalleeHungUp => "callee_hung_up",
             Cause::DialogLost => "dialog_lost",
             Cause::Shutdown => "shutdown",
+            Cause::CallLimit => "call_limit",
+            Cause::RateLimit => "rate_limit",
+            Cause::Blocked => "blocked",
         }
     }
 
@@ -136,7 +148,10 @@ impl Cause {
             | Cause::NoRoute
             | Cause::NoGateway
             | Cause::Rejected
-            | Cause::Overloaded => q850_of(status),
+            | Cause::Overloaded
+            | Cause::CallLimit
+            | Cause::RateLimit
+            | Cause::Blocked => q850_of(status),
         }
     }
 }

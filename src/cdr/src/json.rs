@@ -25,7 +25,7 @@ use crate::civil::Civil;
 use crate::digits::{EIGHT_DIGITS, OCTETS, eight, up_to_eight};
 use crate::frame::{clip, open};
 use crate::octets::is_plain;
-use crate::{Attempt, Call, Cause, DecodeError, Identity};
+use crate::{Attempt, Call, Cause, DecodeError, Identity, Price};
 
 /// Makes lines, in a buffer that is used again. Lives on the thread that writes them.
 #[derive(Debug)]
@@ -163,12 +163,16 @@ impl Line<'_> {
         self.text(br#","egress_gateway":""#, call.egress_gateway)?;
         self.text(br#","egress_carrier":""#, call.egress_carrier)?;
         self.text(br#","route_prefix":""#, identity.prefix)?;
+        if let Some(sold) = &call.sold {
+            self.put(br#","sold":"#)?;
+            self.price(sold, identity.called)?;
+        }
         self.put(br#","attempts":["#)?;
         for (place, attempt) in attempts.enumerate() {
             if place > 0 {
                 self.put(b",")?;
             }
-            self.attempt(&attempt.map_err(Stop::Bad)?)?;
+            self.attempt(&attempt.map_err(Stop::Bad)?, identity.called)?;
         }
         match call.clipped || identity.is_long() {
             true => self.put(b"],\"clipped\":true}\n")?,
@@ -197,7 +201,7 @@ impl Line<'_> {
         self.word(br#","hung_up":""#, call.hung_up.name())
     }
 
-    fn attempt(&mut self, attempt: &Attempt<'_>) -> Result<(), Full> {
+    fn attempt(&mut self, attempt: &Attempt<'_>, called: &[u8]) -> Result<(), Full> {
         self.short_number(br#"{"number":"#, attempt.number)?;
         self.text(br#","gateway":""#, attempt.gateway)?;
         self.text(br#","carrier":""#, attempt.carrier)?;
@@ -208,7 +212,33 @@ impl Line<'_> {
         self.civil_option(br#","answered":"#, attempt.answered)?;
         self.civil(br#","ended":"#, attempt.ended)?;
         self.outcome(attempt.status, attempt.q850, attempt.cause)?;
+        if let Some(bought) = &attempt.bought {
+            self.put(br#","bought":"#)?;
+            self.price(bought, called)?;
+        }
         self.put(b"}")
+    }
+
+    /// Amounts are texts, because numbers of JSON are read as floats by many.
+    #[inline(never)]
+    fn price(&mut self, price: &Price, called: &[u8]) -> Result<(), Full> {
+        let Price {
+            per_minute,
+            connect_fee,
+            first_seconds,
+            next_seconds,
+            amount,
+            ..
+        } = price;
+        let code = &called[..called.len().min(usize::from(price.digits_count))];
+        self.text(br#"{"code":""#, code)?;
+        self.put(br#","currency":""#)?;
+        self.put(&price.currency)?;
+        write!(
+            self.room,
+            r#"","rate":"{per_minute}","fee":"{connect_fee}","steps":"{first_seconds}/{next_seconds}","amount":"{amount}"}}"#
+        )
+        .map_err(|_| Full)
     }
 
     fn outcome(&mut self, status: u16, q850: u8, cause: Cause) -> Result<(), Full> {

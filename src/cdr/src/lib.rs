@@ -32,7 +32,7 @@ pub use octets::unescape;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use base::{SlotId, Transport, Wall};
+use base::{Money, SlotId, Transport, Wall};
 
 /// One call, from the INVITE to the end of the dialog or to the final refusal.
 ///
@@ -79,6 +79,8 @@ pub struct Call<'a> {
     pub egress_gateway: &'a [u8],
     /// The carrier of this gateway.
     pub egress_carrier: &'a [u8],
+    /// What the customer pays, if its trunk has a deck.
+    pub sold: Option<Price>,
     /// Every try at a gateway, in the order in which they began.
     pub attempts: &'a [Attempt<'a>],
     /// A field, or the list of attempts, was longer than a record keeps and was cut. [`encode`]
@@ -114,6 +116,27 @@ pub struct Attempt<'a> {
     pub q850: u8,
     /// Why it ended.
     pub cause: Cause,
+    /// What the vendor asks, if the gateway has a deck.
+    pub bought: Option<Price>,
+}
+
+/// A price as it held when the call was routed, and what the call costs by it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Price {
+    /// For sixty seconds.
+    pub per_minute: Money,
+    /// For an answered call besides.
+    pub connect_fee: Money,
+    /// The least that is counted, in seconds.
+    pub first_seconds: u16,
+    /// The step after it, in seconds.
+    pub next_seconds: u16,
+    /// The three letters of its currency.
+    pub currency: [u8; 3],
+    /// How many digits of the called number the row of the deck is about.
+    pub digits_count: u8,
+    /// What the call costs, not rounded for the bill; nothing if it was not answered.
+    pub amount: Money,
 }
 
 impl<'a> Call<'a> {
@@ -153,6 +176,7 @@ impl Call<'_> {
         cause: Cause::Refused,
         egress_gateway: b"",
         egress_carrier: b"",
+        sold: None,
         attempts: &[],
         clipped: false,
     };
@@ -173,6 +197,7 @@ impl Attempt<'_> {
         status: 0,
         q850: 0,
         cause: Cause::Refused,
+        bought: None,
     };
 }
 

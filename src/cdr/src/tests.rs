@@ -1,7 +1,7 @@
 use std::io::Write;
 use std::net::{Ipv6Addr, SocketAddrV6};
 
-use base::ShardId;
+use base::{Money, ShardId};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -154,11 +154,12 @@ fn a_changed_header_is_refused_by_name() {
     value(64, 5); // the family of the source
     value(64 + 1, 2); // its transport
     value(91, 3); // who hung up
-    value(92, 17); // the cause
-    let first = 108;
+    value(92, 20); // the cause
+    value(94, 1); // a price that is not there
+    let first = 140;
     value(first + 8, 1); // the first attempt made no progress, but at a time
     value(first + 59, 1); // its flags
-    value(first + 66 + 61, 200); // the cause of the second
+    value(first + 98 + 61, 200); // the cause of the second
 }
 
 #[test]
@@ -255,7 +256,7 @@ fn what_is_too_long_is_cut_and_marked() {
     let decoded = decode(&bytes).expect("valid");
     let kept = decoded.call().attempts.len();
     assert!(
-        decoded.call().clipped && (100..256).contains(&kept),
+        decoded.call().clipped && (64..256).contains(&kept),
         "{kept}"
     );
 }
@@ -551,6 +552,7 @@ impl Parts {
                 status: *status,
                 q850: codes[1],
                 cause: cause_of(codes[2]),
+                bought: price_of(times[1], *codes),
             }
         };
         self.attempts.iter().enumerate().map(one).collect()
@@ -579,10 +581,59 @@ impl Parts {
             cause: cause_of(self.codes[2]),
             egress_gateway: &f[10],
             egress_carrier: &f[11],
+            sold: price_of(self.times[0], self.codes),
             attempts,
             clipped: false,
         }
     }
+}
+
+/// A price made of other random numbers, or none.
+fn price_of(parts: i64, [first, next, digits_count]: [u8; 3]) -> Option<Price> {
+    let steps = u16::from(next);
+    (steps > 64).then(|| Price {
+        per_minute: Money::from_parts(parts),
+        connect_fee: Money::from_parts(parts.rotate_left(17)),
+        first_seconds: u16::from(first),
+        next_seconds: steps,
+        currency: *b"EUR",
+        digits_count,
+        amount: Money::from_parts(parts.rotate_left(33)),
+    })
+}
+
+#[test]
+fn prices_are_told_in_exact_texts() {
+    let price = Price {
+        per_minute: Money::parse("0.0135").unwrap(),
+        connect_fee: Money::parse("0.05").unwrap(),
+        first_seconds: 60,
+        next_seconds: 6,
+        currency: *b"USD",
+        digits_count: 4,
+        amount: Money::parse("0.0635").unwrap(),
+    };
+    let attempts = answered_call().attempts.to_vec();
+    let attempts: Vec<Attempt<'_>> = (attempts.into_iter())
+        .map(|attempt| Attempt {
+            bought: (attempt.number == 2).then_some(price),
+            ..attempt
+        })
+        .collect();
+    let call = Call {
+        sold: Some(price),
+        attempts: &attempts,
+        ..answered_call()
+    };
+    let want = r#"{"code":"4420","currency":"USD","rate":"0.0135","fee":"0.05","steps":"60/6","amount":"0.0635"}"#;
+    let value: Value = serde_json::from_str(&line(&call)).unwrap();
+    let want: Value = serde_json::from_str(want).unwrap();
+    assert_eq!(
+        (&value["sold"], &value["attempts"][1]["bought"]),
+        (&want, &want)
+    );
+    assert!(value["attempts"][0].get("bought").is_none());
+    assert_eq!(decode(&frame(&call)).unwrap().call(), call);
 }
 
 /// The octets of a JSON string field.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 
-use route::Spec;
+use route::{CallLimits, Spec};
 
 /// Names listed of one kind of change; of more, the number is told.
 const NAMES_MAX: usize = 8;
@@ -24,6 +24,7 @@ pub fn changes(old: &Spec, new: &Spec) -> Vec<String> {
             .collect()
     };
     tell("gateway", &by_name(old), &by_name(new), &mut told);
+    tell_limits(old, new, &mut told);
     let by_prefix = |spec: &Spec| -> BTreeMap<String, _> {
         let rows = spec.routes.iter();
         rows.map(|route| (route.prefix.clone(), route.plan.clone()))
@@ -35,6 +36,43 @@ pub fn changes(old: &Spec, new: &Spec) -> Vec<String> {
         told.push(format!("unknown sources: {was:?} -> {is:?}"));
     }
     told
+}
+
+/// What changes of the limits on calls, each with how much more or less that is.
+fn tell_limits(old: &Spec, new: &Spec, told: &mut Vec<String>) {
+    for trunk in &new.trunks {
+        if let Some(before) = old.trunks.iter().find(|it| it.name == trunk.name) {
+            tell_limit(
+                &format!("trunk `{}`", trunk.name),
+                before.limits,
+                trunk.limits,
+                told,
+            );
+        }
+    }
+    for gateway in &new.gateways {
+        if let Some(before) = old.gateways.iter().find(|it| it.name == gateway.name) {
+            let whose = format!("gateway `{}`", gateway.name);
+            tell_limit(&whose, before.limits, gateway.limits, told);
+        }
+    }
+}
+
+fn tell_limit(whose: &str, old: CallLimits, new: CallLimits, told: &mut Vec<String>) {
+    let pairs = [
+        ("calls", old.calls, new.calls),
+        ("calls a second", old.per_second, new.per_second),
+    ];
+    for (what, old, new) in pairs.into_iter().filter(|(_, old, new)| old != new) {
+        told.push(match (old, new) {
+            (Some(old), Some(new)) if new > old => {
+                format!("{whose}: {new} {what}, {} more", new - old)
+            }
+            (Some(old), Some(new)) => format!("{whose}: {new} {what}, {} less", old - new),
+            (None, Some(new)) => format!("{whose}: {new} {what}, no limit before"),
+            (_, None) => format!("{whose}: no limit on {what} any more"),
+        });
+    }
 }
 
 fn tell<T: PartialEq + Debug>(
@@ -112,6 +150,29 @@ mod tests {
                 "1 route removed: `49`",
                 "unknown sources: Refuse -> Drop",
             ]
+        );
+    }
+
+    #[test]
+    fn limits_are_told_with_what_they_change() {
+        let with = |calls, per_second| {
+            let mut spec = world(&[("a", 5060)], &[]);
+            spec.gateways[0].limits = CallLimits { calls, per_second };
+            spec
+        };
+        let told = |old: &Spec, new: &Spec| changes(old, new)[1..].join("; ");
+        let (none, some) = (with(None, None), with(Some(100), Some(30)));
+        assert_eq!(
+            told(&some, &with(Some(120), Some(18))),
+            "gateway `a`: 120 calls, 20 more; gateway `a`: 18 calls a second, 12 less"
+        );
+        assert_eq!(
+            told(&none, &with(Some(5), None)),
+            "gateway `a`: 5 calls, no limit before"
+        );
+        assert_eq!(
+            told(&some, &with(Some(100), None)),
+            "gateway `a`: no limit on calls a second any more"
         );
     }
 

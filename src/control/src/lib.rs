@@ -22,6 +22,8 @@
 mod cdr_file;
 mod cdr_writer;
 mod change;
+mod deck_files;
+mod list_files;
 mod logs;
 mod metrics;
 mod node;
@@ -31,6 +33,7 @@ mod reload;
 mod report;
 mod service;
 mod socket;
+mod stamp;
 #[cfg(test)]
 mod tests;
 mod view;
@@ -39,6 +42,8 @@ pub mod world;
 pub use cdr_file::{CdrError, CdrOptions};
 pub use cdr_writer::{CdrStatus, CdrWriter, RecordSource};
 pub use change::changes;
+pub use deck_files::{Library, Progress, now};
+pub use list_files::Lists;
 pub use logs::{LogTarget, Plain, Rate, RateLimit, start_logs};
 pub use metrics::metrics_text;
 pub use node::{BootError, Ended, Node, Setup};

@@ -121,9 +121,10 @@ impl Tables {
             return true;
         }
         tracing::info!(file = %file.display(), "reload: reading");
-        let previous = self.running.snapshot.clone();
+        let previous = self.running.clone();
         self.building = Some(spawn_blocking(move || {
-            Loaded::from_file(&file, previous.generation() + 1, Some(&previous))
+            let generation = previous.snapshot.generation() + 1;
+            Loaded::from_file(&file, generation, Some(&previous))
         }));
         true
     }

@@ -8,6 +8,8 @@ use config::Config;
 use route::{BuildError, Snapshot, Spec};
 
 use crate::change::changes;
+use crate::deck_files::{Library, Progress};
+use crate::list_files::Lists;
 
 /// A configuration that was read and checked, and the routing world made of it.
 #[derive(Clone, Debug)]
@@ -16,6 +18,10 @@ pub struct Loaded {
     pub config: Arc<Config>,
     /// The part that becomes the routing world.
     pub spec: Arc<Spec>,
+    /// The rate decks that it names.
+    pub library: Arc<Library>,
+    /// The lists of numbers that it names.
+    pub lists: Arc<Lists>,
     /// The routing world.
     pub snapshot: Arc<Snapshot>,
 }
@@ -25,6 +31,8 @@ pub struct Loaded {
 pub enum LoadError {
     /// The file.
     Config(Vec<config::Error>),
+    /// The decks and lists that the file names.
+    Files(Vec<String>),
     /// What the file describes.
     World(Vec<BuildError>),
 }
@@ -35,6 +43,7 @@ impl LoadError {
     pub fn messages(&self) -> Vec<String> {
         match self {
             LoadError::Config(errors) => errors.iter().map(ToString::to_string).collect(),
+            LoadError::Files(errors) => errors.clone(),
             LoadError::World(errors) => errors.iter().map(ToString::to_string).collect(),
         }
     }
@@ -56,10 +65,23 @@ impl Loaded {
     pub fn from_file(
         path: &Path,
         generation: u64,
-        previous: Option<&Snapshot>,
+        previous: Option<&Loaded>,
+    ) -> Result<Loaded, LoadError> {
+        Loaded::watched(path, generation, previous, &|_, _| {})
+    }
+
+    /// As [`Loaded::from_file`], and tells how far the reading of decks is.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file.
+    pub fn watched(
+        path: &Path,
+        generation: u64,
+        previous: Option<&Loaded>,
+        progress: Progress<'_>,
     ) -> Result<Loaded, LoadError> {
         let config = Config::load(path).map_err(LoadError::Config)?;
-        Loaded::from_config(config, generation, previous)
+        Loaded::build(config, generation, previous, progress)
     }
 
     /// As [`Loaded::from_file`], of a configuration that was read already.
@@ -69,13 +91,35 @@ impl Loaded {
     pub fn from_config(
         config: Config,
         generation: u64,
-        previous: Option<&Snapshot>,
+        previous: Option<&Loaded>,
     ) -> Result<Loaded, LoadError> {
-        let spec = crate::world::spec(&config);
-        let snapshot = route::build(&spec, generation, previous).map_err(LoadError::World)?;
+        Loaded::build(config, generation, previous, &|_, _| {})
+    }
+
+    fn build(
+        config: Config,
+        generation: u64,
+        previous: Option<&Loaded>,
+        progress: Progress<'_>,
+    ) -> Result<Loaded, LoadError> {
+        let before = previous.map(|previous| &previous.library);
+        let lists = Lists::load(&config, previous.map(|previous| &*previous.lists));
+        let library = Library::load(&config, before, progress);
+        let (lists, library) = match (lists, library) {
+            (Ok(lists), Ok(library)) => (lists, library),
+            (lists, library) => {
+                let told = [lists.err(), library.err()].into_iter().flatten().flatten();
+                return Err(LoadError::Files(told.collect()));
+            }
+        };
+        let spec = crate::world::spec(&config, &library, &lists).map_err(LoadError::Files)?;
+        let before = previous.map(|previous| &*previous.snapshot);
+        let snapshot = route::build(&spec, generation, before).map_err(LoadError::World)?;
         Ok(Loaded {
             config: Arc::new(config),
             spec: Arc::new(spec),
+            library,
+            lists: Arc::new(lists),
             snapshot: Arc::new(snapshot),
         })
     }
@@ -85,6 +129,8 @@ impl Loaded {
     #[must_use]
     pub fn changes_from(&self, running: &Loaded) -> Vec<String> {
         let mut told = changes(&running.spec, &self.spec);
+        told.extend(self.library.changes_from(&running.library));
+        told.extend(self.lists.changes_from(&running.lists));
         let fixed = fixed_parts(&running.config, &self.config);
         told.extend(fixed.into_iter().map(|part| {
             format!("{part} changed: needs a restart, the running value stays in force")

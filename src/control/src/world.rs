@@ -7,14 +7,19 @@ use std::sync::Arc;
 
 use config::{CalledStyle, Config, Mode, PlainRule, Plan, UnknownSource};
 use route::{
-    AdvanceTable, EgressFormat, EgressStyle, GatewaySpec, HealthRules, ListenerSpec, NumberFormat,
-    PlanSpec, Probe, RouteSpec, Spec, TargetSpec, TrunkSpec,
+    AdvanceTable, EgressFormat, EgressStyle, GatewaySpec, HealthRules, ListenerSpec, Margin,
+    NumberFormat, PlanSpec, Probe, RouteSpec, ScreenSpec, Spec, TargetSpec, TrunkSpec,
 };
 
-/// What a snapshot is built from, out of a configuration.
-#[must_use]
-pub fn spec(config: &Config) -> Spec {
-    Spec {
+use crate::deck_files::Library;
+use crate::list_files::Lists;
+
+/// What a snapshot is built from, out of a configuration and the decks that it names.
+///
+/// # Errors
+/// Currencies of which nobody says what they are worth.
+pub fn spec(config: &Config, library: &Library, lists: &Lists) -> Result<Spec, Vec<String>> {
+    Ok(Spec {
         listeners: config.listeners.iter().map(listener).collect(),
         coalesce: (config.listeners.iter())
             .map(|listener| coalesce(listener.coalesce))
@@ -22,12 +27,16 @@ pub fn spec(config: &Config) -> Spec {
         trunks: config.trunks.iter().map(trunk).collect(),
         gateways: config.gateways.iter().map(gateway).collect(),
         routes: routes(&config.routes),
+        decks: library.specs(config)?,
+        rates: Arc::clone(&library.rates),
+        lists: lists.specs(),
+        screen: screen(&config.screen),
         unknown_source: match config.sources.unknown {
             UnknownSource::Refuse => route::UnknownSource::Refuse,
             UnknownSource::Drop => route::UnknownSource::Drop,
         },
         gateways_max: config.limits.gateways_max,
-    }
+    })
 }
 
 /// The bounds of each shard, out of a configuration; what it does not name keeps its default.
@@ -89,9 +98,24 @@ fn trunk(trunk: &config::Trunk) -> TrunkSpec {
         },
         allow: trunk.allow.clone(),
         max_call_seconds: trunk.max_call_seconds,
-        max_calls: trunk.max_calls,
+        limits: route::CallLimits {
+            calls: trunk.max_calls,
+            per_second: trunk.calls_per_second,
+        },
         follow_redirects: trunk.follow_redirects,
+        redirects: trunk.redirect,
         overload_weight: trunk.overload_weight,
+        deck: trunk.deck.clone(),
+        screen: screen(&trunk.screen),
+    }
+}
+
+fn screen(screen: &config::Screen) -> ScreenSpec {
+    ScreenSpec {
+        block_called: screen.block_called.clone(),
+        permit_called: screen.permit_called.clone(),
+        block_calling: screen.block_calling.clone(),
+        permit_calling: screen.permit_calling.clone(),
     }
 }
 
@@ -137,6 +161,11 @@ fn gateway(gateway: &config::Gateway) -> GatewaySpec {
         no_response_ms: gateway.no_response_ms,
         coalesce: gateway.coalesce.map(coalesce),
         overload_control: gateway.overload_control,
+        limits: route::CallLimits {
+            calls: gateway.max_calls,
+            per_second: gateway.calls_per_second,
+        },
+        deck: gateway.deck.clone(),
     }
 }
 
@@ -167,6 +196,7 @@ fn plan(plan: &Plan) -> PlanSpec {
     let target = |target: &config::Target| TargetSpec {
         gateway: target.gateway.clone(),
         weight: target.weight,
+        priority: target.priority,
     };
     let advance = plan.advance.as_deref().map(AdvanceTable::from_words);
     PlanSpec {
@@ -174,6 +204,7 @@ fn plan(plan: &Plan) -> PlanSpec {
         mode: match plan.mode {
             Mode::Ordered => route::Mode::Ordered,
             Mode::Weighted => route::Mode::Weighted,
+            Mode::Cost => route::Mode::Cost,
             Mode::Parallel => route::Mode::Parallel,
         },
         advance: advance.map_or_else(AdvanceTable::default, |table| {
@@ -181,12 +212,19 @@ fn plan(plan: &Plan) -> PlanSpec {
         }),
         attempts_max: plan.attempts_max,
         ring_ms: plan.ring_ms,
+        margin: match plan.margin {
+            config::Margin::Permille(parts) => Margin::Permille(parts),
+            config::Margin::Amount(amount) => Margin::Amount(amount),
+            config::Margin::Any => Margin::Any,
+        },
+        call_seconds: plan.call_seconds,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Loaded;
 
     const HEAD: &str = "[[listener]]\nname = \"udp\"\naddress = \"192.0.2.1\"\n\
                         [[gateway]]\nname = \"a\"\naddress = \"192.0.2.2\"\n\
@@ -205,7 +243,7 @@ mod tests {
              [[route]]\nprefix = \"49\"\ngateways = [\"a\"]\n",
         );
         assert_eq!(shard_limits(&config), shards::Limits::default());
-        let spec = spec(&config);
+        let spec = spec(&config, &Library::default(), &Lists::default()).unwrap();
         let address = "192.0.2.4:5060".parse().unwrap();
         let want = GatewaySpec {
             probe: Some(Probe::default()),
@@ -225,6 +263,7 @@ mod tests {
     fn bounds_of_both_sides_agree() {
         assert_eq!(config::TARGETS_MAX, route::limits::TARGETS_MAX);
         assert_eq!(config::WEIGHT_MAX, route::limits::WEIGHT_MAX);
+        assert_eq!(config::PRIORITY_MAX, route::limits::PRIORITY_MAX);
         assert_eq!(config::DIGITS_MAX, route::limits::DIGITS_MAX);
         assert_eq!(
             config::TECH_PREFIX_BYTES_MAX,
@@ -238,7 +277,10 @@ mod tests {
             "[[route]]\nprefix = \"49\"\ngateways = [{ name = \"a\", weight = 3 }, \"b\"]\n\
              advance = [\"404\", \"486\", \"3xx\", \"4xx\", \"5xx\", \"6xx\", \"699\", \"timeout\", \"no-answer\"]\n",
         );
-        let plan = &spec(&config).routes[0].plan;
+        let plan = &spec(&config, &Library::default(), &Lists::default())
+            .unwrap()
+            .routes[0]
+            .plan;
         assert_eq!(plan.mode, route::Mode::Weighted);
         assert!(plan.advance.advances(486) && plan.advance.advances_on_no_answer());
         assert!(!plan.advance.advances(603));
@@ -248,7 +290,9 @@ mod tests {
     fn routes_of_one_plan_share_it() {
         let config =
             parsed("[[route]]\nprefix = [\"49\", \"43\", \"*\"]\ngateways = [\"a\", \"b\"]\n");
-        let routes = spec(&config).routes;
+        let routes = spec(&config, &Library::default(), &Lists::default())
+            .unwrap()
+            .routes;
         assert!(
             routes
                 .iter()
@@ -261,7 +305,7 @@ mod tests {
         for sample in ["demo", "bench", "example"] {
             let path = format!("{}/../../config/{sample}.toml", env!("CARGO_MANIFEST_DIR"));
             let config = Config::load(&path).unwrap_or_else(|errors| panic!("{errors:#?}"));
-            let built = route::build(&spec(&config), 1, None);
+            let built = Loaded::from_config(config, 1, None);
             assert!(built.is_ok(), "{sample}: {:?}", built.err());
         }
     }

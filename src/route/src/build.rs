@@ -1,6 +1,6 @@
 //! From plain data to a snapshot: names become ids, prefixes are sorted, every mistake is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,11 +13,13 @@ use crate::limits::{
     DIGITS_MAX, GATEWAYS_MAX, ROUTES_MAX, TARGETS_MAX, TECH_PREFIX_BYTES_MAX, TRUNKS_MAX,
     WEIGHT_MAX,
 };
+use crate::pricing::{DeckInfo, Prices};
+use crate::screen::Screen;
 use crate::snapshot::{Known, Names};
 use crate::table::RouteTable;
 use crate::{
-    Coalesce, Gateway, GatewaySpec, NumberFormat, PlainRule, Snapshot, Source, Spec, Trunk,
-    TrunkSpec,
+    Coalesce, DeckId, DeckSpec, Gateway, GatewaySpec, NumberFormat, PlainRule, Snapshot, Source,
+    Spec, Trunk,
 };
 
 /// Why no snapshot can be built. The configuration finds nearly all of these first, with line and
@@ -95,6 +97,29 @@ pub enum BuildError {
         gateway: String,
         weight: u32,
     },
+    TooManyDecks {
+        count: usize,
+    },
+    DuplicateDeck {
+        name: String,
+    },
+    UnknownDeck {
+        /// `trunk` or `gateway`.
+        kind: &'static str,
+        name: String,
+        deck: String,
+    },
+    NoDeck {
+        prefix: String,
+        gateway: String,
+    },
+    DuplicateList {
+        name: String,
+    },
+    UnknownList {
+        trunk: String,
+        list: String,
+    },
 }
 
 impl fmt::Display for BuildError {
@@ -121,6 +146,12 @@ impl fmt::Display for BuildError {
             E::NoTargets { prefix } => write!(f, "route `{prefix}` has no gateway"),
             E::TooManyTargets { prefix, count } => write!(f, "route `{prefix}` has {count} gateways; at most {TARGETS_MAX}"),
             E::BadWeight { prefix, gateway, weight } => write!(f, "route `{prefix}`: the weight {weight} of gateway `{gateway}` is not between 1 and {WEIGHT_MAX}"),
+            E::TooManyDecks { count } => write!(f, "{count} decks; at most {}", DeckId::COUNT_MAX),
+            E::DuplicateDeck { name } => write!(f, "two decks are named `{name}`"),
+            E::UnknownDeck { kind, name, deck } => write!(f, "{kind} `{name}` names the deck `{deck}`, which does not exist"),
+            E::DuplicateList { name } => write!(f, "two lists are named `{name}`"),
+            E::UnknownList { trunk, list } => write!(f, "trunk `{trunk}` is held against the list `{list}`, which does not exist"),
+            E::NoDeck { prefix, gateway } => write!(f, "route `{prefix}` is by cost, and its gateway `{gateway}` has no deck"),
         }
     }
 }
@@ -154,10 +185,12 @@ pub fn build(
     let repeated = gateway_ids.repeated.iter().cloned();
     errors.extend(repeated.map(|name| BuildError::DuplicateGateway { name }));
 
-    let trunks = build_trunks(&spec.trunks, &trunk_ids, &mut errors);
+    let decks = Decks::new(&spec.decks, &mut errors);
+    check_lists(spec, &mut errors);
+    let trunks = build_trunks(spec, &trunk_ids, &decks, &mut errors);
     let ingress = build_ingress(&trunks, &mut errors);
-    let gateways = build_gateways(spec, &gateway_ids, &mut errors);
-    let table = RouteTable::build(&spec.routes, &gateway_ids, &mut errors);
+    let gateways = build_gateways(spec, &gateway_ids, &decks, &mut errors);
+    let table = RouteTable::build(&spec.routes, &gateway_ids, &gateways, &mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -181,7 +214,55 @@ pub fn build(
         digits: table.digits,
         catch_all: table.catch_all,
         plans: table.plans,
+        prices: Prices {
+            rates: Arc::clone(&spec.rates),
+            decks: (spec.decks.iter())
+                .map(|deck| DeckInfo {
+                    name: deck.name.as_str().into(),
+                    currency: deck.currency,
+                    worth: deck.worth,
+                })
+                .collect(),
+        },
     })
+}
+
+/// The decks by their names.
+struct Decks<'s>(BTreeMap<&'s str, DeckId>);
+
+impl<'s> Decks<'s> {
+    fn new(specs: &'s [DeckSpec], errors: &mut Vec<BuildError>) -> Decks<'s> {
+        if specs.len() > DeckId::COUNT_MAX {
+            errors.push(BuildError::TooManyDecks { count: specs.len() });
+        }
+        let mut ids = BTreeMap::new();
+        for (deck, id) in specs.iter().zip(0..) {
+            if ids.insert(deck.name.as_str(), DeckId(id)).is_some() {
+                let name = deck.name.clone();
+                errors.push(BuildError::DuplicateDeck { name });
+            }
+        }
+        Decks(ids)
+    }
+
+    /// The deck that a trunk or a gateway names.
+    fn of(
+        &self,
+        deck: Option<&String>,
+        (kind, name): (&'static str, &str),
+        errors: &mut Vec<BuildError>,
+    ) -> Option<DeckId> {
+        let deck = deck?;
+        let found = self.0.get(deck.as_str()).copied();
+        if found.is_none() {
+            errors.push(BuildError::UnknownDeck {
+                kind,
+                name: name.to_owned(),
+                deck: deck.clone(),
+            });
+        }
+        found
+    }
 }
 
 /// Names with their ids: the old ones first, as they were.
@@ -246,28 +327,46 @@ fn check_counts(spec: &Spec, trunks: &Ids, gateways: &Ids, errors: &mut Vec<Buil
     }
 }
 
+fn check_lists(spec: &Spec, errors: &mut Vec<BuildError>) {
+    let mut names = BTreeSet::new();
+    let repeated = spec.lists.iter().filter(|list| !names.insert(&list.name));
+    errors.extend(repeated.map(|list| BuildError::DuplicateList {
+        name: list.name.clone(),
+    }));
+}
+
 fn build_trunks(
-    specs: &[TrunkSpec],
+    all: &Spec,
     ids: &Ids,
+    decks: &Decks<'_>,
     errors: &mut Vec<BuildError>,
 ) -> Box<[Option<Trunk>]> {
     let mut trunks: Vec<Option<Trunk>> = vec![None; ids.names.len()];
-    for spec in specs {
+    for spec in &all.trunks {
         let id = ids.of(&spec.name).expect("every name got an id");
         if let Some(what) = number_format_fault(&spec.number) {
             let trunk = spec.name.clone();
             errors.push(BuildError::BadNumberFormat { trunk, what });
         }
+        let mut unknown = Vec::new();
+        let screen = Screen::build(&all.screen, spec, &all.lists, &mut unknown);
+        errors.extend(unknown.into_iter().map(|list| BuildError::UnknownList {
+            trunk: spec.name.clone(),
+            list,
+        }));
         trunks[id as usize] = Some(Trunk {
+            screen,
             id: TrunkId(id),
             name: spec.name.as_str().into(),
             carrier: spec.carrier.as_str().into(),
             sources: spec.sources.as_slice().into(),
             number: spec.number.clone(),
             max_call_seconds: spec.max_call_seconds,
-            max_calls: spec.max_calls,
+            limits: spec.limits,
             follow_redirects: spec.follow_redirects,
+            redirects: spec.redirects,
             overload_weight: spec.overload_weight,
+            deck: decks.of(spec.deck.as_ref(), ("trunk", &spec.name), errors),
             allow: spec.allow.iter().map(|word| word.as_str().into()).collect(),
         });
     }
@@ -326,7 +425,12 @@ fn build_ingress(trunks: &[Option<Trunk>], errors: &mut Vec<BuildError>) -> Ingr
     )
 }
 
-fn build_gateways(spec: &Spec, ids: &Ids, errors: &mut Vec<BuildError>) -> Box<[Option<Gateway>]> {
+fn build_gateways(
+    spec: &Spec,
+    ids: &Ids,
+    decks: &Decks<'_>,
+    errors: &mut Vec<BuildError>,
+) -> Box<[Option<Gateway>]> {
     let mut gateways: Vec<Option<Gateway>> = vec![None; ids.names.len()];
     for gateway in &spec.gateways {
         let id = ids.of(&gateway.name).expect("every name got an id");
@@ -363,6 +467,8 @@ fn build_gateways(spec: &Spec, ids: &Ids, errors: &mut Vec<BuildError>) -> Box<[
             no_response_ms: gateway.no_response_ms,
             coalesce: gateway.coalesce,
             overload_control: gateway.overload_control,
+            limits: gateway.limits,
+            deck: decks.of(gateway.deck.as_ref(), ("gateway", &gateway.name), errors),
         });
     }
     gateways.into()

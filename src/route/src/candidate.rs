@@ -5,6 +5,7 @@ use std::fmt;
 use base::GatewayId;
 use smallvec::SmallVec;
 
+use crate::Price;
 use crate::limits::TARGETS_MAX;
 
 /// One gateway of a call, and whether it may be tried.
@@ -31,6 +32,15 @@ impl Candidate {
     pub fn may_try(&self) -> bool {
         self.verdict == Verdict::Try
     }
+
+    /// Whether it is left out for its price, or for having none.
+    #[must_use]
+    pub fn is_unpriced(&self) -> bool {
+        matches!(
+            self.verdict,
+            Verdict::Skip(SkipReason::NoPrice | SkipReason::Blocked | SkipReason::BelowMargin)
+        )
+    }
 }
 
 /// Whether a candidate may be tried.
@@ -51,6 +61,12 @@ pub enum SkipReason {
     Down,
     /// It is coming back, and this call is not in the share that it gets yet.
     SlowReturn,
+    /// Its deck has no price for the number.
+    NoPrice,
+    /// Its deck says that the number is not to be had.
+    Blocked,
+    /// It costs more than the plan lets it cost.
+    BelowMargin,
 }
 
 impl SkipReason {
@@ -61,6 +77,9 @@ impl SkipReason {
             SkipReason::Maintenance => "in maintenance",
             SkipReason::Down => "down",
             SkipReason::SlowReturn => "slow return",
+            SkipReason::NoPrice => "no price",
+            SkipReason::Blocked => "blocked",
+            SkipReason::BelowMargin => "below margin",
         }
     }
 }
@@ -70,6 +89,8 @@ impl SkipReason {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Candidates {
     list: SmallVec<[Candidate; TARGETS_MAX]>,
+    /// What the customer pays for the call, if its trunk has a deck.
+    pub sold: Option<Price>,
 }
 
 impl Candidates {
@@ -90,6 +111,7 @@ impl Candidates {
     /// Forgets all.
     pub fn clear(&mut self) {
         self.list.clear();
+        self.sold = None;
     }
 
     /// Adds one at the end. The caller has at most [`TARGETS_MAX`]: more go to the heap.
@@ -138,12 +160,20 @@ impl<'a> IntoIterator for &'a Candidates {
     }
 }
 
-/// There is no route for a call: no prefix of its number has one, and there is no catch-all route.
+/// Why nobody is asked to take a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct NoRoute;
+pub enum NoRoute {
+    /// No prefix of its number has a route, and there is no catch-all route.
+    NoPrefix,
+    /// The deck of its trunk has no price for the number, or says that it is not to be had.
+    NotSold,
+}
 
 impl fmt::Display for NoRoute {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no route has a prefix of this number, and there is no route `*`")
+        f.write_str(match self {
+            NoRoute::NoPrefix => "no route has a prefix of this number, and there is no route `*`",
+            NoRoute::NotSold => "the trunk's deck has no price for this number",
+        })
     }
 }

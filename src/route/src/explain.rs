@@ -2,12 +2,12 @@
 
 use std::fmt::{self, Write};
 
-use base::{Time, TrunkId};
+use base::{Money, Time, TrunkId};
 use sip::Uri;
 
 use crate::{
-    Candidates, Gateway, GatewayState, Health, NoRoute, NumberBuffer, NumberError, Snapshot,
-    Verdict,
+    Ask, Blocked, Candidates, Gateway, GatewayState, Health, Margin, Moment, NoRoute, NumberBuffer,
+    NumberError, Price, Side, Snapshot, Turns, Verdict,
 };
 
 /// What would be tried for one call.
@@ -27,8 +27,16 @@ pub struct Explanation {
     pub tech_prefix: String,
     /// The prefix that matched; `*` for the catch-all route.
     pub prefix: Option<String>,
-    /// `ordered`, `weighted` or `parallel`.
+    /// `ordered`, `weighted`, `cost` or `parallel`.
     pub mode: Option<&'static str>,
+    /// What the customer pays, if its trunk has a deck.
+    pub sold: Option<Price>,
+    /// What it pays for a call of the length that prices are compared by, in the common currency.
+    pub income: Option<Money>,
+    /// That length, in seconds.
+    pub call_seconds: u64,
+    /// What must be left.
+    pub margin: Option<Margin>,
     /// The most gateways that would be tried.
     pub attempts_max: usize,
     /// Each gateway in the order to try.
@@ -38,10 +46,12 @@ pub struct Explanation {
 }
 
 /// Why a call would be refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Refusal {
     /// The called number.
     Number(NumberError),
+    /// A list.
+    Blocked(Blocked),
     /// The routes.
     Route(NoRoute),
     /// There are gateways, but none may be tried now.
@@ -67,6 +77,16 @@ pub struct Step {
     pub state: GatewayState,
     /// Why it is left out; `None` if it is tried.
     pub skipped: Option<&'static str>,
+    /// Its deck, if it has one.
+    pub deck: Option<String>,
+    /// What it asks, if it has a price.
+    pub price: Option<Price>,
+    /// What a call of the route's length costs, in the common currency.
+    pub cost: Option<Money>,
+    /// What is left of the income then.
+    pub margin: Option<Money>,
+    /// Its priority in the route.
+    pub priority: u16,
     /// The Request-URI that it would get.
     pub request_uri: String,
     /// How long it may stay silent.
@@ -77,10 +97,22 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Refusal::Number(error) => error.fmt(f),
+            Refusal::Blocked(blocked) => blocked.fmt(f),
             Refusal::Route(no_route) => no_route.fmt(f),
             Refusal::NothingToTry => f.write_str("no gateway of the route may be tried now"),
         }
     }
+}
+
+/// When a call would come, and with which luck.
+#[derive(Clone, Copy, Debug)]
+pub struct Occasion {
+    /// On the axis of the gateways' health.
+    pub now: Time,
+    /// As prices have it.
+    pub at: Moment,
+    /// The random number.
+    pub dice: u64,
 }
 
 /// Walks the path of a call from this trunk to this URI and tells what it met.
@@ -90,8 +122,7 @@ pub fn explain(
     health: &Health,
     trunk: TrunkId,
     uri: &Uri<'_>,
-    now: Time,
-    dice: u64,
+    occasion: Occasion,
 ) -> Explanation {
     let mut told = Explanation {
         generation: snapshot.generation(),
@@ -102,6 +133,10 @@ pub fn explain(
         tech_prefix: String::new(),
         prefix: None,
         mode: None,
+        sold: None,
+        income: None,
+        call_seconds: 0,
+        margin: None,
         attempts_max: 0,
         steps: Vec::new(),
         refused: None,
@@ -117,43 +152,78 @@ pub fn explain(
     told.number = Some(text(number.text()));
     told.rule = Some(number.rule().text());
     told.tech_prefix = text(number.tech_prefix());
-    let mut candidates = Candidates::new();
-    let id = match snapshot.candidates(trunk, &number, health, now, dice, &mut candidates) {
-        Ok(id) => id,
-        Err(no_route) => {
-            told.refused = Some(Refusal::Route(no_route));
-            return told;
-        }
-    };
-    let route = snapshot.route(id);
-    let first = candidates.next_to_try(0);
-    told.refused = first.is_none().then_some(Refusal::NothingToTry);
-    told.prefix = Some(route.prefix.to_owned());
-    told.mode = Some(route.mode.text());
-    told.attempts_max = route.attempts_max;
-    for (at, candidate) in candidates.iter().enumerate() {
-        let target = route
-            .targets
-            .iter()
-            .find(|t| t.gateway == candidate.gateway);
-        let Some(gateway) = snapshot.gateway(candidate.gateway) else {
-            continue;
-        };
-        let mut request_uri = Vec::new();
-        gateway.write_uri(&number, uri, &mut request_uri);
-        told.steps.push(Step {
-            position: at + 1,
-            weight: target.map_or(0, |target| target.weight),
-            state: health.state_of(gateway, now),
-            skipped: match candidate.verdict {
-                Verdict::Try => None,
-                Verdict::Skip(reason) => Some(reason.text()),
-            },
-            request_uri: text(&request_uri),
-            ..Step::of(gateway)
-        });
+    if let Some(blocked) = snapshot.blocks(trunk, Side::Called, &number) {
+        told.refused = Some(Refusal::Blocked(blocked));
+        return told;
     }
+    let ask = Ask {
+        trunk,
+        number: &number,
+        now: occasion.now,
+        at: occasion.at,
+        dice: occasion.dice,
+    };
+    told.candidates(snapshot, health, &ask, uri);
     told
+}
+
+impl Explanation {
+    /// Tells the candidates, or why there are none.
+    fn candidates(&mut self, snapshot: &Snapshot, health: &Health, ask: &Ask<'_>, uri: &Uri<'_>) {
+        let (mut candidates, mut turns) = (Candidates::new(), Turns::new());
+        let found = snapshot.candidates(ask, health, &mut turns, &mut candidates);
+        let found = found.and_then(|id| Ok((id, snapshot.asked(id, ask)?)));
+        let (id, (income, asked)) = match found {
+            Ok(found) => found,
+            Err(no_route) => {
+                self.refused = Some(Refusal::Route(no_route));
+                return;
+            }
+        };
+        let route = snapshot.route(id);
+        let first = candidates.next_to_try(0);
+        self.refused = first.is_none().then_some(Refusal::NothingToTry);
+        self.prefix = Some(route.prefix.to_owned());
+        self.mode = Some(route.mode.text());
+        self.attempts_max = route.attempts_max;
+        (self.sold, self.income) = (candidates.sold, income);
+        self.call_seconds = route.length_ms / 1_000;
+        self.margin = income.map(|_| route.margin);
+        for (at, candidate) in candidates.iter().enumerate() {
+            let of_gateway = |target: &&crate::Target| target.gateway == candidate.gateway;
+            let target = route
+                .targets
+                .iter()
+                .zip(&asked)
+                .find(|(target, _)| of_gateway(target));
+            let (Some(gateway), Some((target, asked))) =
+                (snapshot.gateway(candidate.gateway), target)
+            else {
+                continue;
+            };
+            let mut request_uri = Vec::new();
+            gateway.write_uri(ask.number, uri, &mut request_uri);
+            let cost = asked.price.map(|_| asked.cost);
+            self.steps.push(Step {
+                position: at + 1,
+                weight: target.weight,
+                priority: target.priority,
+                state: health.state_of(gateway, ask.now),
+                skipped: match candidate.verdict {
+                    Verdict::Try => None,
+                    Verdict::Skip(reason) => Some(reason.text()),
+                },
+                deck: gateway.deck.map(|deck| snapshot.deck_name(deck).to_owned()),
+                price: asked.price,
+                cost,
+                margin: income
+                    .zip(cost)
+                    .and_then(|(income, cost)| income.checked_sub(cost)),
+                request_uri: text(&request_uri),
+                ..Step::of(gateway)
+            });
+        }
+    }
 }
 
 /// As [`explain`], for a number as people type it: a `sip:` or `tel:` URI, or the user part alone.
@@ -165,8 +235,7 @@ pub fn explain_dialled(
     health: &Health,
     trunk: TrunkId,
     dialled: &str,
-    now: Time,
-    dice: u64,
+    occasion: Occasion,
 ) -> Result<Explanation, sip::Error> {
     let mut typed = String::new();
     if !dialled.contains(':') {
@@ -184,7 +253,7 @@ pub fn explain_dialled(
         typed.push_str(dialled);
     }
     let uri = Uri::parse(typed.as_bytes())?;
-    Ok(explain(snapshot, health, trunk, &uri, now, dice))
+    Ok(explain(snapshot, health, trunk, &uri, occasion))
 }
 
 impl fmt::Display for Explanation {
@@ -202,10 +271,18 @@ impl fmt::Display for Explanation {
             let most = self.attempts_max;
             writeln!(f, "route      {prefix}   ({mode}, at most {most} attempts)")?;
         }
+        if let (Some(sold), Some(income), Some(margin)) = (&self.sold, self.income, self.margin) {
+            writeln!(f, "sold       {sold}")?;
+            let seconds = self.call_seconds;
+            writeln!(
+                f,
+                "income     {income} for {seconds} s; {margin} must be left"
+            )?;
+        }
         for step in &self.steps {
             step.fmt(f)?;
         }
-        if let Some(refusal) = self.refused {
+        if let Some(refusal) = &self.refused {
             writeln!(f, "refused    {refusal}")?;
         }
         Ok(())
@@ -235,6 +312,13 @@ impl fmt::Display for Step {
             state => f.write_str(state.text())?,
         }
         writeln!(f, ", {} ms to respond", self.no_response_ms)?;
+        if let (Some(deck), Some(price), Some(cost)) = (&self.deck, &self.price, self.cost) {
+            write!(f, "     {deck}: {price}; costs {cost}")?;
+            match self.margin {
+                Some(margin) => writeln!(f, ", leaves {margin}")?,
+                None => writeln!(f)?,
+            }
+        }
         writeln!(f, "     {}", self.request_uri)
     }
 }
@@ -252,8 +336,13 @@ impl Explanation {
         json_text(&mut json, "tech_prefix", Some(&self.tech_prefix));
         json_text(&mut json, "prefix", self.prefix.as_deref());
         json_text(&mut json, "mode", self.mode);
+        json_price(&mut json, "sold", self.sold.as_ref());
+        json_amount(&mut json, "income", self.income);
+        json_number(&mut json, "call_seconds", self.call_seconds);
+        let margin = self.margin.map(|margin| margin.to_string());
+        json_text(&mut json, "margin", margin.as_deref());
         json_number(&mut json, "attempts_max", self.attempts_max as u64);
-        let refused = self.refused.map(|refusal| refusal.to_string());
+        let refused = self.refused.as_ref().map(ToString::to_string);
         json_text(&mut json, "refused", refused.as_deref());
         json.push_str("\"candidates\":[");
         for (at, step) in self.steps.iter().enumerate() {
@@ -279,6 +368,11 @@ impl Step {
             weight: 0,
             state: GatewayState::Up,
             skipped: None,
+            deck: None,
+            price: None,
+            cost: None,
+            margin: None,
+            priority: 0,
             request_uri: String::new(),
             no_response_ms: gateway.no_response_ms,
         }
@@ -294,6 +388,11 @@ impl Step {
         json_number(json, "weight", u64::from(self.weight));
         json_text(json, "state", Some(self.state.text()));
         json_text(json, "skipped", self.skipped);
+        json_number(json, "priority", u64::from(self.priority));
+        json_text(json, "deck", self.deck.as_deref());
+        json_price(json, "price", self.price.as_ref());
+        json_amount(json, "cost", self.cost);
+        json_amount(json, "margin", self.margin);
         json_text(json, "request_uri", Some(&self.request_uri));
         json_number(json, "no_response_ms", u64::from(self.no_response_ms));
         json.pop();
@@ -319,6 +418,30 @@ fn json_text(json: &mut String, key: &str, value: Option<&str>) {
         }
     }
     json.push_str("\",");
+}
+
+/// `"key":"0.0135",`: exact, so a text and not a number.
+fn json_amount(json: &mut String, key: &str, amount: Option<Money>) {
+    json_text(
+        json,
+        key,
+        amount.map(|amount| amount.to_string()).as_deref(),
+    );
+}
+
+/// `"key":{"rate":"0.0135",…},`
+fn json_price(json: &mut String, key: &str, price: Option<&Price>) {
+    let Some(price) = price else {
+        return json_text(json, key, None);
+    };
+    write!(json, "\"{key}\":{{").expect("a String takes all");
+    json_amount(json, "rate", Some(price.per_minute));
+    json_amount(json, "fee", Some(price.connect_fee));
+    json_text(json, "steps", Some(&price.steps.to_string()));
+    json_text(json, "currency", Some(&price.currency.to_string()));
+    json_number(json, "digits", u64::from(price.digits_count));
+    json.pop();
+    json.push_str("},");
 }
 
 /// `"key":value,`

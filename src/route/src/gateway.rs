@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use base::{GatewayId, ListenerId, Transport};
 use sip::Uri;
 
-use crate::Number;
 use crate::limits::URI_BYTES_MAX;
+use crate::{CallLimits, DeckId, Number};
 
 /// An address that takes calls.
 #[derive(Clone, Debug)]
@@ -38,6 +38,10 @@ pub struct Gateway {
     pub coalesce: Option<Coalesce>,
     /// Whether it is asked how much it can take (RFC 7339).
     pub overload_control: bool,
+    /// How many calls it takes.
+    pub limits: CallLimits,
+    /// The deck that says what it asks.
+    pub(crate) deck: Option<DeckId>,
     /// What stands around a number in the Request-URI.
     pub(crate) around: Around,
 }

@@ -10,8 +10,9 @@
 //! gateways, in which order, what makes a call *advance* to the next; a *candidate* is one of them
 //! with the reason why it may be tried or not.
 //!
-//! In the order of a call: `ingress.rs`, `number.rs`, `prefix.rs`, `order.rs`, `candidate.rs`,
-//! `health.rs`, `gateway.rs` (the Request-URI); `explain.rs` walks the same path and tells.
+//! In the order of a call: `ingress.rs`, `number.rs`, `screen.rs` with `lists.rs`, `prefix.rs`, `pricing.rs` with `rates.rs`,
+//! `order.rs` with `turns.rs`, `candidate.rs`, `health.rs`, `gateway.rs` (the Request-URI);
+//! `explain.rs` walks the same path and tells.
 //! Tests are beside each file; `tests.rs` holds the path as a whole.
 
 #![forbid(unsafe_code)]
@@ -20,22 +21,25 @@ mod advance;
 mod build;
 mod candidate;
 mod code;
+mod compare;
 mod explain;
 mod gateway;
 mod health;
 mod ingress;
-mod lcr;
 mod lists;
 mod number;
 mod order;
 mod prefix;
+mod pricing;
 mod rate;
 mod rates;
+mod screen;
 mod snapshot;
 mod spec;
 mod split;
 mod table;
 mod trie;
+mod turns;
 
 #[cfg(test)]
 mod tests;
@@ -44,18 +48,23 @@ pub use advance::AdvanceTable;
 pub use build::{BuildError, build};
 pub use candidate::{Candidate, Candidates, NoRoute, SkipReason, Verdict};
 pub use code::Code;
-pub use explain::{Explanation, Refusal, Step, explain, explain_dialled};
+pub use compare::PriceChanges;
+pub use explain::{Explanation, Occasion, Refusal, Step, explain, explain_dialled};
 pub use gateway::{Coalesce, EgressFormat, EgressStyle, Gateway, HealthRules, Probe};
 pub use health::{Change, GatewayState, Health, HealthEvent};
 pub use ingress::Source;
-pub use lcr::{CostPlan, Margin, Order, Ranked, Ranking, Standing, Vendor, Worth};
 pub use lists::{Entry, Named, NotANumber, Numbers, NumbersBuilder};
 pub use number::{Number, NumberBuffer, NumberError, NumberFormat, PlainRule, Rule};
 pub use order::Mode;
 pub use prefix::Prefixes;
-pub use rate::{Rate, Steps};
+pub use pricing::{Margin, Worth};
+pub use rate::{Currency, Price, Rate, Steps};
 pub use rates::{DeckId, Moment, Offer, Offers, Overlap, RateId, Rates, RatesBuilder};
-pub use snapshot::{Route, RouteId, Snapshot, Target, Trunk};
-pub use spec::{GatewaySpec, ListenerSpec, PlanSpec, RouteSpec, Spec, TargetSpec, TrunkSpec};
+pub use screen::{Blocked, ListSpec, ScreenSpec, Side};
+pub use snapshot::{Ask, Route, RouteId, Snapshot, Target, Trunk};
+pub use spec::{
+    CallLimits, DeckSpec, GatewaySpec, ListenerSpec, PlanSpec, RouteSpec, Spec, TargetSpec,
+    TrunkSpec,
+};
 pub use spec::{UnknownSource, limits};
-pub use split::Split;
+pub use turns::Turns;

@@ -1,9 +1,10 @@
-//! In which order the gateways of a route are tried: as written, or by weight with one random
-//! number.
+//! In which order the gateways of a route are tried: as written, by weight with one random number, or
+//! by cost.
 
+use base::Money;
 use smallvec::SmallVec;
 
-use crate::limits::TARGETS_MAX;
+use crate::limits::{PRIORITY_MAX, TARGETS_MAX};
 use crate::snapshot::Target;
 
 /// How the gateways of a route are ordered for a call.
@@ -12,8 +13,11 @@ pub enum Mode {
     /// As written: the first takes all calls that it can.
     #[default]
     Ordered,
-    /// By chance in proportion to the weights; the others follow in the same manner.
+    /// In exact proportion to the weights; the others follow by chance in the same proportion.
     Weighted,
+    /// By priority, the cheapest of each first; those that cost the same by chance in proportion to
+    /// the weights.
+    Cost,
     /// As written, and all at once: the first that answers has the call.
     Parallel,
 }
@@ -25,6 +29,7 @@ impl Mode {
         match self {
             Mode::Ordered => "ordered",
             Mode::Weighted => "weighted",
+            Mode::Cost => "cost",
             Mode::Parallel => "parallel",
         }
     }
@@ -33,19 +38,53 @@ impl Mode {
 /// Places of a route's targets, in the order to try.
 pub(crate) type Order = SmallVec<[u8; TARGETS_MAX]>;
 
-/// Puts the places of `targets` in the order to try for this throw of the dice.
-pub(crate) fn order(mode: Mode, targets: &[Target], dice: u64) -> Order {
+/// Puts the places of `targets` in the order to try for this throw of the dice. `cost` says what the
+/// target at a place costs; it is asked for by cost only.
+pub(crate) fn order(
+    mode: Mode,
+    targets: &[Target],
+    dice: u64,
+    cost: impl Fn(usize) -> Money,
+) -> Order {
     let mut places: Order = (0..targets.len() as u8).collect();
     match mode {
         Mode::Ordered | Mode::Parallel => {}
         Mode::Weighted => weigh(targets, Dice::new(dice), &mut places),
+        Mode::Cost => rank(targets, dice, cost, &mut places),
     }
     places
 }
 
+/// By priority and cost; those that are the same by weight.
+///
+/// Each target is one number: priority, cost, place from the highest bit on. What costs more than
+/// forty-five million units a call is all the same.
+fn rank(targets: &[Target], dice: u64, cost: impl Fn(usize) -> Money, places: &mut Order) {
+    const PLACE_BITS: u32 = 5;
+    const COST_BITS: u32 = 52;
+    const _: () = assert!(TARGETS_MAX == 1 << PLACE_BITS && PRIORITY_MAX < 1 << 7);
+    let mut keys: SmallVec<[u64; TARGETS_MAX]> = (targets.iter().enumerate())
+        .map(|(place, target)| {
+            let cost = cost(place).parts().clamp(0, (1 << COST_BITS) - 1) as u64;
+            (u64::from(target.priority) << COST_BITS | cost) << PLACE_BITS | place as u64
+        })
+        .collect();
+    keys.sort_unstable();
+    for (place, key) in places.iter_mut().zip(&keys) {
+        *place = (key & ((1 << PLACE_BITS) - 1)) as u8;
+    }
+    let mut at = 0;
+    for tied in keys.chunk_by(|one, other| one >> PLACE_BITS == other >> PLACE_BITS) {
+        if tied.len() > 1 {
+            weigh(targets, Dice::new(dice), &mut places[at..at + tied.len()]);
+        }
+        at += tied.len();
+    }
+}
+
 /// Draws without putting back: each next place with a chance in proportion to its weight among
 /// those that are left. So the first that is fit to be tried has its exact share among the fit.
-fn weigh(targets: &[Target], mut dice: Dice, places: &mut Order) {
+fn weigh(targets: &[Target], mut dice: Dice, places: &mut [u8]) {
     let weight = |place: u8| u64::from(targets[usize::from(place)].weight);
     let mut left: u64 = places.iter().map(|&place| weight(place)).sum();
     for next in 0..places.len() {
@@ -109,8 +148,32 @@ mod tests {
             .map(|(at, &weight)| Target {
                 gateway: GatewayId(at as u32),
                 weight,
+                priority: 0,
             })
             .collect()
+    }
+
+    fn free(_: usize) -> Money {
+        Money::ZERO
+    }
+
+    #[test]
+    fn by_priority_and_then_by_cost() {
+        let mut targets = targets(&[1, 1, 1, 1, 9]);
+        targets[4].priority = 1;
+        targets[1].priority = 1;
+        let costs = [30, 10, 20, 20, 10];
+        let mut firsts = BTreeMap::new();
+        for k in 0..1_000 {
+            let cost = |at: usize| Money::from_parts(costs[at]);
+            let order = order(Mode::Cost, &targets, mix(k), cost);
+            assert_eq!(order[2], 0, "{order:?}");
+            *firsts.entry((order[0], order[3])).or_insert(0_u32) += 1;
+        }
+        let of = |first, fourth| firsts.get(&(first, fourth)).copied().unwrap_or(0);
+        // Equal costs are shared: one to one of the first priority, nine to one of the second.
+        assert!((400..600).contains(&(of(2, 1) + of(2, 4))), "{firsts:?}");
+        assert!((850..950).contains(&(of(2, 4) + of(3, 4))), "{firsts:?}");
     }
 
     /// All throws that matter for the first choices: the fractions k / steps, at their middle.
@@ -119,7 +182,7 @@ mod tests {
         let mut counts = BTreeMap::new();
         for k in 0..steps {
             let dice = ((u128::from(k) * 2 + 1) << 63) / u128::from(steps);
-            let order = order(Mode::Weighted, &targets, dice as u64);
+            let order = order(Mode::Weighted, &targets, dice as u64, free);
             *counts.entry(order[..chosen].to_vec()).or_default() += 1;
         }
         counts
@@ -128,7 +191,7 @@ mod tests {
     #[test]
     fn as_written() {
         for dice in [0, 1, u64::MAX / 2, u64::MAX] {
-            let order = order(Mode::Ordered, &targets(&[1, 100, 7]), dice);
+            let order = order(Mode::Ordered, &targets(&[1, 100, 7]), dice, free);
             assert_eq!(&order[..], [0, 1, 2]);
         }
     }
@@ -168,7 +231,7 @@ mod tests {
         let targets = targets(&weights);
         let mut last = BTreeMap::new();
         for k in 0..20_000_u64 {
-            let mut order = order(Mode::Weighted, &targets, mix(k));
+            let mut order = order(Mode::Weighted, &targets, mix(k), free);
             *last.entry(order[TARGETS_MAX - 1]).or_insert(0_u32) += 1;
             order.sort_unstable();
             assert!(

@@ -1,5 +1,8 @@
 //! What a call costs: a price a minute, a fee, and the steps in which time is counted.
 
+use std::fmt;
+use std::num::NonZeroU16;
+
 use base::Money;
 
 /// A price of a deck. Many rows have the same one, so it is kept once.
@@ -38,18 +41,99 @@ impl Rate {
     }
 }
 
+/// The three letters of a currency (ISO 4217).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Currency([u8; 3]);
+
+impl Currency {
+    /// `EUR`. `None` if it is not three capital letters.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Currency> {
+        let letters = *text.as_bytes().as_array()?;
+        letters
+            .iter()
+            .all(u8::is_ascii_uppercase)
+            .then_some(Currency(letters))
+    }
+
+    /// Its letters.
+    #[must_use]
+    pub const fn letters(self) -> [u8; 3] {
+        self.0
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .iter()
+            .try_for_each(|&letter| write!(f, "{}", char::from(letter)))
+    }
+}
+
+/// What one deck asks for one call, for its record: 24 octets, with or without.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Price {
+    /// The price of sixty seconds.
+    pub per_minute: Money,
+    /// What an answered call costs besides.
+    pub connect_fee: Money,
+    /// The steps in which its time is counted.
+    pub steps: Steps,
+    /// Of what.
+    pub currency: Currency,
+    /// How many digits of the number the row of the deck is about.
+    pub digits_count: u8,
+}
+
+const _: () = assert!(size_of::<Option<Price>>() == 24);
+
+impl Price {
+    /// What an answered call of this length costs, not yet rounded for the bill.
+    ///
+    /// `None` if no amount is that large.
+    #[must_use]
+    pub fn amount(&self, length_ms: u64) -> Option<Money> {
+        let rate = Rate {
+            per_minute: self.per_minute,
+            connect_fee: self.connect_fee,
+            steps: self.steps,
+            is_blocked: false,
+        };
+        rate.amount(length_ms)
+    }
+}
+
+impl fmt::Display for Price {
+    /// `0.0135 USD a minute, 60/6, and 0.05 a call`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Price {
+            per_minute,
+            connect_fee,
+            steps,
+            currency,
+            ..
+        } = self;
+        write!(f, "{per_minute} {currency} a minute, {steps}")?;
+        match *connect_fee {
+            Money::ZERO => Ok(()),
+            fee => write!(f, ", and {fee} a call"),
+        }
+    }
+}
+
 /// How the time of a call is counted: `60/6` is a minute at least, then steps of six seconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Steps {
     first_seconds: u16,
-    next_seconds: u16,
+    next_seconds: NonZeroU16,
 }
 
 impl Steps {
     /// By the second: `1/1`.
     pub const SECONDS: Steps = Steps {
         first_seconds: 1,
-        next_seconds: 1,
+        next_seconds: NonZeroU16::MIN,
     };
 
     /// The least that is counted, which may be nothing, and the step after it.
@@ -57,13 +141,13 @@ impl Steps {
     /// `None` if there is no step.
     #[must_use]
     pub const fn new(first_seconds: u16, next_seconds: u16) -> Option<Steps> {
-        if next_seconds == 0 {
-            return None;
+        match NonZeroU16::new(next_seconds) {
+            Some(next_seconds) => Some(Steps {
+                first_seconds,
+                next_seconds,
+            }),
+            None => None,
         }
-        Some(Steps {
-            first_seconds,
-            next_seconds,
-        })
     }
 
     /// The least that is counted, in seconds.
@@ -75,7 +159,7 @@ impl Steps {
     /// The step after it, in seconds.
     #[must_use]
     pub const fn next_seconds(self) -> u16 {
-        self.next_seconds
+        self.next_seconds.get()
     }
 
     /// How many seconds are counted for an answered call of this length. A second that has begun
@@ -83,11 +167,18 @@ impl Steps {
     #[must_use]
     pub const fn billed_seconds(self, length_ms: u64) -> u64 {
         let seconds = length_ms.div_ceil(1_000);
-        let (first, next) = (self.first_seconds as u64, self.next_seconds as u64);
+        let (first, next) = (self.first_seconds as u64, self.next_seconds.get() as u64);
         if seconds <= first {
             return first;
         }
         first.saturating_add((seconds - first).div_ceil(next).saturating_mul(next))
+    }
+}
+
+impl fmt::Display for Steps {
+    /// `60/6`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.first_seconds, self.next_seconds)
     }
 }
 

@@ -133,6 +133,26 @@ impl Rates {
         })
     }
 
+    /// Tells every row: its code and whose it is. For whoever plans, not for calls.
+    pub fn each_row(&self, mut tell: impl FnMut(&[u8], DeckId)) {
+        self.trie.walk(|digits, code| {
+            self.cells(code)
+                .iter()
+                .for_each(|cell| tell(digits, cell.deck));
+        });
+    }
+
+    /// Whether a deck has a row for just this code.
+    #[must_use]
+    pub fn has_row(&self, deck: DeckId, digits: &[u8]) -> bool {
+        let last = self.codes(digits).pop();
+        last.is_some_and(|(code, count)| {
+            let cells = self.cells(code);
+            usize::from(count) == digits.len()
+                && cells.binary_search_by_key(&deck, |cell| cell.deck).is_ok()
+        })
+    }
+
     /// A price of this table.
     ///
     /// # Panics

@@ -4,15 +4,20 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use base::{GatewayId, ListenerId, Time, Transport, TrunkId};
+use base::{GatewayId, ListenerId, Money, Time, Transport, TrunkId};
 use sip::Uri;
+use smallvec::SmallVec;
 
 use crate::ingress::{Egress, Ingress};
+use crate::limits::TARGETS_MAX;
 use crate::number::normalise;
 use crate::order::order;
+use crate::pricing::{Asked, AskedOfAll, Prices, Pricing};
+use crate::screen::Screen;
 use crate::{
-    AdvanceTable, Candidate, Candidates, Coalesce, Gateway, Health, Mode, NoRoute, Number,
-    NumberBuffer, NumberError, NumberFormat, Prefixes, Source, UnknownSource,
+    AdvanceTable, Blocked, CallLimits, Candidate, Candidates, Coalesce, DeckId, Gateway, Health,
+    Margin, Mode, Moment, NoRoute, Number, NumberBuffer, NumberError, NumberFormat, Prefixes,
+    Price, Side, Source, Turns, UnknownSource, Verdict,
 };
 
 /// A route: one prefix of one snapshot. Means nothing in another snapshot.
@@ -34,12 +39,18 @@ pub struct Trunk {
     pub number: NumberFormat,
     /// After how many seconds its answered calls are ended; 0 for the node's default.
     pub max_call_seconds: u32,
-    /// How many calls it may have up at once, over all shards; none for no limit.
-    pub max_calls: Option<u32>,
+    /// How many calls it may have.
+    pub limits: CallLimits,
     /// Whether a 3xx of a vendor is followed for its calls.
     pub follow_redirects: bool,
+    /// Whether its calls are not led on, but told whom to ask.
+    pub redirects: bool,
     /// How much its calls count against those of others when not all can be taken.
     pub overload_weight: u32,
+    /// The deck that says what its calls are sold for.
+    pub(crate) deck: Option<DeckId>,
+    /// The lists that its calls are held against.
+    pub(crate) screen: Screen,
     pub(crate) allow: Box<[Box<str>]>,
 }
 
@@ -64,6 +75,13 @@ pub(crate) struct Plan {
     pub(crate) advance: AdvanceTable,
     pub(crate) attempts_max: usize,
     pub(crate) ring_ms: u32,
+    /// What its gateways ask.
+    pub(crate) pricing: Pricing,
+    /// Whether the calls of all trunks go to its gateways as they are written: none has a price, and
+    /// none a share.
+    pub(crate) is_plain: bool,
+    /// Its number among the weighted plans.
+    pub(crate) turn: Option<u32>,
 }
 
 /// What happens to the calls of one route.
@@ -81,6 +99,10 @@ pub struct Route<'s> {
     pub attempts_max: usize,
     /// How long a gateway may ring; 0 for until Timer C.
     pub ring_ms: u32,
+    /// What must be left, where both prices of a call are known.
+    pub margin: Margin,
+    /// The length of a call that prices are compared by, in milliseconds.
+    pub length_ms: u64,
 }
 
 impl<'s> Route<'s> {
@@ -104,6 +126,33 @@ pub struct Target {
     pub gateway: GatewayId,
     /// Its share, if the route is weighted.
     pub weight: u32,
+    /// 0 comes first, if the route is by cost.
+    pub priority: u16,
+}
+
+/// A call that asks where it may go.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// Where it comes from.
+    pub trunk: TrunkId,
+    /// Whom it is for.
+    pub number: &'a Number<'a>,
+    /// When, on the axis of the gateways' health.
+    pub now: Time,
+    /// When, as prices have it.
+    pub at: Moment,
+    /// A random number: one for each call is enough.
+    pub dice: u64,
+}
+
+impl Ask<'_> {
+    /// The digits that decks are asked for.
+    fn digits(&self) -> &[u8] {
+        match self.number.is_raw() {
+            true => b"",
+            false => self.number.text(),
+        }
+    }
 }
 
 /// One prefix: where its digits stand in the text of all, and which plan it has.
@@ -144,6 +193,7 @@ pub struct Snapshot {
     pub(crate) digits: Box<str>,
     pub(crate) catch_all: Option<RouteId>,
     pub(crate) plans: Box<[Plan]>,
+    pub(crate) prices: Prices,
 }
 
 impl Snapshot {
@@ -301,57 +351,186 @@ impl Snapshot {
         normalise(&trunk.number, uri, buffer)
     }
 
+    /// Whether the lists of a trunk ask who calls.
+    #[must_use]
+    pub fn asks_who_calls(&self, trunk: TrunkId) -> bool {
+        self.trunk(trunk)
+            .is_some_and(|trunk| trunk.screen.asks_who_calls())
+    }
+
+    /// Why a trunk's call may not be made by one of its numbers: the list that blocks it.
+    #[must_use]
+    pub fn blocks(&self, trunk: TrunkId, side: Side, number: &Number<'_>) -> Option<Blocked> {
+        if number.is_raw() {
+            return None;
+        }
+        self.trunk(trunk)?.screen.blocks(side, number.text())
+    }
+
     /// The route of a number: that of its longest prefix, or else the catch-all one.
     ///
     /// # Errors
     /// Why there is none.
     pub fn find_route(&self, number: &Number<'_>) -> Result<RouteId, NoRoute> {
         if number.is_raw() {
-            return self.catch_all.ok_or(NoRoute);
+            return self.catch_all.ok_or(NoRoute::NoPrefix);
         }
         let found = self.prefixes.longest(number.text());
         let found = found.map(|(row, _)| RouteId(row));
-        found.or(self.catch_all).ok_or(NoRoute)
+        found.or(self.catch_all).ok_or(NoRoute::NoPrefix)
     }
 
     /// Fills `out` with the gateways for a call in the order to try, and says by which route.
     ///
-    /// `dice` is a random number: one for each call is enough. All candidates may come out as
-    /// [`crate::Verdict::Skip`]; then nothing can be tried.
+    /// All candidates may come out as [`Verdict::Skip`]; then nothing can be tried.
     ///
     /// # Errors
-    /// Why there is no route.
+    /// Why nobody is asked.
     pub fn candidates(
         &self,
-        trunk: TrunkId,
-        number: &Number<'_>,
+        ask: &Ask<'_>,
         health: &Health,
-        now: Time,
-        dice: u64,
+        turns: &mut Turns,
         out: &mut Candidates,
     ) -> Result<RouteId, NoRoute> {
         out.clear();
-        self.trunk(trunk).ok_or(NoRoute)?;
-        let id = self.find_route(number)?;
-        let plan = &self.plans[self.rows[id.0 as usize].plan as usize];
-        let mut add = |target: &Target| {
-            let gateway = self
-                .gateway(target.gateway)
-                .expect("a route names gateways of its own snapshot");
+        let trunk = self.trunk(ask.trunk).ok_or(NoRoute::NoPrefix)?;
+        let id = self.find_route(ask.number)?;
+        let plan = self.plan(id);
+        if !plan.is_plain || trunk.deck.is_some() {
+            self.choose(plan, trunk, ask, health, turns, out)?;
+            return Ok(id);
+        }
+        for target in &plan.targets {
             out.push(Candidate {
                 gateway: target.gateway,
-                verdict: health.verdict(gateway, now, dice),
+                verdict: self.verdict(target, ask, health),
             });
-        };
-        match plan.mode {
-            Mode::Ordered | Mode::Parallel => plan.targets.iter().for_each(add),
-            Mode::Weighted => {
-                for place in order(plan.mode, &plan.targets, dice) {
-                    add(&plan.targets[usize::from(place)]);
-                }
-            }
         }
         Ok(id)
+    }
+
+    fn plan(&self, id: RouteId) -> &Plan {
+        &self.plans[self.rows[id.0 as usize].plan as usize]
+    }
+
+    fn verdict(&self, target: &Target, ask: &Ask<'_>, health: &Health) -> Verdict {
+        let gateway = self.gateway(target.gateway);
+        let gateway = gateway.expect("a route names gateways of its own snapshot");
+        health.verdict(gateway, ask.now, ask.dice)
+    }
+
+    /// As [`Snapshot::candidates`], where there are prices or shares.
+    #[inline(never)]
+    fn choose(
+        &self,
+        plan: &Plan,
+        trunk: &Trunk,
+        ask: &Ask<'_>,
+        health: &Health,
+        turns: &mut Turns,
+        out: &mut Candidates,
+    ) -> Result<(), NoRoute> {
+        let (sold, asked) = self.ask_all(plan, trunk, ask)?;
+        out.sold = sold;
+        let of_target = |(target, asked): (&Target, &Asked)| match asked.unfit {
+            Some(reason) => Verdict::Skip(reason),
+            None => self.verdict(target, ask, health),
+        };
+        let verdicts: SmallVec<[Verdict; TARGETS_MAX]> =
+            plan.targets.iter().zip(&asked).map(of_target).collect();
+        // Whoever may not be tried comes last of his priority.
+        let cost = |at: usize| match asked[at].unfit {
+            Some(_) => Money::from_parts(i64::MAX),
+            None => asked[at].cost,
+        };
+        let mut places = order(plan.mode, &plan.targets, ask.dice, cost);
+        if let Some(turn) = plan.turn {
+            let share = |at: usize| match verdicts[at] {
+                Verdict::Try => plan.targets[at].weight,
+                Verdict::Skip(_) => 0,
+            };
+            let first = turns.of(self, turn).give(share);
+            let place =
+                first.and_then(|first| places.iter().position(|&at| usize::from(at) == first));
+            // Whoever is owed most comes first, the others as they were.
+            places[..=place.unwrap_or(0)].rotate_right(1);
+        }
+        for at in places.into_iter().map(usize::from) {
+            out.push(Candidate {
+                gateway: plan.targets[at].gateway,
+                verdict: verdicts[at],
+            });
+        }
+        Ok(())
+    }
+
+    /// What the customer pays for a call, and what each gateway of a plan asks for it.
+    fn ask_all(
+        &self,
+        plan: &Plan,
+        trunk: &Trunk,
+        ask: &Ask<'_>,
+    ) -> Result<(Option<Price>, AskedOfAll), NoRoute> {
+        let digits = ask.digits();
+        let (mut sold, mut income) = (None, None);
+        if let Some(deck) = trunk.deck {
+            let price = self
+                .prices
+                .of(deck, digits, ask.at)
+                .ok_or(NoRoute::NotSold)?;
+            income = self.prices.income(deck, &price, plan.pricing.length_ms);
+            sold = Some(price);
+        }
+        let asked = plan.pricing.ask(&self.prices, digits, ask.at, income);
+        Ok((sold, asked))
+    }
+
+    /// What [`Snapshot::candidates`] knew of prices when it ordered the targets of a route: what the
+    /// customer pays for a call of the route's length, in the common currency, and what each target
+    /// asks.
+    pub(crate) fn asked(
+        &self,
+        id: RouteId,
+        ask: &Ask<'_>,
+    ) -> Result<(Option<Money>, AskedOfAll), NoRoute> {
+        let (plan, trunk) = (
+            self.plan(id),
+            self.trunk(ask.trunk).ok_or(NoRoute::NoPrefix)?,
+        );
+        let (sold, asked) = self.ask_all(plan, trunk, ask)?;
+        let income = sold
+            .zip(trunk.deck)
+            .and_then(|(price, deck)| self.prices.income(deck, &price, plan.pricing.length_ms));
+        Ok((income, asked))
+    }
+
+    /// The name of a gateway's or a trunk's deck.
+    pub(crate) fn deck_name(&self, deck: DeckId) -> &str {
+        &self.prices.decks[usize::from(deck.0)].name
+    }
+
+    /// Whether a call may be led to a gateway that a vendor names: not to one that its own route left
+    /// out for its price, nor to one beside the route of which nobody has asked whether it is a loss.
+    #[must_use]
+    pub fn may_follow(&self, candidates: &Candidates, gateway: GatewayId) -> bool {
+        match candidates.iter().find(|it| it.gateway == gateway) {
+            Some(candidate) => !candidate.is_unpriced(),
+            None => {
+                let has_deck = self.gateway(gateway).is_some_and(|it| it.deck.is_some());
+                candidates.sold.is_none() || !has_deck
+            }
+        }
+    }
+
+    /// What a gateway asks for a number at a moment, if it has a deck with a price for it.
+    #[must_use]
+    pub fn price(&self, gateway: GatewayId, number: &Number<'_>, at: Moment) -> Option<Price> {
+        let deck = self.gateway(gateway)?.deck?;
+        match number.is_raw() {
+            true => None,
+            false => self.prices.of(deck, number.text(), at),
+        }
     }
 
     /// What happens to the calls of a route.
@@ -360,8 +539,7 @@ impl Snapshot {
     /// If the id is of another snapshot and not in this one.
     #[must_use]
     pub fn route(&self, id: RouteId) -> Route<'_> {
-        let row = self.rows[id.0 as usize];
-        let plan = &self.plans[row.plan as usize];
+        let plan = self.plan(id);
         Route {
             prefix: self.prefix(id),
             targets: &plan.targets,
@@ -369,6 +547,8 @@ impl Snapshot {
             advance: plan.advance,
             attempts_max: plan.attempts_max,
             ring_ms: plan.ring_ms,
+            margin: plan.pricing.margin,
+            length_ms: plan.pricing.length_ms,
         }
     }
 

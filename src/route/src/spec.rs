@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use base::Transport;
 
-use crate::{AdvanceTable, Coalesce, EgressFormat, HealthRules, Mode, NumberFormat, Probe, Source};
+use crate::{
+    AdvanceTable, Coalesce, Currency, EgressFormat, HealthRules, ListSpec, Margin, Mode,
+    NumberFormat, Probe, Rates, ScreenSpec, Source, Worth,
+};
 
 /// The bounds of a snapshot; `build` refuses what goes over one, by name.
 pub mod limits {
@@ -14,9 +17,11 @@ pub mod limits {
     /// The most gateway names a process may ever have known.
     pub const GATEWAYS_MAX: usize = 65_536;
     /// The most gateways of one route.
-    pub const TARGETS_MAX: usize = 16;
+    pub const TARGETS_MAX: usize = 32;
     /// The most routes.
     pub const ROUTES_MAX: usize = 16_000_000;
+    /// The largest priority of a gateway in a route.
+    pub const PRIORITY_MAX: u16 = 100;
     /// The largest weight of a gateway in a route.
     pub const WEIGHT_MAX: u32 = 10_000;
     /// The most digits of a normalised number, and so of a prefix.
@@ -40,7 +45,7 @@ pub enum UnknownSource {
 }
 
 /// Everything a snapshot is built from.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, Debug)]
 pub struct Spec {
     /// The listeners, in the order of their ids: a gateway is reached through one of them.
     pub listeners: Vec<ListenerSpec>,
@@ -50,6 +55,14 @@ pub struct Spec {
     pub gateways: Vec<GatewaySpec>,
     /// The routes, in any order.
     pub routes: Vec<RouteSpec>,
+    /// The decks, in the order of their ids in `rates`.
+    pub decks: Vec<DeckSpec>,
+    /// What they ask.
+    pub rates: Arc<Rates>,
+    /// The lists of numbers.
+    pub lists: Vec<ListSpec>,
+    /// What calls of all trunks are held against.
+    pub screen: ScreenSpec,
     /// How datagrams that leave through each of the listeners travel together; those that are not
     /// there send each alone.
     pub coalesce: Vec<Coalesce>,
@@ -67,10 +80,34 @@ impl Default for Spec {
             trunks: Vec::new(),
             gateways: Vec::new(),
             routes: Vec::new(),
+            decks: Vec::new(),
+            lists: Vec::new(),
+            screen: ScreenSpec::default(),
+            rates: Arc::default(),
             unknown_source: UnknownSource::Refuse,
             gateways_max: 4_096,
         }
     }
+}
+
+/// A rate deck: what a vendor asks, or what a customer pays.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeckSpec {
+    /// Its name, unique among decks.
+    pub name: String,
+    /// The currency of all its prices.
+    pub currency: Currency,
+    /// What a unit of that is worth in the currency that all are compared in.
+    pub worth: Worth,
+}
+
+/// How many calls somebody may have, over all shards.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CallLimits {
+    /// At a time.
+    pub calls: Option<u32>,
+    /// New ones in a second.
+    pub per_second: Option<u32>,
 }
 
 /// A listener, as far as routing needs to know it.
@@ -99,12 +136,18 @@ pub struct TrunkSpec {
     pub allow: Vec<String>,
     /// After how many seconds its answered calls are ended; 0 for the node's default.
     pub max_call_seconds: u32,
-    /// The most calls that it may have at a time; without, as many as the node takes.
-    pub max_calls: Option<u32>,
+    /// How many calls it may have; without, as many as the node takes.
+    pub limits: CallLimits,
     /// Whether a 3xx of a vendor is followed for its calls (RFC 3261 §16.5 recursion).
     pub follow_redirects: bool,
+    /// Whether its calls are not led on, but told whom to ask: by 300 or 302 with Contacts.
+    pub redirects: bool,
     /// How much its calls count against those of others when not all can be taken.
     pub overload_weight: u32,
+    /// The deck that says what its calls are sold for, by name.
+    pub deck: Option<String>,
+    /// The lists that its calls are held against.
+    pub screen: ScreenSpec,
 }
 
 impl TrunkSpec {
@@ -118,9 +161,12 @@ impl TrunkSpec {
             number: NumberFormat::default(),
             allow: Vec::new(),
             max_call_seconds: 0,
-            max_calls: None,
+            limits: CallLimits::default(),
             follow_redirects: false,
+            redirects: false,
             overload_weight: 1,
+            deck: None,
+            screen: ScreenSpec::default(),
         }
     }
 }
@@ -154,6 +200,10 @@ pub struct GatewaySpec {
     pub coalesce: Option<Coalesce>,
     /// Whether it is asked how much it can take (RFC 7339).
     pub overload_control: bool,
+    /// The deck that says what it asks, by name.
+    pub deck: Option<String>,
+    /// How many calls it takes.
+    pub limits: CallLimits,
 }
 
 impl GatewaySpec {
@@ -174,6 +224,8 @@ impl GatewaySpec {
             no_response_ms: 2_000,
             coalesce: None,
             overload_control: false,
+            deck: None,
+            limits: CallLimits::default(),
         }
     }
 }
@@ -191,6 +243,10 @@ pub struct PlanSpec {
     pub attempts_max: usize,
     /// How long a gateway may ring before the attempt is cancelled; 0 for until Timer C.
     pub ring_ms: u32,
+    /// What must be left, where both prices of a call are known.
+    pub margin: Margin,
+    /// The length of a call that prices are compared by.
+    pub call_seconds: u32,
 }
 
 impl PlanSpec {
@@ -203,12 +259,15 @@ impl PlanSpec {
                 .map(|name| TargetSpec {
                     gateway: (*name).to_owned(),
                     weight: 1,
+                    priority: 0,
                 })
                 .collect(),
             mode: Mode::Ordered,
             advance: AdvanceTable::default(),
             attempts_max: 3,
             ring_ms: 0,
+            margin: Margin::NO_LOSS,
+            call_seconds: 180,
         }
     }
 }
@@ -220,6 +279,8 @@ pub struct TargetSpec {
     pub gateway: String,
     /// Its share of the calls, if the plan is weighted.
     pub weight: u32,
+    /// 0 comes first, if the plan is by cost.
+    pub priority: u16,
 }
 
 /// The numbers under one prefix.

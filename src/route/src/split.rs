@@ -10,7 +10,7 @@
 
 /// What each of a plan's vendors is owed, in parts of a call.
 #[derive(Clone, Debug, Default)]
-pub struct Split {
+pub(crate) struct Split {
     owed: Box<[i64]>,
 }
 
@@ -22,45 +22,34 @@ const OWED_CALLS_MAX: i64 = 64;
 impl Split {
     /// Nobody is owed anything by so many.
     #[must_use]
-    pub fn new(count: usize) -> Split {
+    pub(crate) fn new(count: usize) -> Split {
         Split {
             owed: vec![0; count].into(),
         }
     }
 
-    /// Whether it was made for so many.
-    #[must_use]
-    pub fn fits(&self, count: usize) -> bool {
-        self.owed.len() == count
-    }
-
-    /// What one is owed, for sorting: more is sooner.
-    #[must_use]
-    pub fn owed(&self, place: usize) -> i64 {
-        self.owed[place]
-    }
-
-    /// A call begins: each of those that may get it is due his share of it. What those who may not
-    /// would be due is divided among the others, so it is not owed by anybody.
+    /// Gives a call to whoever is owed most, and says to whom; to nobody if nobody may get it.
     ///
-    /// `shares` gives the weight of each place, and 0 to those that may not get it.
-    pub fn begin(&mut self, shares: impl Fn(usize) -> u32) {
-        let total: i64 = (0..self.owed.len())
-            .map(|place| i64::from(shares(place)))
-            .sum();
-        if total == 0 {
-            return;
-        }
+    /// Each of those that may is due his share of the call. What those who may not would be due is
+    /// divided among the others, so it is not owed by anybody. `share` gives the weight of each
+    /// place, at most [`crate::limits::WEIGHT_MAX`], and 0 to those that may not get it.
+    pub(crate) fn give(&mut self, share: impl Fn(usize) -> u32) -> Option<usize> {
+        let share = |place| i64::from(share(place));
+        let total: i64 = (0..self.owed.len()).map(share).sum();
+        let mut first: Option<(i64, usize)> = None;
         for (place, owed) in self.owed.iter_mut().enumerate() {
-            let due = i128::from(CALL) * i128::from(shares(place)) / i128::from(total);
-            *owed = (*owed + due as i64).min(OWED_CALLS_MAX * CALL);
+            let share = share(place);
+            if share > 0 {
+                *owed = (*owed + CALL * share / total).min(OWED_CALLS_MAX * CALL);
+                if first.is_none_or(|(most, _)| *owed > most) {
+                    first = Some((*owed, place));
+                }
+            }
         }
-    }
-
-    /// The call went to this one.
-    pub fn took(&mut self, place: usize) {
+        let (_, place) = first?;
         let owed = &mut self.owed[place];
         *owed = (*owed - CALL).max(-OWED_CALLS_MAX * CALL);
+        Some(place)
     }
 }
 
@@ -74,12 +63,8 @@ mod tests {
         let mut split = Split::new(shares.len());
         let mut got = vec![0; shares.len()];
         for call in 0..calls {
-            split.begin(|place| if may(call, place) { shares[place] } else { 0 });
-            let fit = (0..shares.len()).filter(|&place| shares[place] > 0 && may(call, place));
-            if let Some(next) =
-                fit.max_by_key(|&place| (split.owed(place), std::cmp::Reverse(place)))
-            {
-                split.took(next);
+            let share = |place: usize| if may(call, place) { shares[place] } else { 0 };
+            if let Some(next) = split.give(share) {
                 got[next] += 1;
             }
         }

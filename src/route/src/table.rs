@@ -7,8 +7,9 @@ use base::GatewayId;
 
 use crate::build::Ids;
 use crate::limits::{DIGITS_MAX, TARGETS_MAX, WEIGHT_MAX};
+use crate::pricing::Pricing;
 use crate::snapshot::{Plan, Row};
-use crate::{BuildError, PlanSpec, Prefixes, RouteId, RouteSpec, Target};
+use crate::{BuildError, Gateway, Mode, PlanSpec, Prefixes, RouteId, RouteSpec, Target};
 
 /// What a snapshot keeps of its routes.
 #[derive(Default)]
@@ -25,6 +26,7 @@ impl RouteTable {
     pub(crate) fn build(
         specs: &[RouteSpec],
         ids: &Ids,
+        gateways: &[Option<Gateway>],
         errors: &mut Vec<BuildError>,
     ) -> RouteTable {
         let mut sorted: Vec<&RouteSpec> = specs.iter().collect();
@@ -36,7 +38,7 @@ impl RouteTable {
             let prefix = pair[0].prefix.clone();
             errors.push(BuildError::DuplicatePrefix { prefix });
         }
-        let mut plans = Plans::default();
+        let mut plans = Plans::of(gateways);
         let (mut rows, mut digits) = (Vec::with_capacity(sorted.len()), String::new());
         let mut catch_all = None;
         for spec in &sorted {
@@ -80,14 +82,25 @@ fn is_digit_prefix(prefix: &str) -> bool {
 
 /// Plans that were built already: by where they are, then by what they say, so that a
 /// deck of a million rows is compared by address only.
-#[derive(Default)]
 struct Plans<'s> {
+    gateways: &'s [Option<Gateway>],
     by_place: BTreeMap<*const PlanSpec, u32>,
     by_value: BTreeMap<&'s PlanSpec, u32>,
     built: Vec<Plan>,
+    weighted_count: u32,
 }
 
 impl<'s> Plans<'s> {
+    fn of(gateways: &'s [Option<Gateway>]) -> Plans<'s> {
+        Plans {
+            gateways,
+            by_place: BTreeMap::new(),
+            by_value: BTreeMap::new(),
+            built: Vec::new(),
+            weighted_count: 0,
+        }
+    }
+
     fn intern(&mut self, spec: &'s RouteSpec, ids: &Ids, errors: &mut Vec<BuildError>) -> u32 {
         let place = Arc::as_ptr(&spec.plan);
         if let Some(&at) = self.by_place.get(&place) {
@@ -97,7 +110,12 @@ impl<'s> Plans<'s> {
             Some(&at) => at,
             None => {
                 let at = self.built.len() as u32;
-                self.built.push(build_plan(spec, ids, errors));
+                let mut plan = build_plan(spec, ids, self.gateways, errors);
+                if plan.mode == Mode::Weighted {
+                    plan.turn = Some(self.weighted_count);
+                    self.weighted_count += 1;
+                }
+                self.built.push(plan);
                 self.by_value.insert(&spec.plan, at);
                 at
             }
@@ -107,7 +125,42 @@ impl<'s> Plans<'s> {
     }
 }
 
-fn build_plan(spec: &RouteSpec, ids: &Ids, errors: &mut Vec<BuildError>) -> Plan {
+fn build_plan(
+    spec: &RouteSpec,
+    ids: &Ids,
+    gateways: &[Option<Gateway>],
+    errors: &mut Vec<BuildError>,
+) -> Plan {
+    let plan = &*spec.plan;
+    let targets = build_targets(spec, ids, errors);
+    let gateway = |target: &Target| gateways.get(target.gateway.0 as usize)?.as_ref();
+    let deck = |target: &Target| gateway(target)?.deck;
+    let decks: Vec<_> = targets.iter().map(deck).collect();
+    if plan.mode == Mode::Cost {
+        let without = targets.iter().filter(|target| deck(target).is_none());
+        errors.extend(
+            without
+                .filter_map(gateway)
+                .map(|gateway| BuildError::NoDeck {
+                    prefix: spec.prefix.clone(),
+                    gateway: gateway.name.to_string(),
+                }),
+        );
+    }
+    let is_priced = decks.iter().any(Option::is_some);
+    Plan {
+        targets: targets.into(),
+        mode: plan.mode,
+        advance: plan.advance,
+        attempts_max: plan.attempts_max.max(1),
+        ring_ms: plan.ring_ms,
+        pricing: Pricing::new(&decks, plan.margin, u64::from(plan.call_seconds) * 1_000),
+        is_plain: !is_priced && plan.mode != Mode::Weighted,
+        turn: None,
+    }
+}
+
+fn build_targets(spec: &RouteSpec, ids: &Ids, errors: &mut Vec<BuildError>) -> Vec<Target> {
     let (plan, prefix) = (&*spec.plan, || spec.prefix.clone());
     match plan.targets.len() {
         0 => errors.push(BuildError::NoTargets { prefix: prefix() }),
@@ -144,13 +197,8 @@ fn build_plan(spec: &RouteSpec, ids: &Ids, errors: &mut Vec<BuildError>) -> Plan
         targets.push(Target {
             gateway: id,
             weight: target.weight,
+            priority: target.priority,
         });
     }
-    Plan {
-        targets: targets.into(),
-        mode: plan.mode,
-        advance: plan.advance,
-        attempts_max: plan.attempts_max.max(1),
-        ring_ms: plan.ring_ms,
-    }
+    targets
 }

@@ -187,6 +187,33 @@ impl Trie {
         }
     }
 
+    /// Tells every string and its place, in any order.
+    pub(crate) fn walk(&self, mut tell: impl FnMut(&[u8], u32)) {
+        let mut open: Vec<(usize, Vec<u8>)> = vec![(0, Vec::new())];
+        while let Some((at, before)) = open.pop() {
+            let Some(node) = self.nodes.get(at) else {
+                continue;
+            };
+            let ends = |more: &[usize]| {
+                let more = more.iter().map(|&digit| b'0' + digit as u8);
+                before.iter().copied().chain(more).collect::<Vec<u8>>()
+            };
+            for digit in (0..10).filter(|&digit| node.places.has(digit)) {
+                tell(&ends(&[digit]), node.first_place + node.places.rank(digit));
+            }
+            for pair in 0..100 {
+                let both = [pair / 10, pair % 10];
+                if node.places.has(10 + pair) {
+                    tell(&ends(&both), node.first_place + node.places.rank(10 + pair));
+                }
+                if node.children.has(pair) {
+                    let child = node.first_child + node.children.rank(pair);
+                    open.push((child as usize, ends(&both)));
+                }
+            }
+        }
+    }
+
     /// How many strings there are.
     pub(crate) fn len(&self) -> usize {
         self.count

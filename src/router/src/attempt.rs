@@ -1,14 +1,16 @@
 //! The next candidate is tried.
 
-use base::{Flow, GatewayId, SlotId, Transport};
+use base::{GatewayId, SlotId, Transport};
 use call::token::mark_of;
 use call::{Branch, Purpose, next_hop};
-use route::{Number, NumberBuffer};
+use route::{CallLimits, Number, NumberBuffer};
 use sip::{HeaderId, Message, Uri, parse};
 use transaction::{ClientEvent, Kind};
 
 use crate::counters::{Count, GatewayCell};
+use crate::gauges::{Full, Limited};
 use crate::held::Try;
+use crate::initial::moment;
 use crate::local::copy;
 use crate::paths::{Onward, Text, uri_of};
 use crate::request::{Asked, read_uri};
@@ -117,7 +119,7 @@ impl Router {
                         .egress(address, transport.unwrap_or(Transport::Udp)),
                     next_hop::Hop::Name | next_hop::Hop::Nowhere => None,
                 });
-                match gateway {
+                match gateway.filter(|&gateway| self.may_follow(fork, gateway)) {
                     Some(gateway) => {
                         found = Some(Try::Contact(gateway, next - 1));
                         break;
@@ -142,6 +144,12 @@ impl Router {
                 found
             }
         }
+    }
+
+    /// Whether the prices of a call allow a gateway that a 3xx names.
+    fn may_follow(&self, fork: SlotId, gateway: GatewayId) -> bool {
+        let held = self.forks.get(fork);
+        held.is_some_and(|held| self.world.may_follow(&held.plan.candidates, gateway))
     }
 
     /// The Request-URI for a try, in `text`; `false` if it stays as it is.
@@ -226,7 +234,11 @@ impl Router {
         let Some(flow) = self.settings.flow(transport, address, listener) else {
             return false;
         };
-        let patience_ms = gateway.no_response_ms;
+        let (patience_ms, limits) = (gateway.no_response_ms, gateway.limits);
+        let at = moment(out.wall());
+        let price = dialled
+            .number
+            .and_then(|number| self.world.price(id, &number, at));
         if self.is_throttled(id, &address, message, out) {
             if let Some(held) = self.forks.get_mut(fork) {
                 // It was not asked: that is no attempt.
@@ -234,6 +246,9 @@ impl Router {
             }
             return false;
         }
+        let Ok(holds_channel) = self.take_gateway(fork, id, limits, out) else {
+            return false;
+        };
         let Some(held) = self.forks.get(fork) else {
             return false;
         };
@@ -253,13 +268,46 @@ impl Router {
                 routes: &dialled.asked.routes,
                 record_route: self.call_of(fork),
                 breadth,
+                price,
+                holds_channel,
             },
             Some(id),
             patience_ms,
             out,
         );
         self.uri_text = text;
+        if !sent {
+            self.give_channel(Some(id).filter(|_| holds_channel));
+        }
         sent
+    }
+
+    /// Takes a channel of a gateway for an attempt of a call, and says whether there is one to give
+    /// back. Without one the gateway is not asked: that is no attempt.
+    fn take_gateway(
+        &mut self,
+        fork: SlotId,
+        gateway: GatewayId,
+        limits: CallLimits,
+        out: &Out,
+    ) -> Result<bool, Full> {
+        if self.call_of(fork).is_none() {
+            return Ok(false);
+        }
+        let whose = Limited::Gateway(gateway);
+        let taken = self.gauges.take(self.shard, whose, limits, out.now());
+        if let Err(full) = taken {
+            let count = match full {
+                Full::Calls => Count::GatewayFull,
+                Full::Rate => Count::GatewayFast,
+            };
+            self.count(count, out);
+            self.count_gateway(gateway, GatewayCell::Full, out);
+            if let Some(held) = self.forks.get_mut(fork) {
+                held.plan.attempts_left += 1;
+            }
+        }
+        taken.map(|()| true)
     }
 
     /// The call that a fork sets up.
@@ -319,7 +367,7 @@ impl Router {
         };
         held.fork.branches.push(entry);
         held.fork.users += 1;
-        self.note_attempt(fork, gateway, &onward.flow, out);
+        self.note_attempt(fork, gateway, onward, out);
         if gateway.is_none() {
             self.count_in_dialog(&onward.flow.peer, out);
         }
@@ -334,7 +382,7 @@ impl Router {
         &mut self,
         fork: SlotId,
         gateway: Option<GatewayId>,
-        flow: &Flow,
+        onward: &Onward<'_>,
         out: &mut Out,
     ) {
         let Some(call) = self.call_of(fork) else {
@@ -345,8 +393,10 @@ impl Router {
             self.count_gateway(gateway, GatewayCell::Attempts, out);
         }
         if let Some(call) = self.calls.get_mut(call) {
-            let sent_to = (flow.transport, flow.peer);
-            call.attempt(gateway, sent_to, out.now(), &mut self.spares);
+            let sent_to = (onward.flow.transport, onward.flow.peer);
+            let at = call.attempt(gateway, sent_to, out.now(), &mut self.spares);
+            call.attempts[at].bought = onward.price;
+            call.attempts[at].holds_channel = onward.holds_channel;
         }
     }
 }

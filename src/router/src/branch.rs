@@ -29,10 +29,12 @@ impl Router {
         let status = response.status();
         if let Some(call) = self.call_of(fork).and_then(|call| self.calls.get_mut(call)) {
             let q850 = proxy::reason_q850(response);
-            call.attempt_ended(at, status, call::verdict::cause_of(status), out.now());
+            let cause = call::verdict::cause_of(status);
+            let freed = call.attempt_ended(at, status, cause, out.now());
             if let Some(attempt) = call.attempts.get_mut(at) {
                 attempt.q850 = q850;
             }
+            self.give_channel(freed);
         }
         if status / 100 == 3 {
             self.note_redirect(fork, at, response, out);
@@ -79,7 +81,8 @@ impl Router {
             self.count(Count::TimedOut, out);
             self.branch_was_silent(fork, at, cause, out);
             if let Some(call) = self.call_of(fork).and_then(|call| self.calls.get_mut(call)) {
-                call.attempt_ended(at, 0, cause, out.now());
+                let freed = call.attempt_ended(at, 0, cause, out.now());
+                self.give_channel(freed);
             }
         }
         let advances = self.forks.get(fork).is_some_and(|held| {
@@ -121,7 +124,8 @@ impl Router {
             plan.redirect = Some(Redirect { packet, next: 0 });
         }
         if let Some(call) = self.call_of(fork).and_then(|call| self.calls.get_mut(call)) {
-            call.attempt_ended(at, response.status(), Cause::Redirected, out.now());
+            let freed = call.attempt_ended(at, response.status(), Cause::Redirected, out.now());
+            self.give_channel(freed);
         }
     }
 

@@ -44,6 +44,7 @@ counters! {
     Attempts "attempts" "INVITEs sent to gateways",
     Advances "advances" "times that a call went on to its next gateway",
     Redirects "redirects" "3xx whose contacts were tried",
+    Redirected "redirected" "calls of trunks that are told whom to ask",
     RedirectsRefused "redirects_refused" "3xx contacts that lead to no gateway of ours",
     Records "records" "call records handed over",
     RecordsWaiting "records_waiting" "times that a call record found the ring full and waits",
@@ -74,7 +75,13 @@ counters! {
     Draining "draining_refused" "INVITEs refused with 503 while draining",
     BillingFull "billing_refused" "INVITEs refused with 503 because call records could not be handed over",
     TrunkFull "trunk_full" "INVITEs refused because their trunk has all its calls up",
+    TrunkFast "trunk_fast" "INVITEs refused because their trunk began all its calls of a second",
+    GatewayFull "gateway_full" "attempts not made because the gateway has all its calls up",
+    GatewayFast "gateway_fast" "attempts not made because the gateway got all its calls of a second",
+    BlockedCalled "blocked_called" "calls refused because a list has the called number",
+    BlockedCalling "blocked_calling" "calls refused because a list has the calling number",
     NoRoute "no_route" "requests that no route leads on",
+    NotSold "not_sold" "calls of trunks whose deck has no price for the number",
     BadNumber "bad_number" "requests whose called number cannot be normalised",
     NoGateway "no_gateway" "requests whose route has no gateway that may be tried",
     Looped "looped" "requests refused with 482",
@@ -132,6 +139,11 @@ pub const GATEWAY_CELLS: &[(&str, &str, bool)] = &[
         "how many requests a second the gateway asks for at most; 0: it does not say",
         true,
     ),
+    (
+        "full",
+        "attempts not made because the gateway had all the calls that it may have",
+        false,
+    ),
 ];
 /// What is counted for each trunk.
 pub const TRUNK_CELLS: &[(&str, &str, bool)] = &[
@@ -166,6 +178,7 @@ pub(crate) enum GatewayCell {
     Throttled,
     Cut,
     Rate,
+    Full,
 }
 
 /// A trunk's cell.

@@ -291,6 +291,8 @@ impl Router {
             routes: &asked.routes,
             record_route: None,
             breadth,
+            price: None,
+            holds_channel: false,
         };
         if message.method() == Method::Ack {
             // No transaction for the ACK of a 2xx: every copy goes its way (§16.11).

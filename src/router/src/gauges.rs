@@ -1,58 +1,224 @@
-//! How many calls each limited trunk has up: the one thing that all shards count together.
+//! How many calls each trunk and each gateway has up, and how fast new ones come: the one thing that
+//! all shards count together.
 //!
-//! One padded atomic a trunk, two operations a call. Every shard adds when a call takes a channel
-//! and takes away when its slot gives the channel back; nobody else writes.
+//! One padded cell for each, two operations a call and two an attempt; no lock. What a shard holds of
+//! a cell it notes in a row of its own, so that a shard that begins anew gives back what the one
+//! before it held.
+//!
+//! A rate is kept by the next moment at which a call would be in step (the generic cell rate
+//! algorithm): a tenth of a second's calls may come at once, so in no second more than a tenth above
+//! the limit get through.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use base::TrunkId;
+use base::{GatewayId, ShardId, Time, TrunkId};
+use route::CallLimits;
 
 /// A cell on cache lines of its own.
 #[repr(align(128))]
 #[derive(Debug, Default)]
-struct Cell(AtomicU32);
+struct Cell {
+    calls: AtomicU32,
+    /// When the next call is due at the limit's rate, in nanoseconds.
+    next_ns: AtomicU64,
+}
 
-/// The gauges of all trunks, shared by all shards of a process.
+/// Whose calls are counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limited {
+    /// Those that came from a trunk.
+    Trunk(TrunkId),
+    /// Those that went to a gateway.
+    Gateway(GatewayId),
+}
+
+/// Which limit a call would break.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Full {
+    /// That on calls at a time.
+    Calls,
+    /// That on new calls in a second.
+    Rate,
+}
+
+/// The gauges of all trunks and gateways, shared by all shards of a process.
 #[derive(Debug)]
 pub struct Gauges {
-    cells: Vec<Cell>,
+    /// The trunks, then the gateways.
+    cells: Box<[Cell]>,
+    trunks_max: usize,
+    /// By shard, what it holds of each cell. Written by that shard only.
+    held: Box<[Box<[AtomicU32]>]>,
 }
 
 impl Gauges {
-    /// Gauges for so many trunks over the life of the process.
+    /// Gauges for so many trunks and gateways over the life of the process.
     #[must_use]
-    pub fn new(trunks_max: usize) -> Gauges {
+    pub fn new(shards: u16, trunks_max: usize, gateways_max: usize) -> Gauges {
+        let count = trunks_max + gateways_max;
+        let row = |_| (0..count).map(|_| AtomicU32::new(0)).collect();
         Gauges {
-            cells: (0..trunks_max).map(|_| Cell::default()).collect(),
+            cells: (0..count).map(|_| Cell::default()).collect(),
+            trunks_max,
+            held: (0..shards).map(row).collect(),
         }
     }
 
-    /// Takes a channel, unless the trunk has `limit` of them in use. `None`: no limit.
-    pub(crate) fn take(&self, trunk: TrunkId, limit: Option<u32>) -> bool {
-        let Some(cell) = self.cells.get(trunk.0 as usize) else {
-            return limit.is_none();
-        };
-        // Relaxed: the number is all that is shared; nothing is published through it.
-        let before = cell.0.fetch_add(1, Ordering::Relaxed);
-        if limit.is_some_and(|limit| before >= limit) {
-            cell.0.fetch_sub(1, Ordering::Relaxed);
-            return false;
+    /// A shard begins: what one before it held is given back.
+    pub(crate) fn begin(&self, shard: ShardId) {
+        for (cell, held) in self.cells.iter().zip(&self.held[usize::from(shard.0)]) {
+            let left = held.swap(0, Ordering::Relaxed);
+            cell.calls.fetch_sub(left, Ordering::Relaxed);
         }
-        true
+    }
+
+    /// Takes a channel, unless a limit forbids it. Whoever has no cell has no limit either.
+    pub(crate) fn take(
+        &self,
+        shard: ShardId,
+        whose: Limited,
+        limits: CallLimits,
+        now: Time,
+    ) -> Result<(), Full> {
+        let Some((cell, held)) = self.cell(shard, whose) else {
+            return Ok(());
+        };
+        // Relaxed: the numbers are all that is shared; nothing is published through them.
+        let before = cell.calls.fetch_add(1, Ordering::Relaxed);
+        let full = match (limits.calls, limits.per_second) {
+            (Some(most), _) if before >= most => Some(Full::Calls),
+            (_, Some(rate)) if !cell.is_in_step(rate, now) => Some(Full::Rate),
+            _ => None,
+        };
+        if let Some(full) = full {
+            cell.calls.fetch_sub(1, Ordering::Relaxed);
+            return Err(full);
+        }
+        held.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Gives a channel back.
-    pub(crate) fn give(&self, trunk: TrunkId) {
-        if let Some(cell) = self.cells.get(trunk.0 as usize) {
-            cell.0.fetch_sub(1, Ordering::Relaxed);
+    pub(crate) fn give(&self, shard: ShardId, whose: Limited) {
+        if let Some((cell, held)) = self.cell(shard, whose) {
+            cell.calls.fetch_sub(1, Ordering::Relaxed);
+            held.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
-    /// How many channels of a trunk are in use.
+    /// How many channels are in use.
     #[must_use]
-    pub fn in_use(&self, trunk: TrunkId) -> u32 {
-        self.cells
-            .get(trunk.0 as usize)
-            .map_or(0, |cell| cell.0.load(Ordering::Relaxed))
+    pub fn in_use(&self, whose: Limited) -> u32 {
+        let cell = self.place(whose).and_then(|place| self.cells.get(place));
+        cell.map_or(0, |cell| cell.calls.load(Ordering::Relaxed))
+    }
+
+    fn cell(&self, shard: ShardId, whose: Limited) -> Option<(&Cell, &AtomicU32)> {
+        let place = self.place(whose)?;
+        let held = self.held.get(usize::from(shard.0))?.get(place)?;
+        Some((self.cells.get(place)?, held))
+    }
+
+    fn place(&self, whose: Limited) -> Option<usize> {
+        match whose {
+            Limited::Trunk(id) => Some(id.0 as usize).filter(|&at| at < self.trunks_max),
+            Limited::Gateway(id) => Some(self.trunks_max + id.0 as usize),
+        }
+    }
+}
+
+impl Cell {
+    /// Whether a call now is in step with so many a second; then the next is due a step later.
+    fn is_in_step(&self, per_second: u32, now: Time) -> bool {
+        const SECOND_NS: u64 = 1_000_000_000;
+        let step = SECOND_NS / u64::from(per_second.max(1));
+        let slack = SECOND_NS / 10;
+        let now = now.0.saturating_mul(1_000);
+        let taken = self
+            .next_ns
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
+                (next <= now + slack).then(|| next.max(now) + step)
+            });
+        taken.is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHARD: ShardId = ShardId(0);
+    const TRUNK: Limited = Limited::Trunk(TrunkId(1));
+
+    fn limits(calls: Option<u32>, per_second: Option<u32>) -> CallLimits {
+        CallLimits { calls, per_second }
+    }
+
+    #[test]
+    fn channels_up_to_the_limit() {
+        let gauges = Gauges::new(2, 4, 4);
+        let two = limits(Some(2), None);
+        let take = |shard| gauges.take(ShardId(shard), TRUNK, two, Time::ZERO);
+        assert_eq!(
+            [take(0), take(1), take(0)],
+            [Ok(()), Ok(()), Err(Full::Calls)]
+        );
+        assert_eq!(gauges.in_use(TRUNK), 2);
+        gauges.give(ShardId(1), TRUNK);
+        assert_eq!([take(1), take(1)], [Ok(()), Err(Full::Calls)]);
+        // Others have channels of their own.
+        let gateway = Limited::Gateway(GatewayId(1));
+        assert_eq!(gauges.take(SHARD, gateway, two, Time::ZERO), Ok(()));
+        assert_eq!((gauges.in_use(TRUNK), gauges.in_use(gateway)), (2, 1));
+    }
+
+    #[test]
+    fn a_shard_that_begins_anew_holds_nothing() {
+        let gauges = Gauges::new(2, 4, 4);
+        for shard in [0, 0, 1] {
+            let taken = gauges.take(ShardId(shard), TRUNK, limits(None, None), Time::ZERO);
+            assert_eq!(taken, Ok(()));
+        }
+        gauges.begin(SHARD);
+        assert_eq!(gauges.in_use(TRUNK), 1);
+        gauges.begin(SHARD);
+        assert_eq!(gauges.in_use(TRUNK), 1);
+    }
+
+    #[test]
+    fn who_has_no_cell_has_no_limit() {
+        let gauges = Gauges::new(1, 1, 1);
+        let none = limits(Some(0), Some(1));
+        assert_eq!(gauges.take(SHARD, TRUNK, none, Time::ZERO), Ok(()));
+        gauges.give(SHARD, TRUNK);
+        assert_eq!(gauges.in_use(TRUNK), 0);
+    }
+
+    #[test]
+    fn a_rate_is_kept_in_every_second() {
+        for per_second in [1, 3, 10, 50, 1_000] {
+            let gauges = Gauges::new(1, 4, 4);
+            let rate = limits(None, Some(per_second));
+            // Ten times as many as may come, for ten seconds.
+            let mut taken: Vec<u64> = Vec::new();
+            for at in 0..u64::from(per_second) * 100 {
+                let now = Time(5_000_000 + at * 100_000 / u64::from(per_second));
+                if gauges.take(SHARD, TRUNK, rate, now).is_ok() {
+                    taken.push(now.0);
+                }
+            }
+            let most = u64::from(per_second) + u64::from(per_second).div_ceil(10) + 1;
+            for (place, from) in taken.iter().enumerate() {
+                let within = taken[place..]
+                    .iter()
+                    .take_while(|it| **it < from + 1_000_000);
+                assert!(within.count() as u64 <= most, "{per_second} a second");
+            }
+            let all = taken.len() as u64;
+            let want = u64::from(per_second) * 10;
+            assert!((want..=want + most).contains(&all), "{all} of {want}");
+            // What a rate refuses holds no channel.
+            assert_eq!(u64::from(gauges.in_use(TRUNK)), all);
+        }
     }
 }

@@ -155,7 +155,8 @@ impl Router {
         held.fork.branches[at].state = call::BranchState::Final(503);
         held.fork.branches[at].abandoned = true;
         if let Some(call) = self.call_of(fork).and_then(|call| self.calls.get_mut(call)) {
-            call.attempt_ended(at, 0, cdr::Cause::TransportError, out.now());
+            let freed = call.attempt_ended(at, 0, cdr::Cause::TransportError, out.now());
+            self.give_channel(freed);
         }
         self.advance(fork, out);
         self.retire_client(client, out);

@@ -1,10 +1,11 @@
 //! A call rings, is answered, ends: its record, its channel, its slot.
 
-use base::SlotId;
-use call::{Invite, Names, encode_record};
+use base::{GatewayId, SlotId};
+use call::{Attempt, Invite, Names, encode_record};
 use cdr::{Cause, Party};
 
 use crate::counters::{Count, DIAL_DELAY, SETUP_TIME, TrunkCell};
+use crate::gauges::Limited;
 use crate::wake::Wake;
 use crate::{Out, Router};
 
@@ -197,7 +198,10 @@ impl Router {
             return;
         }
         if std::mem::take(&mut call.holds_channel) {
-            self.gauges.give(call.trunk);
+            self.gauges.give(self.shard, Limited::Trunk(call.trunk));
+        }
+        for gateway in call.attempts.iter_mut().filter_map(Attempt::free) {
+            self.gauges.give(self.shard, Limited::Gateway(gateway));
         }
         if let Some(timer) = call.timer.take() {
             out.cancel(timer);
@@ -216,6 +220,13 @@ impl Router {
             self.names.remove(names);
         }
         self.calls.discard(id);
+    }
+
+    /// Gives back the channel that an attempt held.
+    pub(crate) fn give_channel(&self, gateway: Option<GatewayId>) {
+        if let Some(gateway) = gateway {
+            self.gauges.give(self.shard, Limited::Gateway(gateway));
+        }
     }
 
     /// A trunk's name and carrier. A trunk that was removed keeps its name only.

@@ -1,11 +1,14 @@
 //! A new request of a trunk: whose it is, where it may go, and a call is born.
 
-use base::{Flow, SlotId, TrunkId};
+use base::{Flow, SlotId, Time, TrunkId, Wall};
 use call::proxy;
 use call::token::RouteMark;
 use call::{Call, DialogNames, Fork, Invite, Moment, Purpose, Target, next_hop};
 use cdr::{Cause, Identity, Party};
-use route::{Candidates, Mode, Number, NumberBuffer, NumberError, RouteId, Snapshot};
+use route::{
+    Ask, CallLimits, Candidates, Mode, NoRoute, Number, NumberBuffer, NumberError, RouteId, Side,
+    Snapshot,
+};
 use shards::Inbound;
 use sip::{HeaderId, Message, Method, NameAddr, Uri};
 use smallvec::SmallVec;
@@ -13,7 +16,9 @@ use transaction::{Kind, ServerEvent};
 
 use crate::attempt::Dialled;
 use crate::counters::{Count, TrunkCell};
+use crate::gauges::{Full, Limited};
 use crate::held::{Held, Plan};
+use crate::local::Header;
 use crate::paths::listed;
 use crate::request::{Asked, Source};
 use crate::{Out, Router};
@@ -24,6 +29,12 @@ struct Denied {
     status: u16,
     cause: Cause,
     count: Count,
+}
+
+/// The values of a Contact header.
+struct Contacts {
+    text: Vec<u8>,
+    count: usize,
 }
 
 impl Router {
@@ -44,11 +55,8 @@ impl Router {
             return self.refuse(message, 403, flow, out);
         };
         let is_invite = message.method() == Method::Invite;
-        let allows = self
-            .world
-            .trunk(trunk)
-            .is_some_and(|it| it.allows(message.method_bytes()));
-        if !allows {
+        let of_trunk = self.world.trunk(trunk);
+        if !of_trunk.is_some_and(|it| it.allows(message.method_bytes())) {
             let extra: [(&[u8], &[u8]); 1] = [(b"Allow", crate::local::ALLOW)];
             return self.refuse_with(message, 405, &extra, flow, out);
         }
@@ -74,7 +82,7 @@ impl Router {
                     Some(call) => Some(call),
                     None => {
                         self.count(Count::CallsFull, out);
-                        return self.drop_fork(server, fork, message, 503, flow, out);
+                        return self.drop_fork((server, fork), message, 503, &[], flow, out);
                     }
                 }
             }
@@ -82,6 +90,9 @@ impl Router {
         let mut buffer = NumberBuffer::new();
         let number = self.world.number(trunk, &asked.uri, &mut buffer);
         match self.plan(message, asked, &number, trunk, (fork, call), out) {
+            Ok(()) if call.is_some() && self.redirects(trunk) => {
+                self.redirect(message, asked, number.ok(), (server, fork), call, flow, out);
+            }
             Ok(()) => {
                 if let Some(call) = call {
                     if let Some(held) = self.forks.get_mut(fork) {
@@ -95,8 +106,74 @@ impl Router {
                 };
                 self.launch(fork, message, &target, out);
             }
-            Err(denied) => self.deny(message, (server, fork), call, denied, flow, out),
+            Err(denied) => self.deny(message, (server, fork), call, denied, &[], flow, out),
         }
+    }
+
+    /// Whether the calls of a trunk are not led on, but told whom to ask.
+    fn redirects(&self, trunk: TrunkId) -> bool {
+        self.world.trunk(trunk).is_some_and(|trunk| trunk.redirects)
+    }
+
+    /// Tells a switch whom to ask for a call instead of asking.
+    fn redirect(
+        &mut self,
+        message: &Message<'_>,
+        asked: &Asked<'_>,
+        number: Option<Number<'_>>,
+        taken: (SlotId, SlotId),
+        call: Option<SlotId>,
+        flow: &Flow,
+        out: &mut Out,
+    ) {
+        let contacts = self.contacts(taken.1, asked, number);
+        let extra: [(&[u8], &[u8]); 1] = [(b"Contact", &contacts.text)];
+        let denied = Denied {
+            status: if contacts.count > 1 { 300 } else { 302 },
+            cause: Cause::Redirected,
+            count: Count::Redirected,
+        };
+        self.deny(message, taken, call, denied, &extra, flow, out);
+        self.uri_text = contacts.text;
+    }
+
+    /// Whom a call would be led to, in the order to try: the values of a Contact header
+    /// (RFC 3261 §20.10), with a `q` that falls by a tenth.
+    fn contacts(
+        &mut self,
+        fork: SlotId,
+        asked: &Asked<'_>,
+        number: Option<Number<'_>>,
+    ) -> Contacts {
+        const CONTACTS_MAX: usize = 10;
+        let mut text = std::mem::take(&mut self.uri_text);
+        text.clear();
+        let mut count = 0;
+        if let (Some(held), Some(number)) = (self.forks.get(fork), number) {
+            let plan = &held.plan;
+            let may_try = plan
+                .candidates
+                .iter()
+                .filter(|candidate| candidate.may_try());
+            let gateways = may_try.filter_map(|it| self.world.gateway(it.gateway));
+            for gateway in gateways.take(plan.attempts_left.min(CONTACTS_MAX)) {
+                let before = text.len();
+                text.extend_from_slice(if count > 0 { b", <" } else { b"<" });
+                if !gateway.write_uri(&number, &asked.uri, &mut text) {
+                    text.truncate(before);
+                    continue;
+                }
+                let q: &[u8] = match count {
+                    0 => b"1.0",
+                    1..=9 => &[b'0', b'.', b'0' + 10 - count as u8],
+                    _ => b"0.0",
+                };
+                text.extend_from_slice(b">;q=");
+                text.extend_from_slice(q);
+                count += 1;
+            }
+        }
+        Contacts { text, count }
     }
 
     /// Refuses a request that was taken: its call, if it is one, ends before it began.
@@ -106,6 +183,7 @@ impl Router {
         (server, fork): (SlotId, SlotId),
         call: Option<SlotId>,
         denied: Denied,
+        extra: &[Header<'_>],
         flow: &Flow,
         out: &mut Out,
     ) {
@@ -113,7 +191,7 @@ impl Router {
         if let Some(call) = call {
             self.call_refused(call, denied.status, Party::Router, denied.cause, out);
         }
-        self.drop_fork(server, fork, message, denied.status, flow, out);
+        self.drop_fork((server, fork), message, denied.status, extra, flow, out);
         if let Some(call) = call {
             self.fork_left_call(call, Invite::Over, out);
         }
@@ -180,17 +258,17 @@ impl Router {
     /// Answers a request that goes nowhere. Its transaction stays as long as it must.
     fn drop_fork(
         &mut self,
-        server: SlotId,
-        fork: SlotId,
+        (server, fork): (SlotId, SlotId),
         message: &Message<'_>,
         status: u16,
+        extra: &[Header<'_>],
         flow: &Flow,
         out: &mut Out,
     ) {
         if let Some(held) = self.forks.get_mut(fork) {
             held.fork.answered = true;
         }
-        self.respond_local(server, message, status, &[], flow, out);
+        self.respond_local(server, message, status, extra, flow, out);
         if let Some(request) = self
             .forks
             .get_mut(fork)
@@ -242,6 +320,7 @@ impl Router {
             is_recorded: false,
             holds_channel: false,
             is_waiting: false,
+            sold: None,
             attempts: SmallVec::new(),
             dialogs: SmallVec::new(),
         })?;
@@ -263,10 +342,11 @@ impl Router {
         (fork, call): (SlotId, Option<SlotId>),
         out: &mut Out,
     ) -> Result<(), Denied> {
-        let channel = call.map_or(Ok(()), |call| self.take_channel(call, trunk));
+        let channel = call.map_or(Ok(()), |call| self.take_channel(call, trunk, out.now()));
         let mut route = None;
-        let planned = channel
-            .and_then(|()| self.choose(message, asked, number, trunk, fork, &mut route, out));
+        let planned = channel.and_then(|()| {
+            self.choose(message, asked, number, trunk, (fork, call), &mut route, out)
+        });
         if let Some(call) = call {
             let called = number.as_ref().map_or(&b""[..], Number::text);
             self.keep_identity(call, message, called, route);
@@ -281,7 +361,7 @@ impl Router {
         asked: &Asked<'_>,
         number: &Result<Number<'_>, NumberError>,
         trunk: TrunkId,
-        fork: SlotId,
+        (fork, call): (SlotId, Option<SlotId>),
         route: &mut Option<RouteId>,
         out: &mut Out,
     ) -> Result<(), Denied> {
@@ -295,13 +375,23 @@ impl Router {
         match asked.routes.next {
             Some(next) => plan_by_route(&self.world, next, plan),
             None => {
-                let (dice, now) = (out.random(), out.now());
-                let candidates = &mut plan.candidates;
-                let found =
-                    self.world
-                        .candidates(trunk, number, &self.health, now, dice, candidates);
+                screen(&self.world, trunk, number, message)?;
+                let ask = Ask {
+                    trunk,
+                    number,
+                    now: out.now(),
+                    at: moment(out.wall()),
+                    dice: out.random(),
+                };
+                let (turns, candidates) = (&mut self.turns, &mut plan.candidates);
+                let found = self.world.candidates(&ask, &self.health, turns, candidates);
                 *route = found.ok();
-                plan_by_number(&self.world, *route, plan)
+                if let (Some(sold), Some(call)) = (plan.candidates.sold, call)
+                    && let Some(call) = self.calls.get_mut(call)
+                {
+                    call.sold = Some(sold);
+                }
+                plan_by_number(&self.world, found, plan)
             }
         }
     }
@@ -315,13 +405,7 @@ impl Router {
         route: Option<RouteId>,
     ) {
         let (from, to) = (message.from_uri(), message.to_uri());
-        let calling = match message.has(HeaderId::PAssertedIdentity) {
-            false => from,
-            true => listed(message, HeaderId::PAssertedIdentity)
-                .and_then(|value| NameAddr::parse(value).ok())
-                .map_or(from, |asserted| asserted.uri),
-        };
-        let calling = user_of(calling);
+        let calling = user_of(calling_uri(message));
         let prefix = route.map_or("", |route| self.world.prefix(route));
         let identity = Identity {
             call_id: message.call_id(),
@@ -344,20 +428,64 @@ impl Router {
         self.record_text = text;
     }
 
-    fn take_channel(&mut self, call: SlotId, trunk: TrunkId) -> Result<(), Denied> {
-        let limit = self.world.trunk(trunk).and_then(|trunk| trunk.max_calls);
-        if !self.gauges.take(trunk, limit) {
-            return Err(Denied {
+    fn take_channel(&mut self, call: SlotId, trunk: TrunkId, now: Time) -> Result<(), Denied> {
+        let limits = self
+            .world
+            .trunk(trunk)
+            .map_or_else(CallLimits::default, |it| it.limits);
+        let whose = Limited::Trunk(trunk);
+        let taken = self.gauges.take(self.shard, whose, limits, now);
+        taken.map_err(|full| {
+            let (cause, count) = match full {
+                Full::Calls => (Cause::CallLimit, Count::TrunkFull),
+                Full::Rate => (Cause::RateLimit, Count::TrunkFast),
+            };
+            Denied {
                 status: 503,
-                cause: Cause::Overloaded,
-                count: Count::TrunkFull,
-            });
-        }
+                cause,
+                count,
+            }
+        })?;
         if let Some(call) = self.calls.get_mut(call) {
             call.holds_channel = true;
         }
         Ok(())
     }
+}
+
+/// Refuses a call that a list forbids.
+fn screen(
+    world: &Snapshot,
+    trunk: TrunkId,
+    called: &Number<'_>,
+    message: &Message<'_>,
+) -> Result<(), Denied> {
+    let denied = |count| Denied {
+        status: 403,
+        cause: Cause::Blocked,
+        count,
+    };
+    if world.blocks(trunk, Side::Called, called).is_some() {
+        return Err(denied(Count::BlockedCalled));
+    }
+    if world.asks_who_calls(trunk)
+        && let Ok(uri) = Uri::parse(calling_uri(message))
+        && let Ok(calling) = world.number(trunk, &uri, &mut NumberBuffer::new())
+        && world.blocks(trunk, Side::Calling, &calling).is_some()
+    {
+        return Err(denied(Count::BlockedCalling));
+    }
+    Ok(())
+}
+
+/// Who calls: whom the network vouches for (RFC 3325), or else whom the caller names.
+fn calling_uri<'m>(message: &Message<'m>) -> &'m [u8] {
+    if !message.has(HeaderId::PAssertedIdentity) {
+        return message.from_uri();
+    }
+    let asserted = listed(message, HeaderId::PAssertedIdentity);
+    let asserted = asserted.and_then(|value| NameAddr::parse(value).ok());
+    asserted.map_or(message.from_uri(), |asserted| asserted.uri)
 }
 
 /// A preloaded Route beyond us is followed only where routing itself could lead.
@@ -380,13 +508,20 @@ fn plan_by_route(world: &Snapshot, next: &[u8], plan: &mut Plan) -> Result<(), D
 }
 
 /// The route's rules for its candidates, which are in the plan already.
-fn plan_by_number(world: &Snapshot, route: Option<RouteId>, plan: &mut Plan) -> Result<(), Denied> {
-    let no_route = Denied {
+fn plan_by_number(
+    world: &Snapshot,
+    route: Result<RouteId, NoRoute>,
+    plan: &mut Plan,
+) -> Result<(), Denied> {
+    let no_route = |why| Denied {
         status: 404,
         cause: Cause::NoRoute,
-        count: Count::NoRoute,
+        count: match why {
+            NoRoute::NoPrefix => Count::NoRoute,
+            NoRoute::NotSold => Count::NotSold,
+        },
     };
-    let route = world.route(route.ok_or(no_route)?);
+    let route = world.route(route.map_err(no_route)?);
     plan.advance = route.advance;
     plan.attempts_left = route.attempts_max;
     plan.ring_ms = route.ring_ms;
@@ -399,6 +534,13 @@ fn plan_by_number(world: &Snapshot, route: Option<RouteId>, plan: &mut Plan) -> 
             count: Count::NoGateway,
         }),
     }
+}
+
+/// A moment as prices have it.
+pub(crate) fn moment(wall: Wall) -> route::Moment {
+    let seconds = u32::try_from(wall.0.div_euclid(1_000_000)).unwrap_or(u32::MAX);
+    // The last moment of all is no moment of a call.
+    route::Moment(seconds.min(u32::MAX - 1))
 }
 
 /// The user part of a URI that only a record will show: not worth taking all of it apart.

@@ -55,7 +55,7 @@ mod settings;
 mod wake;
 
 pub use counters::{COUNTERS, GATEWAY_CELLS, HISTOGRAMS, TRUNK_CELLS, dynamic_cells};
-pub use gauges::Gauges;
+pub use gauges::{Gauges, Limited};
 pub use mail::{Letter, Notice};
 pub use settings::{Listener, Overload, Settings};
 
@@ -64,7 +64,7 @@ use std::sync::Arc;
 use base::{Chains, Flow, Flows, ShardId, Slab, SlotId, Texts};
 use call::{Call, Spares};
 use held::Held;
-use route::{Health, Snapshot};
+use route::{Health, Snapshot, Turns};
 use shards::Outbox;
 use shards::steer::Spread;
 use sip::{Edits, Index};
@@ -81,6 +81,8 @@ pub struct Router {
     shard: ShardId,
     world: Arc<Snapshot>,
     health: Health,
+    /// Whose turn it is in the plans with shares.
+    turns: Turns,
     gauges: Arc<Gauges>,
     table: Table,
     forks: Slab<Held>,
@@ -132,6 +134,7 @@ impl Router {
         world: Arc<Snapshot>,
         gauges: Arc<Gauges>,
     ) -> Router {
+        gauges.begin(shard);
         let limits = transaction::Limits {
             servers: settings.transactions_max,
             clients: settings.transactions_max,
@@ -146,6 +149,7 @@ impl Router {
             shard,
             world,
             health: Health::new(settings.gateways_max),
+            turns: Turns::new(),
             gauges,
             table,
             forks: Slab::new(shard, settings.transactions_max),
@@ -188,6 +192,16 @@ impl Router {
             self.table.len_servers(),
             self.table.len_clients(),
         ]
+    }
+
+    /// Whose channels the calls hold, each as often as it is held: for tests and the simulator.
+    pub fn channels(&self) -> impl Iterator<Item = Limited> + '_ {
+        self.calls.iter().flat_map(|(_, call)| {
+            let trunk = call.holds_channel.then_some(Limited::Trunk(call.trunk));
+            let holding = call.attempts.iter().filter(|attempt| attempt.holds_channel);
+            let gateways = holding.filter_map(|attempt| attempt.gateway);
+            trunk.into_iter().chain(gateways.map(Limited::Gateway))
+        })
     }
 
     /// How many references to flows and cells of names are held: none without calls and

@@ -13,7 +13,7 @@ pub(crate) const ALLOW: &[u8] =
     b"INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, INFO, REFER, NOTIFY, SUBSCRIBE, MESSAGE, OPTIONS";
 
 /// A header as name and value.
-type Header<'a> = (&'a [u8], &'a [u8]);
+pub(crate) type Header<'a> = (&'a [u8], &'a [u8]);
 
 impl Router {
     /// Where responses to a request go.

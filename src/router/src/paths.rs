@@ -7,6 +7,7 @@ use base::{Flow, ListenerId, PacketId, SlotId, Transport};
 use call::Keys;
 use call::proxy::Routes;
 use call::token::{ROUTE_PARAM, ROUTE_TOKEN_BYTES, RouteText};
+use route::Price;
 use sip::forward::{self, ViaHead};
 use sip::relay::Relay;
 use sip::{Edits, HeaderId, Message, Method, NameAddr, Uri};
@@ -74,6 +75,10 @@ pub(crate) struct Onward<'a> {
     pub(crate) record_route: Option<SlotId>,
     /// The Max-Breadth of this branch. Every request that we pass on has one (RFC 5393 §5.3.3).
     pub(crate) breadth: u32,
+    /// What the vendor asks, for the record of the attempt.
+    pub(crate) price: Option<Price>,
+    /// Whether the attempt holds a channel of its gateway.
+    pub(crate) holds_channel: bool,
 }
 
 /// Text in a fixed place. What does not fit is cut, which the sizes below rule out.

@@ -7,6 +7,7 @@ mod bench;
 #[path = "../../../shards/tests/bench/counting.rs"]
 mod counting;
 
+use bench::Setup;
 use bench::script::{Script, Step};
 use counting::counted;
 
@@ -28,32 +29,37 @@ fn a_routed_call_allocates_nothing() {
         ("a call that is cancelled", Step::CANCELLED),
         ("a refusal", Step::REFUSED),
     ] {
-        let is_repeated = name == repeated;
-        let mut script = Script::new(1);
-        for _ in 0..WARM {
-            script.begin();
-            for &step in steps {
-                script.compose(step);
-                script.deliver(step);
-            }
-            script.pause();
+        for setup in [Setup::new(), Setup::new().wholesale()] {
+            check(name, steps, name == repeated, setup);
         }
-        for _ in 0..MEASURED {
-            script.begin();
-            for &step in steps {
-                script.compose(step);
-                let count = counted(|| script.deliver(step));
-                assert_eq!(count, 0, "{name}: {step:?} allocates");
-                if is_repeated {
-                    let count = counted(|| script.deliver(step));
-                    assert_eq!(count, 0, "{name}: {step:?} once more allocates");
-                }
-            }
-            let count = counted(|| script.pause());
-            assert_eq!(count, 0, "{name}: deadlines and housekeeping allocate");
-        }
-        let calls = (WARM + MEASURED) as u64;
-        let is_answered = steps.contains(&Step::Answer);
-        script.finish(calls, if is_answered { calls } else { 0 });
     }
+}
+
+fn check(name: &str, steps: &[Step], is_repeated: bool, setup: Setup) {
+    let mut script = Script::of(setup, 1);
+    for _ in 0..WARM {
+        script.begin();
+        for &step in steps {
+            script.compose(step);
+            script.deliver(step);
+        }
+        script.pause();
+    }
+    for _ in 0..MEASURED {
+        script.begin();
+        for &step in steps {
+            script.compose(step);
+            let count = counted(|| script.deliver(step));
+            assert_eq!(count, 0, "{name}: {step:?} allocates");
+            if is_repeated {
+                let count = counted(|| script.deliver(step));
+                assert_eq!(count, 0, "{name}: {step:?} once more allocates");
+            }
+        }
+        let count = counted(|| script.pause());
+        assert_eq!(count, 0, "{name}: deadlines and housekeeping allocate");
+    }
+    let calls = (WARM + MEASURED) as u64;
+    let is_answered = steps.contains(&Step::Answer);
+    script.finish(calls, if is_answered { calls } else { 0 });
 }

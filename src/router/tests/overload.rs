@@ -85,7 +85,7 @@ impl Late {
     /// A cell of a trunk's counters.
     fn trunk(&self, trunk: usize, name: &str) -> u64 {
         let cell = router::TRUNK_CELLS.iter().position(|def| def.0 == name);
-        let first = 16 * router::GATEWAY_CELLS.len() + trunk * router::TRUNK_CELLS.len();
+        let first = 32 * router::GATEWAY_CELLS.len() + trunk * router::TRUNK_CELLS.len();
         self.solo.out().stats().dynamic(first + cell.unwrap())
     }
 

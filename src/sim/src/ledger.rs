@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base::Time;
 
 use crate::machine::Record;
-use crate::plan::Plan;
+use crate::plan::{Order, Plan, vendor_name};
 
 /// The calls of a world as their carriers saw them.
 #[derive(Debug, Default)]
@@ -153,6 +153,9 @@ fn judge_call(
             plan.attempts_max
         ));
     }
+    records
+        .iter()
+        .try_for_each(|record| judge_prices(record, plan))?;
     if circumstances.restarts > 0 {
         // A lost memory loses records; what it must not do is invent any.
         let most = story.answers_sent.len() + 1 + circumstances.restarts;
@@ -179,6 +182,39 @@ fn judge_call(
         ([record], 1) => judge_duration(story, record, plan, circumstances),
         _ => Ok(()),
     }
+}
+
+/// Nobody is asked at a loss, or for what its deck does not have; the cheapest comes first; and the
+/// record says what each asks.
+fn judge_prices(record: &Record, plan: &Plan) -> Result<(), String> {
+    if plan.prices.rows.is_empty() || plan.is_loop {
+        return Ok(());
+    }
+    let mut before = None;
+    for attempt in &record.attempts {
+        let vendors = 0..plan.vendors;
+        let Some(vendor) = vendors
+            .into_iter()
+            .find(|&n| vendor_name(n) == attempt.gateway)
+        else {
+            continue;
+        };
+        let Some(price) = plan.prices.of(vendor, &record.called) else {
+            return Err(format!("`{}` was asked against its price", attempt.gateway));
+        };
+        if attempt.bought != Some(price) {
+            return Err(format!("{:?} on record, and {price} asked", attempt.bought));
+        }
+        // The contacts of a redirection come in their own order.
+        if plan.order == Order::Cost && !plan.follows_redirects && before > Some(price) {
+            return Err(format!(
+                "`{}` for {price} came after {before:?}",
+                attempt.gateway
+            ));
+        }
+        before = Some(price);
+    }
+    Ok(())
 }
 
 fn judge_unanswered(
@@ -296,6 +332,7 @@ mod tests {
                 gateway: "b".to_owned(),
                 status: 200,
                 cause: String::new(),
+                bought: None,
             }],
         }
     }

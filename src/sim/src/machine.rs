@@ -6,13 +6,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{ListenerId, ShardId, Time, Transport, Wall};
+use base::{GatewayId, ListenerId, Money, ShardId, Time, Transport, TrunkId, Wall};
 use call::Keys;
 use route::{
-    AdvanceTable, GatewaySpec, HealthRules, ListenerSpec, Mode, PlanSpec, Probe, RouteSpec,
-    Snapshot, Source, Spec, TargetSpec, TrunkSpec, UnknownSource,
+    AdvanceTable, CallLimits, Code, Currency, DeckId, DeckSpec, GatewaySpec, HealthRules,
+    ListenerSpec, Margin, Mode, Moment, PlanSpec, Probe, Rate, RatesBuilder, RouteSpec, Snapshot,
+    Source, Spec, TargetSpec, TrunkSpec, UnknownSource, Worth,
 };
-use router::{COUNTERS, Gauges, HISTOGRAMS, Listener, Router, Settings};
+use router::{COUNTERS, Gauges, HISTOGRAMS, Limited, Listener, Router, Settings};
 use shards::{Handler, Limits, World, WorldConfig};
 use transaction::Timing;
 
@@ -22,6 +23,8 @@ const GATEWAYS_MAX: usize = 16;
 const TRUNKS_MAX: usize = 4;
 /// The reader of the records looks so often, well before their ring is full.
 const STEPS_BETWEEN_READS: u64 = 500;
+/// The channels are counted again so often.
+const STEPS_BETWEEN_AUDITS: u64 = 64;
 
 /// One router with its shards.
 pub struct Machine {
@@ -78,6 +81,8 @@ pub struct AttemptRecord {
     pub status: u16,
     /// Why it ended.
     pub cause: String,
+    /// What the vendor asks for a minute, in hundred-millionths.
+    pub bought: Option<i64>,
 }
 
 impl Machine {
@@ -92,7 +97,7 @@ impl Machine {
         let spec = spec(plan, number);
         let snapshot = build(&spec, 1, None);
         let settings = Arc::new(settings(plan, number, address));
-        let gauges = Arc::new(Gauges::new(TRUNKS_MAX));
+        let gauges = Arc::new(Gauges::new(plan.shards, TRUNKS_MAX, GATEWAYS_MAX));
         let config = WorldConfig {
             seed: plan.seed ^ (number as u64).rotate_left(40),
             shards: plan.shards,
@@ -242,9 +247,45 @@ impl Machine {
                 ));
             }
         }
-        let drift = self.counter("gauge_drift");
-        if drift > 0 {
-            return Err(format!("{drift} channels counted without a call"));
+        self.audit_channels()
+    }
+
+    /// As [`Machine::audit_channels`], every so many steps: each walks all calls.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn audit_sometimes(&self) -> Result<(), String> {
+        match self.steps.is_multiple_of(STEPS_BETWEEN_AUDITS) {
+            true => self.audit_channels(),
+            false => Ok(()),
+        }
+    }
+
+    /// Every channel that is counted belongs to a call that is there, and no limit is broken.
+    ///
+    /// # Errors
+    /// Whose channels are not right.
+    pub fn audit_channels(&self) -> Result<(), String> {
+        let trunks = self.spec.trunks.iter().zip(0..);
+        let trunks = trunks.map(|(trunk, id)| (Limited::Trunk(TrunkId(id)), trunk.limits));
+        let gateways = self.spec.gateways.iter().zip(0..);
+        let gateways = gateways.map(|(one, id)| (Limited::Gateway(GatewayId(id)), one.limits));
+        for (whose, limits) in trunks.chain(gateways) {
+            let held = self
+                .shards()
+                .flat_map(|shard| self.world.handler(shard).channels());
+            let (held, counted) = (
+                held.filter(|it| *it == whose).count(),
+                self.gauges.in_use(whose),
+            );
+            if held != counted as usize {
+                return Err(format!(
+                    "{whose:?}: {counted} channels counted, {held} held"
+                ));
+            }
+            if limits.calls.is_some_and(|most| counted > most) {
+                return Err(format!("{whose:?}: {counted} channels of {limits:?}"));
+            }
         }
         Ok(())
     }
@@ -330,7 +371,10 @@ fn spec(plan: &Plan, number: usize) -> Spec {
     let trunk = TrunkSpec {
         sources,
         max_call_seconds: plan.max_call_seconds,
-        max_calls: plan.max_calls,
+        limits: CallLimits {
+            calls: plan.max_calls,
+            per_second: plan.calls_per_second,
+        },
         follow_redirects: plan.follows_redirects,
         ..TrunkSpec::new("customer", Source::address(plan::CUSTOMER.ip()))
     };
@@ -364,7 +408,43 @@ fn spec(plan: &Plan, number: usize) -> Spec {
     if plan.has_canary {
         add_canary(&mut spec);
     }
+    if is_last && !plan.is_loop && !plan.prices.rows.is_empty() {
+        add_decks(plan, &mut spec);
+    }
     spec
+}
+
+/// A deck for each vendor, and one of the customer's if somebody asks what it pays.
+fn add_decks(plan: &Plan, spec: &mut Spec) {
+    let mut rates = RatesBuilder::new();
+    let mut push = |deck: usize, code: &str, price: Option<i64>| {
+        let code = Code::new(code.as_bytes()).expect("a plan's codes are digits");
+        let rate = Rate {
+            is_blocked: price.is_none(),
+            ..Rate::per_minute(Money::from_parts(price.unwrap_or(0)))
+        };
+        rates.push(DeckId(deck as u16), code, rate, Moment::FIRST, Moment::LAST);
+    };
+    for row in &plan.prices.rows {
+        push(row.vendor, &row.code, row.price);
+    }
+    if let Some(sold) = plan.prices.sold {
+        for digit in 0..=9 {
+            push(plan.vendors, &digit.to_string(), Some(sold));
+        }
+        spec.trunks[0].deck = Some("customer".to_owned());
+    }
+    spec.rates = Arc::new(rates.build(Moment::FIRST).expect("each code once"));
+    let names = (0..plan.vendors).map(plan::vendor_name);
+    let deck = |name| DeckSpec {
+        name,
+        currency: Currency::parse("USD").expect("a currency"),
+        worth: Worth::SAME,
+    };
+    spec.decks = names.chain(["customer".to_owned()]).map(deck).collect();
+    for gateway in spec.gateways.iter_mut().take(plan.vendors) {
+        gateway.deck = Some(gateway.name.clone());
+    }
 }
 
 /// A trunk, a route and a gateway beside those under attack.
@@ -388,16 +468,20 @@ fn plan_spec(plan: &Plan, gateways: &[(String, SocketAddr)]) -> PlanSpec {
             .map(|(name, _)| TargetSpec {
                 gateway: name.clone(),
                 weight: 1,
+                priority: 0,
             })
             .collect(),
         mode: match plan.order {
             plan::Order::List => Mode::Ordered,
             plan::Order::Weight => Mode::Weighted,
             plan::Order::Parallel => Mode::Parallel,
+            plan::Order::Cost => Mode::Cost,
         },
         advance,
         attempts_max: usize::from(plan.attempts_max),
         ring_ms: plan.ring_ms,
+        margin: Margin::NO_LOSS,
+        call_seconds: 60,
     }
 }
 
@@ -413,6 +497,10 @@ fn gateway(plan: &Plan, name: &str, address: SocketAddr) -> GatewaySpec {
             slow_return_ms: 0,
         },
         no_response_ms: plan.no_response_ms,
+        limits: CallLimits {
+            calls: plan.vendor_calls,
+            per_second: None,
+        },
         ..GatewaySpec::new(name, address)
     }
 }
@@ -440,6 +528,7 @@ fn record(call: &cdr::Call<'_>) -> Record {
                 gateway: text(attempt.gateway),
                 status: attempt.status,
                 cause: attempt.cause.name().to_owned(),
+                bought: attempt.bought.map(|price| price.per_minute.parts()),
             })
             .collect(),
     }

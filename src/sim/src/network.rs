@@ -211,6 +211,7 @@ impl Network {
                 let Some(sent) = self.machines[n].step(horizon) else {
                     continue;
                 };
+                self.machines[n].audit_sometimes()?;
                 for (at, to, bytes) in sent {
                     self.now = self.now.max(at);
                     self.watch.sent(at, address, to, &bytes)?;

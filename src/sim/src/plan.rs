@@ -47,6 +47,8 @@ pub struct Plan {
     pub vendors: usize,
     /// In which order they are tried.
     pub order: Order,
+    /// What their decks and the customer's say; empty: there are none.
+    pub prices: Prices,
     /// Causes that advance, in the configuration's words; empty for the default.
     pub advance: Vec<String>,
     /// Attempts of one call at most.
@@ -75,6 +77,10 @@ pub struct Plan {
     pub is_loop: bool,
     /// Calls that the customer's trunk may have up.
     pub max_calls: Option<u32>,
+    /// Calls that it may begin in a second.
+    pub calls_per_second: Option<u32>,
+    /// Calls that each vendor takes at a time.
+    pub vendor_calls: Option<u32>,
     /// Whether there is a second trunk, with a route and a gateway of its own, that nobody attacks.
     pub has_canary: bool,
     /// Calls that a shard may hold.
@@ -93,6 +99,7 @@ impl Default for Plan {
             is_steered: false,
             vendors: 3,
             order: Order::List,
+            prices: Prices::default(),
             advance: Vec::new(),
             attempts_max: 3,
             no_response_ms: 2_000,
@@ -107,6 +114,8 @@ impl Default for Plan {
             routers: 1,
             is_loop: false,
             max_calls: None,
+            calls_per_second: None,
+            vendor_calls: None,
             has_canary: false,
             calls_max: 1_024,
             transactions_max: 4_096,
@@ -124,6 +133,40 @@ pub enum Order {
     Weight,
     /// All at once.
     Parallel,
+    /// The cheapest first.
+    Cost,
+}
+
+/// The rate decks of a world.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Prices {
+    /// What the customer pays for a minute, in hundred-millionths; none: nobody asks.
+    pub sold: Option<i64>,
+    /// The rows of the vendors' decks.
+    pub rows: Vec<PriceRow>,
+}
+
+/// A row of a vendor's deck.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PriceRow {
+    /// Whose deck.
+    pub vendor: usize,
+    /// For the numbers that begin so.
+    pub code: String,
+    /// For a minute, in hundred-millionths; none: they are not to be had.
+    pub price: Option<i64>,
+}
+
+impl Prices {
+    /// What a vendor asks for a number: the row with the longest code says. `None`: it must not get
+    /// the call.
+    #[must_use]
+    pub fn of(&self, vendor: usize, called: &str) -> Option<i64> {
+        let rows = self.rows.iter();
+        let fit = rows.filter(|row| row.vendor == vendor && called.starts_with(&row.code));
+        let price = fit.max_by_key(|row| row.code.len())?.price?;
+        (self.sold.is_none_or(|sold| price <= sold)).then_some(price)
+    }
 }
 
 /// What the network does to datagrams, in both directions of every path.

@@ -75,7 +75,7 @@ pub const LAYERS: &[Layer] = &[
           CORE_OTHERS),
     outer("config",     "config",          &["base"], &["serde", "toml", "csv"]),
     outer("decks",      "src/decks",       &["base", "route"], &["calamine", "csv", "encoding_rs", "jiff", "serde", "toml"]),
-    outer("control",    "src/control",     &["base", "config", "route", "cdr", "shards"], &["*"]),
+    outer("control",    "src/control",     &["base", "config", "decks", "route", "cdr", "shards"], &["*"]),
     outer("perf",       "perf",            &["base"],
           &["base64", "clap", "hdrhistogram", "libc", "memchr", "mio", "nix", "serde", "serde_json", "socket2"]),
     outer("trunkline",  "src/trunkline",   ALL, &["*"]),

@@ -37,7 +37,9 @@ pub(crate) fn start(
     }
     let cpus = cpus(&config.node.shards)?;
     let settings = Arc::new(settings(&config, cpus.len())?);
-    let gauges = Arc::new(Gauges::new(config.limits.trunks_max));
+    let limits = &config.limits;
+    let gauges = Gauges::new(settings.shards, limits.trunks_max, limits.gateways_max);
+    let gauges = Arc::new(gauges);
     let setup = Setup {
         node: config.node.name.clone(),
         version: VERSION,

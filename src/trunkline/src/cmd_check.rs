@@ -8,18 +8,40 @@ use control::Loaded;
 
 use crate::boot;
 use crate::failure::{Failure, print};
+use crate::progress::Progress;
+use crate::table::thousands;
 
 /// What `check --help` ends with.
 pub(crate) const EXAMPLES: &str = "\
 Every fault is told, with file, line and column, what was found, what would be right, and how to go
 on. Nothing is bound, opened for writing or sent.
 
-Example:
-  trunkline check --config trunkline.toml && kill -HUP $(pidof trunkline)";
+Examples:
+  trunkline check --config trunkline.toml && kill -HUP $(pidof trunkline)
+  trunkline check --config new.toml --against trunkline.toml";
 
-pub(crate) fn run(file: &Path) -> Result<(), Failure> {
-    let loaded = Loaded::from_file(file, boot::FIRST_GENERATION, None).map_err(Failure::Load)?;
-    print(&summary(&file.display().to_string(), &loaded))
+pub(crate) fn run(file: &Path, against: Option<&Path>) -> Result<(), Failure> {
+    let before = against.map(|file| Loaded::from_file(file, boot::FIRST_GENERATION, None));
+    let before = before.transpose().map_err(Failure::Load)?;
+    let progress = Progress::new();
+    let loaded = Loaded::watched(file, boot::FIRST_GENERATION, None, &|deck, lines| {
+        progress.tell(deck, lines);
+    });
+    progress.end();
+    let loaded = loaded.map_err(Failure::Load)?;
+    let mut text = summary(&file.display().to_string(), &loaded);
+    if let Some(before) = before {
+        text.push_str(&changes(&loaded.changes_from(&before)));
+    }
+    print(&text)
+}
+
+fn changes(told: &[String]) -> String {
+    if told.is_empty() {
+        return "Nothing would change.\n".to_owned();
+    }
+    let lines = told.iter().map(|change| format!("  {change}\n"));
+    format!("What would change:\n{}", lines.collect::<String>())
 }
 
 fn summary(file: &str, loaded: &Loaded) -> String {
@@ -31,6 +53,7 @@ fn summary(file: &str, loaded: &Loaded) -> String {
         control,
         trunks,
         gateways,
+        decks,
         ..
     } = &*loaded.config;
     let shards = match &node.shards {
@@ -66,6 +89,18 @@ fn summary(file: &str, loaded: &Loaded) -> String {
     line("gateways", &counted(&gateway_names));
     line("", &format!("{probed} probed, {idle} in maintenance"));
     line("routes", &loaded.snapshot.routes_len().to_string());
+    for (deck, rows) in decks.iter().zip(&loaded.library.rows) {
+        line(
+            "deck",
+            &format!("{}: {} rows", deck.name, thousands(*rows as u64)),
+        );
+    }
+    for (list, entries) in loaded.lists.sizes() {
+        line(
+            "list",
+            &format!("{list}: {} entries", thousands(entries as u64)),
+        );
+    }
     line("cdr", &cdr.directory.display().to_string());
     line(
         "metrics",

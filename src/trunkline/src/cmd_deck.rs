@@ -1,16 +1,15 @@
 //! `trunkline deck`: what a carrier's rate deck says, how it is meant, and what is odd about it.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use clap::{Args, Subcommand};
 use decks::{Collector, Deck, Dialect, Expectations, Extent, Guess, Judgement, Report};
 use route::Moment;
 
 use crate::failure::{Failure, print};
+use crate::progress::Progress;
 use crate::table::{lay_out, thousands};
 
 /// What `deck guess --help` ends with.
@@ -108,7 +107,7 @@ fn guess(arguments: &GuessArguments) -> Result<(), Failure> {
 }
 
 fn check(arguments: &CheckArguments) -> Result<(), Failure> {
-    let now = now();
+    let now = control::now();
     let dialect = match known_dialect(arguments.dialect.as_deref())? {
         Some(dialect) => dialect,
         None => guessed(&arguments.deck, &Dialect::default())?.dialect,
@@ -164,26 +163,19 @@ fn collect(
     now: Moment,
 ) -> Result<(Deck, Vec<decks::Clash>, Report), Failure> {
     const TOLD_EACH: u64 = 100_000;
-    let is_watched = std::io::stderr().is_terminal();
+    let progress = Progress::new();
+    let name = path.display().to_string();
     let mut collector = Collector::new();
-    let (mut lines, mut told) = (0_u64, false);
+    let mut lines = 0_u64;
     let report = decks::read(path, dialect, &mut |entry| {
         collector.add(entry, now);
         lines += 1;
-        if is_watched && lines.is_multiple_of(TOLD_EACH) {
-            told = true;
-            let _ = write!(
-                std::io::stderr(),
-                "\r{}: {} lines",
-                path.display(),
-                thousands(lines)
-            );
+        if lines.is_multiple_of(TOLD_EACH) {
+            progress.tell(&name, lines);
         }
         ControlFlow::Continue(())
     });
-    if told {
-        let _ = writeln!(std::io::stderr());
-    }
+    progress.end();
     let report = report.map_err(|error| Failure::Unreadable(path.into(), error.to_string()))?;
     let (deck, clashes) = collector.finish(&dialect.currency);
     Ok((deck, clashes, report))
@@ -269,10 +261,4 @@ fn tell_check(
 
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("  {line}\n")).collect()
-}
-
-fn now() -> Moment {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let seconds = since.map_or(0, |since| since.as_secs());
-    Moment(u32::try_from(seconds).unwrap_or(u32::MAX - 1))
 }

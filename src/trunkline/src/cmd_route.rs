@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use base::Time;
 use clap::Args;
 use control::Loaded;
-use route::Health;
+use route::{Health, Occasion};
 
 use crate::boot;
 use crate::failure::{Failure, print};
@@ -48,7 +48,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     let health = Health::new(snapshot.gateways_max());
     let (number, dice) = (&arguments.number, arguments.dice);
-    let explanation = route::explain_dialled(snapshot, &health, trunk.id, number, Time::ZERO, dice)
+    let occasion = Occasion {
+        now: Time::ZERO,
+        at: control::now(),
+        dice,
+    };
+    let explanation = route::explain_dialled(snapshot, &health, trunk.id, number, occasion)
         .map_err(|error| Failure::Number(number.clone(), error))?;
     let mut text = if arguments.json {
         explanation.to_json()

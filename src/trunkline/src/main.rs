@@ -17,6 +17,7 @@ mod cmd_run;
 mod cmd_stats;
 mod failure;
 mod processor;
+mod progress;
 mod secret;
 mod table;
 
@@ -79,6 +80,9 @@ enum Command {
         /// The configuration, in TOML.
         #[arg(long, short, value_name = "FILE")]
         config: PathBuf,
+        /// Tell what would change from this one.
+        #[arg(long, value_name = "FILE")]
+        against: Option<PathBuf>,
     },
     /// Look at the rate decks that carriers mail.
     #[command(subcommand)]
@@ -112,7 +116,7 @@ fn main() -> ExitCode {
     boot::use_pages(boot::Pages::Small);
     let done = match CommandLine::parse().command {
         Command::Run { config } => cmd_run::run(&config),
-        Command::Check { config } => cmd_check::run(&config),
+        Command::Check { config, against } => cmd_check::run(&config, against.as_deref()),
         Command::Deck(command) => cmd_deck::run(&command),
         Command::Route(RouteCommand::Explain(arguments)) => cmd_route::run(&arguments),
         Command::Stats(arguments) => cmd_stats::run(&arguments),

@@ -47,6 +47,7 @@ fn call() -> Call {
         is_recorded: false,
         holds_channel: false,
         is_waiting: false,
+        sold: None,
         attempts: SmallVec::new(),
         dialogs: SmallVec::new(),
     }

@@ -2,14 +2,14 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-use base::{Transport, Wall};
+use base::{Money, Transport, Wall};
 
 use super::{
     ATTEMPT_BYTES, CALL_BYTES, CLIPPED, DecodeError, FIELD_BYTES_MAX, HAS_ANSWERED, HAS_PDD,
-    HAS_RUNG, attempt_at, call_at, frame_len,
+    HAS_PRICE, HAS_RUNG, PRICE_BYTES, attempt_at, call_at, frame_len,
 };
 use crate::identity::WORDS_BYTES;
-use crate::{Attempt, Call, Cause, IDENTITY_BYTES_MAX, Party};
+use crate::{Attempt, Call, Cause, IDENTITY_BYTES_MAX, Party, Price};
 
 /// A record read back from its frame. Borrows the frame.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -141,6 +141,33 @@ impl Numbers<'_> {
     }
 
     #[inline(always)]
+    fn money(self, at: usize) -> Money {
+        Money::from_parts(self.long(at) as i64)
+    }
+
+    /// A price that is there if its flag is set; else all of it is 0.
+    #[inline(always)]
+    fn price(self, at: usize, has: bool) -> Result<Option<Price>, DecodeError> {
+        if !has {
+            let nothing = self.array::<PRICE_BYTES>(at) == [0; PRICE_BYTES];
+            return if nothing { Ok(None) } else { Err(self.bad(at)) };
+        }
+        let currency: [u8; 3] = self.array(at + 28);
+        if self.short(at + 26) == 0 || !currency.iter().all(u8::is_ascii_uppercase) {
+            return Err(self.bad(at));
+        }
+        Ok(Some(Price {
+            per_minute: self.money(at),
+            connect_fee: self.money(at + 8),
+            amount: self.money(at + 16),
+            first_seconds: self.short(at + 24),
+            next_seconds: self.short(at + 26),
+            currency,
+            digits_count: self.bytes[at + 31],
+        }))
+    }
+
+    #[inline(always)]
     fn address(self, at: usize) -> Result<(Transport, SocketAddr), DecodeError> {
         let [family, transport] = self.array(at);
         let transport = match transport {
@@ -218,7 +245,8 @@ fn read_call<'a>(
         bytes: numbers,
         from: 0,
     };
-    let flags = n.flags(FLAGS, CLIPPED | HAS_PDD | HAS_RUNG | HAS_ANSWERED)?;
+    let known = CLIPPED | HAS_PDD | HAS_RUNG | HAS_ANSWERED | HAS_PRICE;
+    let flags = n.flags(FLAGS, known)?;
     let (source_transport, source) = n.address(SOURCE)?;
     let mut lens_at = TEXTS;
     let mut text = |max| {
@@ -255,6 +283,7 @@ fn read_call<'a>(
         cause: n.cause(CAUSE)?,
         egress_gateway,
         egress_carrier,
+        sold: n.price(SOLD, flags & HAS_PRICE != 0)?,
         attempts: &[],
         clipped: flags & CLIPPED != 0,
     })
@@ -271,7 +300,7 @@ fn read_attempt<'a>(
         bytes: numbers,
         from,
     };
-    let flags = n.flags(FLAGS, HAS_RUNG | HAS_ANSWERED)?;
+    let flags = n.flags(FLAGS, HAS_RUNG | HAS_ANSWERED | HAS_PRICE)?;
     let (transport, address) = n.address(ADDRESS)?;
     Ok(Attempt {
         number: numbers[NUMBER],
@@ -286,5 +315,6 @@ fn read_attempt<'a>(
         status: n.short(STATUS),
         q850: numbers[Q850],
         cause: n.cause(CAUSE)?,
+        bought: n.price(BOUGHT, flags & HAS_PRICE != 0)?,
     })
 }

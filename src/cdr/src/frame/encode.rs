@@ -6,9 +6,10 @@ use base::{Transport, Wall};
 
 use super::{
     ATTEMPT_BYTES, ATTEMPTS_MAX, CALL_BYTES, CALL_TEXTS, CLIPPED, FIELD_BYTES_MAX, FRAME_BYTES_MAX,
-    HAS_ANSWERED, HAS_PDD, HAS_RUNG, MAGIC, attempt_at, call_at, call_texts, clip,
+    HAS_ANSWERED, HAS_PDD, HAS_PRICE, HAS_RUNG, MAGIC, PRICE_BYTES, attempt_at, call_at,
+    call_texts, clip,
 };
-use crate::{Attempt, Call, IDENTITY_BYTES_MAX};
+use crate::{Attempt, Call, IDENTITY_BYTES_MAX, Price};
 
 /// Writes the frame of a call and returns its length.
 ///
@@ -143,6 +144,23 @@ fn put_address(numbers: &mut [u8], at: usize, transport: Transport, address: Soc
     put(numbers, at + 8, ip);
 }
 
+/// Writes a price that may not be known; returns its flag if it is.
+#[inline(always)]
+fn put_price(numbers: &mut [u8], at: usize, price: Option<&Price>) -> u8 {
+    let Some(price) = price else {
+        put(numbers, at, [0; PRICE_BYTES]);
+        return 0;
+    };
+    put(numbers, at, price.per_minute.parts().to_le_bytes());
+    put(numbers, at + 8, price.connect_fee.parts().to_le_bytes());
+    put(numbers, at + 16, price.amount.parts().to_le_bytes());
+    put(numbers, at + 24, price.first_seconds.to_le_bytes());
+    put(numbers, at + 26, price.next_seconds.to_le_bytes());
+    put(numbers, at + 28, price.currency);
+    put(numbers, at + 31, [price.digits_count]);
+    HAS_PRICE
+}
+
 #[inline]
 fn write_call(call: &Call<'_>, lens: &[u16; CALL_TEXTS], n: &mut [u8; CALL_BYTES]) {
     use call_at::*;
@@ -155,7 +173,8 @@ fn write_call(call: &Call<'_>, lens: &[u16; CALL_TEXTS], n: &mut [u8; CALL_BYTES
     put_wall(n, ENDED, call.ended);
     put(n, DURATION, call.duration_us.to_le_bytes());
     let pdd = put_option(n, PDD, call.pdd_us.map(u64::to_le_bytes), HAS_PDD);
-    n[FLAGS] = rung | answered | pdd;
+    let priced = put_price(n, SOLD, call.sold.as_ref());
+    n[FLAGS] = rung | answered | pdd | priced;
     put_address(n, SOURCE, call.source_transport, call.source);
     put(n, STATUS, call.status.to_le_bytes());
     n[Q850] = call.q850;
@@ -176,7 +195,7 @@ fn write_attempt(attempt: &Attempt<'_>, texts: &mut Texts<'_>, n: &mut [u8; ATTE
     put_address(n, ADDRESS, attempt.transport, attempt.address);
     put(n, STATUS, attempt.status.to_le_bytes());
     n[NUMBER] = attempt.number;
-    n[FLAGS] = rung | answered;
+    n[FLAGS] = rung | answered | put_price(n, BOUGHT, attempt.bought.as_ref());
     n[Q850] = attempt.q850;
     n[CAUSE] = attempt.cause as u8;
     put(n, TEXTS, texts.put_clipped(attempt.gateway).to_le_bytes());

@@ -1,7 +1,7 @@
 //! The frame: a record as bytes, as it crosses from a shard to the control plane.
 //!
 //! ```text
-//!   0                     108             108 + 66 n
+//!   0                     140             140 + 98 n
 //!  ┌─────────────────────┬───────────────┬─────────────────────────────────────────────┐
 //!  │ the call's numbers  │ n attempts'   │ the texts: of the call, of each attempt     │
 //!  └─────────────────────┴───────────────┴─────────────────────────────────────────────┘
@@ -25,7 +25,7 @@ pub use encode::{encode, encode_with};
 use crate::{Call, IDENTITY_BYTES_MAX};
 
 const MAGIC: [u8; 2] = *b"TC";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// How many bytes of a frame must be there to know its length.
 pub const FRAME_HEADER_BYTES: usize = 8;
@@ -54,8 +54,9 @@ mod call_at {
     pub(super) const HUNG_UP: usize = Q850 + 1;
     pub(super) const CAUSE: usize = HUNG_UP + 1;
     pub(super) const ATTEMPTS: usize = CAUSE + 1;
+    pub(super) const SOLD: usize = ATTEMPTS + 1;
     /// A length of 16 bits for each text of `call_texts`.
-    pub(super) const TEXTS: usize = ATTEMPTS + 1;
+    pub(super) const TEXTS: usize = SOLD + crate::frame::PRICE_BYTES;
     pub(super) const END: usize = TEXTS + 2 * crate::frame::CALL_TEXTS;
 }
 
@@ -71,13 +72,16 @@ mod attempt_at {
     pub(super) const FLAGS: usize = NUMBER + 1;
     pub(super) const Q850: usize = FLAGS + 1;
     pub(super) const CAUSE: usize = Q850 + 1;
+    pub(super) const BOUGHT: usize = CAUSE + 1;
     /// A length of 16 bits for the gateway's name, and one for the carrier's.
-    pub(super) const TEXTS: usize = CAUSE + 1;
+    pub(super) const TEXTS: usize = BOUGHT + crate::frame::PRICE_BYTES;
     pub(super) const END: usize = TEXTS + 2 * 2;
 }
 
 /// What an address takes: family, transport, port, scope, and the octets of IPv6 or IPv4 and zeros.
 const ADDRESS_BYTES: usize = 1 + 1 + 2 + 4 + 16;
+/// What a price takes: three amounts, two steps, a currency, a number of digits.
+const PRICE_BYTES: usize = 8 + 8 + 8 + 2 + 2 + 3 + 1;
 const CALL_TEXTS: usize = 7;
 const CALL_BYTES: usize = call_at::END;
 const ATTEMPT_BYTES: usize = attempt_at::END;
@@ -87,12 +91,13 @@ const _: () = assert!(
     "the fields of a call fit a frame"
 );
 
-/// Flags of a call: it was cut, and which of its times are known. An attempt's are the last two of
-/// these, for its progress and its answer.
+/// Flags of a call: it was cut, which of its times are known, and whether its price is. An attempt's
+/// are the last three of these, for its progress, its answer and its price.
 const CLIPPED: u8 = 1;
 const HAS_PDD: u8 = 2;
 const HAS_RUNG: u8 = 4;
 const HAS_ANSWERED: u8 = 8;
+const HAS_PRICE: u8 = 16;
 
 /// Why bytes are not a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

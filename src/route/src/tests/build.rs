@@ -138,6 +138,7 @@ fn routes_name_gateways_that_exist_once_with_a_weight() {
             let target = |weight| TargetSpec {
                 gateway: "g2".to_owned(),
                 weight,
+                priority: 0,
             };
             for (prefix, weight) in [("3", 0), ("4", 10_001)] {
                 let plan = PlanSpec {
@@ -158,7 +159,7 @@ fn routes_name_gateways_that_exist_once_with_a_weight() {
             "route `4`: the weight 10001 of gateway `g2` is not between 1 and 10000",
         ],
     );
-    let names: Vec<String> = (0..17).map(|n| format!("h{n}")).collect();
+    let names: Vec<String> = (0..33).map(|n| format!("h{n}")).collect();
     let wanted: Vec<&str> = names.iter().map(String::as_str).collect();
     refuses(
         |spec| {
@@ -166,10 +167,10 @@ fn routes_name_gateways_that_exist_once_with_a_weight() {
                 spec.gateways
                     .push(GatewaySpec::new(name, at("192.0.2.9:5060")));
             }
-            spec.routes.push(RouteSpec::new("5", &wanted[..16]));
+            spec.routes.push(RouteSpec::new("5", &wanted[..32]));
             spec.routes.push(RouteSpec::new("6", &wanted));
         },
-        &["route `6` has 17 gateways; at most 16"],
+        &["route `6` has 33 gateways; at most 32"],
     );
 }
 

@@ -3,11 +3,21 @@
 use base::Time;
 
 use super::{built, gateway, spec};
-use crate::{Health, HealthEvent, NumberError, Refusal, RouteSpec, Snapshot, explain_dialled};
+use crate::{
+    Health, HealthEvent, Moment, NumberError, Occasion, Refusal, RouteSpec, Snapshot,
+    explain_dialled,
+};
+
+const OCCASION: Occasion = Occasion {
+    now: Time::ZERO,
+    at: Moment(1),
+    dice: 0,
+};
 
 fn told(world: &Snapshot, health: &Health, dialled: &str, now: Time) -> crate::Explanation {
     let trunk = world.trunk_named("alpha").expect("there").id;
-    explain_dialled(world, health, trunk, dialled, now, 0).expect(dialled)
+    let occasion = Occasion { now, ..OCCASION };
+    explain_dialled(world, health, trunk, dialled, occasion).expect(dialled)
 }
 
 fn world() -> Snapshot {
@@ -56,10 +66,12 @@ fn the_same_for_programs() {
     let json = told(&world, &health, "sip:+1202@x", Time::ZERO).to_json();
     let want = concat!(
         r#"{"generation":1,"trunk":"alpha","dialled":"+1202","number":"1202","rule":"+E.164","#,
-        r#""tech_prefix":"","prefix":"1","mode":"ordered","attempts_max":3,"#,
+        r#""tech_prefix":"","prefix":"1","mode":"ordered","sold":null,"income":null,"call_seconds":180,"margin":null,"#,
+        r#""attempts_max":3,"#,
         r#""refused":"no gateway of the route may be tried now","candidates":["#,
         r#"{"position":1,"gateway":"g2","carrier":"","address":"192.0.2.2:5060","#,
-        r#""transport":"udp","weight":1,"state":"maintenance","skipped":"in maintenance","#,
+        r#""transport":"udp","weight":1,"state":"maintenance","skipped":"in maintenance","priority":0,"#,
+        r#""deck":null,"price":null,"cost":null,"margin":null,"#,
         r#""request_uri":"sip:+1202@192.0.2.2","no_response_ms":2000}]}"#,
     );
     assert_eq!(json, want);
@@ -72,8 +84,14 @@ fn refusals_say_at_which_step() {
     let refused = |dialled: &str| told(&world, &health, dialled, Time::ZERO).refused;
     assert_eq!(refused("+49"), None);
     assert_eq!(refused("+1"), Some(Refusal::NothingToTry));
-    assert_eq!(refused("+33"), Some(Refusal::Route(crate::NoRoute)));
-    assert_eq!(refused("alice b"), Some(Refusal::Route(crate::NoRoute)));
+    assert_eq!(
+        refused("+33"),
+        Some(Refusal::Route(crate::NoRoute::NoPrefix))
+    );
+    assert_eq!(
+        refused("alice b"),
+        Some(Refusal::Route(crate::NoRoute::NoPrefix))
+    );
     assert_eq!(
         refused("+0"),
         Some(Refusal::Number(NumberError::CountryCode))
@@ -96,7 +114,7 @@ fn json_strings_are_escaped() {
     spec.trunks[0].name = "a\"b\\c\nd".to_owned();
     let world = built(&spec);
     let trunk = world.trunks().next().expect("one").id;
-    let told = explain_dialled(&world, &Health::new(8), trunk, "+49", Time::ZERO, 0);
+    let told = explain_dialled(&world, &Health::new(8), trunk, "+49", OCCASION);
     let json = told.expect("a user").to_json();
     assert!(json.contains(r#""trunk":"a\"b\\c\u000ad","#), "{json}");
 }
@@ -106,7 +124,7 @@ fn what_is_no_uri_is_an_error() {
     let world = world();
     let trunk = world.trunk_named("alpha").expect("there").id;
     for dialled in ["sip:", "sip:@", "http:", "sip:a@b@c:x"] {
-        let told = explain_dialled(&world, &Health::new(8), trunk, dialled, Time::ZERO, 0);
+        let told = explain_dialled(&world, &Health::new(8), trunk, dialled, OCCASION);
         assert!(told.is_err(), "{dialled}");
     }
 }

@@ -1,27 +1,50 @@
 //! From number to candidates.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use base::{Time, TrunkId};
+use base::{Money, Time, TrunkId};
 use sip::Uri;
 
 use super::{at, built, gateway, spec};
 use crate::order::mix;
 use crate::{
-    Candidates, Health, HealthEvent, Mode, NoRoute, NumberBuffer, PlanSpec, RouteSpec, Snapshot,
-    Source, Spec, TargetSpec, TrunkSpec, UnknownSource,
+    Ask, Candidates, Code, Currency, DeckId, DeckSpec, Health, HealthEvent, Mode, Moment, NoRoute,
+    NumberBuffer, PlanSpec, Rate, RatesBuilder, RouteSpec, Snapshot, Source, Spec, TargetSpec,
+    TrunkSpec, Turns, UnknownSource, Worth,
 };
+
+/// A call from the first trunk.
+fn ask<'n>(number: &'n crate::Number<'n>, dice: u64) -> Ask<'n> {
+    Ask {
+        trunk: TrunkId(0),
+        number,
+        now: Time::ZERO,
+        at: Moment(1_000),
+        dice,
+    }
+}
 
 /// The route's prefix, then the gateways in the order to try, those left out in brackets.
 fn tried(world: &Snapshot, health: &Health, dialled: &str, dice: u64) -> Result<String, NoRoute> {
+    tried_in_turn(world, health, dialled, dice, &mut Turns::new())
+}
+
+fn tried_in_turn(
+    world: &Snapshot,
+    health: &Health,
+    dialled: &str,
+    dice: u64,
+    turns: &mut Turns,
+) -> Result<String, NoRoute> {
     let uri = format!("sip:{dialled}@x");
     let uri = Uri::parse(uri.as_bytes()).expect("a user");
     let mut buffer = NumberBuffer::new();
     let trunk = world.trunk_named("alpha").expect("there").id;
+    assert_eq!(trunk, TrunkId(0));
     let number = world.number(trunk, &uri, &mut buffer).expect(dialled);
     let mut out = Candidates::new();
-    let id = world.candidates(trunk, &number, health, Time::ZERO, dice, &mut out)?;
+    let id = world.candidates(&ask(&number, dice), health, turns, &mut out)?;
     let mut text = world.route(id).prefix.to_owned();
     for candidate in &out {
         let name = world.gateway_name(candidate.gateway);
@@ -53,8 +76,8 @@ fn longest_prefix_decides() {
             ("+493012", Ok("4930 g4")),
             ("+4940", Ok("49 g1 g2 g3")),
             ("12025550123", Ok("1 g2 g1")),
-            ("+33", Err(NoRoute)),
-            ("alice", Err(NoRoute)),
+            ("+33", Err(NoRoute::NoPrefix)),
+            ("alice", Err(NoRoute::NoPrefix)),
         ],
     );
 }
@@ -108,6 +131,7 @@ fn weighted(weights: &[(&str, u32)]) -> RouteSpec {
     let targets = weights.iter().map(|&(gateway, weight)| TargetSpec {
         gateway: gateway.to_owned(),
         weight,
+        priority: 0,
     });
     RouteSpec {
         prefix: "7".to_owned(),
@@ -119,12 +143,11 @@ fn weighted(weights: &[(&str, u32)]) -> RouteSpec {
     }
 }
 
-/// How often each gateway would be tried first, over evenly spread throws.
+/// How often each gateway would be tried first, over some calls in a row.
 fn first_tried(world: &Snapshot, health: &Health, throws: u64) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
+    let (mut counts, mut turns) = (BTreeMap::new(), Turns::new());
     for k in 0..throws {
-        let dice = ((u128::from(k) * 2 + 1) << 63) / u128::from(throws);
-        let text = tried(world, health, "+7", dice as u64).expect("a route");
+        let text = tried_in_turn(world, health, "+7", mix(k), &mut turns).expect("a route");
         let first = text.split(' ').skip(1).find(|name| !name.starts_with('('));
         *counts
             .entry(first.expect("one is fit").to_owned())
@@ -158,6 +181,144 @@ fn weights_are_exact_shares_also_among_those_that_are_left() {
     // 3/10 + 5/10 · 3/5 = 3/5, and so on: the share of who is down falls to the others by weight.
     let rest = first_tried(&world, &health, 1_000);
     assert_eq!(rest, want(&[("g2", 600), ("g3", 400)]));
+}
+
+/// Decks `cheap`, `dear` and `sold` with these prices for 7 in hundred-millionths; 0: it is blocked.
+fn priced(spec: &mut Spec, prices: [&[(&str, i64)]; 3]) {
+    let mut builder = RatesBuilder::new();
+    for (rows, deck) in prices.into_iter().zip(0..) {
+        for (code, parts) in rows {
+            let rate = Rate {
+                is_blocked: *parts == 0,
+                ..Rate::per_minute(Money::from_parts(*parts))
+            };
+            let code = Code::new(code.as_bytes()).expect("digits");
+            builder.push(DeckId(deck), code, rate, Moment::FIRST, Moment::LAST);
+        }
+    }
+    spec.rates = Arc::new(builder.build(Moment(1)).expect("each code once"));
+    let deck = |name: &str| DeckSpec {
+        name: name.to_owned(),
+        currency: Currency::parse("USD").expect("letters"),
+        worth: Worth::SAME,
+    };
+    spec.decks = ["cheap", "dear", "sold"].map(deck).to_vec();
+    spec.gateways[0].deck = Some("dear".to_owned());
+    spec.gateways[1].deck = Some("cheap".to_owned());
+    spec.gateways[2].deck = Some("cheap".to_owned());
+    spec.trunks[0].deck = Some("sold".to_owned());
+}
+
+fn by(mode: Mode, gateways: &[&str]) -> RouteSpec {
+    RouteSpec {
+        prefix: "7".to_owned(),
+        plan: Arc::new(PlanSpec {
+            mode,
+            ..PlanSpec::ordered(gateways)
+        }),
+    }
+}
+
+#[test]
+fn the_cheapest_first_and_nobody_at_a_loss() {
+    let mut spec = spec();
+    let rows: [&[(&str, i64)]; 3] = [
+        &[("7", 100), ("71", 300), ("72", 0), ("75", 150)],
+        &[("7", 200), ("73", 250), ("74", 100)],
+        &[("7", 200), ("76", 0)],
+    ];
+    priced(&mut spec, rows);
+    spec.routes.push(by(Mode::Cost, &["g1", "g2", "g3"]));
+    let world = built(&spec);
+    let health = Health::new(8);
+    let order = |dialled: &str, dice| tried(&world, &health, dialled, dice);
+    // Both of the cheap deck take turns at being first.
+    let firsts: BTreeSet<String> = (0..64)
+        .map(|k| order("+70", mix(k)).expect("a route"))
+        .collect();
+    let want = ["7 g2 g3 g1", "7 g3 g2 g1"].map(str::to_owned);
+    assert_eq!(firsts, BTreeSet::from(want));
+    for (dialled, want) in [
+        ("+71", "7 g1 (g2) (g3)"),
+        ("+72", "7 g1 (g2) (g3)"),
+        ("+73", "7 g2 g3 (g1)"),
+        ("+74", "7 g1 g2 g3"),
+    ] {
+        let told = order(dialled, 0).expect("a route");
+        let sorted = |text: &str| {
+            let mut names: Vec<String> = text.split(' ').map(str::to_owned).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(sorted(&told), sorted(want), "{dialled}: {told}");
+        let first = |text: &str| {
+            text.split(' ')
+                .find(|it| it.starts_with('g'))
+                .map(str::to_owned)
+        };
+        if want != "7 g2 g3 (g1)" {
+            assert_eq!(first(&told), first(want), "{dialled}: {told}");
+        }
+    }
+    assert_eq!(order("+76", 0), Err(NoRoute::NotSold));
+}
+
+#[test]
+fn prices_hold_in_every_order() {
+    for mode in [Mode::Ordered, Mode::Weighted, Mode::Parallel] {
+        let mut spec = spec();
+        priced(&mut spec, [&[("7", 300)], &[("7", 100)], &[("7", 200)]]);
+        spec.routes.push(by(mode, &["g1", "g2", "g4"]));
+        let world = built(&spec);
+        for k in 0..20 {
+            let told = tried(&world, &Health::new(8), "+7", mix(k)).expect("a route");
+            assert!(
+                told.contains("(g2)") && !told.contains("(g1)"),
+                "{mode:?}: {told}"
+            );
+            // Nobody asks what costs whoever has no deck.
+            assert!(!told.contains("(g4)"), "{mode:?}: {told}");
+        }
+    }
+}
+
+#[test]
+fn prices_begin_by_themselves() {
+    let mut spec = spec();
+    priced(&mut spec, [&[], &[], &[("7", 500)]]);
+    let mut builder = RatesBuilder::new();
+    let mut push = |deck, parts, from, until| {
+        let rate = Rate::per_minute(Money::from_parts(parts));
+        let code = Code::new(b"7").expect("digits");
+        builder.push(DeckId(deck), code, rate, Moment(from), Moment(until));
+    };
+    push(0, 100, 0, 2_000);
+    push(0, 300, 2_000, u32::MAX);
+    push(1, 200, 0, u32::MAX);
+    push(2, 500, 0, u32::MAX);
+    spec.rates = Arc::new(builder.build(Moment(1)).expect("in a row"));
+    spec.routes.push(by(Mode::Cost, &["g1", "g2"]));
+    let world = built(&spec);
+    let first = |at| {
+        let number = crate::Number::from_digits(b"7");
+        let mut out = Candidates::new();
+        let ask = Ask {
+            at: Moment(at),
+            ..ask(&number, 0)
+        };
+        let found = world.candidates(&ask, &Health::new(8), &mut Turns::new(), &mut out);
+        found.expect("a route");
+        let sold = out.sold.expect("a price").per_minute.parts();
+        let (_, gateway) = out.next_to_try(0).expect("a gateway");
+        let price = world.price(gateway, &number, Moment(at)).expect("a price");
+        (
+            world.gateway_name(gateway).to_owned(),
+            price.per_minute.parts(),
+            sold,
+        )
+    };
+    assert_eq!(first(1_999), ("g2".to_owned(), 100, 500));
+    assert_eq!(first(2_000), ("g1".to_owned(), 200, 500));
 }
 
 #[test]
@@ -195,7 +356,7 @@ fn next_to_try_skips_those_left_out() {
     let number = crate::Number::from_digits(b"49");
     let health = Health::new(8);
     world
-        .candidates(TrunkId(0), &number, &health, Time::ZERO, 0, &mut out)
+        .candidates(&ask(&number, 0), &health, &mut Turns::new(), &mut out)
         .expect("a route");
     let id = |name: &str| gateway(&world, name).id;
     assert_eq!(out.next_to_try(0), Some((0, id("g1"))));
@@ -213,15 +374,12 @@ fn a_call_of_an_unknown_trunk_goes_nowhere() {
     let world = built(&spec());
     let mut out = Candidates::only(gateway(&world, "g1").id);
     let number = crate::Number::from_digits(b"49");
-    let found = world.candidates(
-        TrunkId(7),
-        &number,
-        &Health::new(8),
-        Time::ZERO,
-        0,
-        &mut out,
-    );
-    assert_eq!((found, out.len()), (Err(NoRoute), 0));
+    let stranger = Ask {
+        trunk: TrunkId(7),
+        ..ask(&number, 0)
+    };
+    let found = world.candidates(&stranger, &Health::new(8), &mut Turns::new(), &mut out);
+    assert_eq!((found, out.len()), (Err(NoRoute::NoPrefix), 0));
 }
 
 #[test]

@@ -8,9 +8,9 @@ pub(crate) mod script;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use base::{ListenerId, ShardId, Time, Transport, TrunkId};
+use base::{GatewayId, ListenerId, ShardId, Time, Transport, TrunkId};
 use call::Keys;
-use router::{Gauges, Listener, Router, Settings};
+use router::{Gauges, Limited, Listener, Router, Settings};
 use shards::{Limits, Solo, StreamId, World, WorldConfig};
 use transaction::Timing;
 
@@ -110,6 +110,78 @@ impl Setup {
         }
     }
 
+    /// Has every call priced: twenty vendors with decks, a customer's deck, a list, limits that are never
+    /// reached, and the cheapest first. The first two vendors are the cheapest.
+    pub(crate) fn wholesale(mut self) -> Setup {
+        const VENDORS: usize = 20;
+        let mut rates = route::RatesBuilder::new();
+        let mut push = |deck: usize, code: &str, parts: i64| {
+            let code = route::Code::new(code.as_bytes()).expect("digits");
+            let rate = route::Rate::per_minute(base::Money::from_parts(parts));
+            let (from, until) = (route::Moment::FIRST, route::Moment::LAST);
+            rates.push(route::DeckId(deck as u16), code, rate, from, until);
+        };
+        for vendor in 0..=VENDORS {
+            // Some know the city only, or its mobile networks; the customer's deck knows all.
+            let from = if vendor == VENDORS { 0 } else { vendor / 2 % 3 };
+            for code in ["1", "44", "441", "44123", "447", "49"].iter().skip(from) {
+                push(vendor, code, 1_000_000 + 1_000 * vendor as i64);
+            }
+        }
+        self.spec.rates = Arc::new(rates.build(route::Moment::FIRST).expect("each once"));
+        let deck = |name: String| route::DeckSpec {
+            name,
+            currency: route::Currency::parse("USD").expect("letters"),
+            worth: route::Worth::SAME,
+        };
+        let names = (0..=VENDORS).map(|vendor| format!("deck{vendor}"));
+        self.spec.decks = names.map(deck).collect();
+        for vendor in self.spec.gateways.len()..VENDORS {
+            let address = at(&format!("198.51.100.{vendor}:5060"));
+            let name = format!("vendor{vendor}");
+            self.spec
+                .gateways
+                .push(route::GatewaySpec::new(&name, address));
+        }
+        let limits = route::CallLimits {
+            calls: Some(1_000_000),
+            per_second: Some(1_000_000),
+        };
+        for (vendor, gateway) in self.spec.gateways.iter_mut().enumerate() {
+            gateway.deck = Some(format!("deck{vendor}"));
+            gateway.limits = limits;
+        }
+        let mut blocked = route::NumbersBuilder::new();
+        for digits in ["881", "4420999", "2"] {
+            let begins = route::Named::Beginning;
+            blocked.add(digits.as_bytes(), begins).expect("digits");
+        }
+        self.spec.lists.push(route::ListSpec {
+            name: "blocked".to_owned(),
+            numbers: Arc::new(blocked.build()),
+        });
+        self.spec.screen.block_called.push("blocked".to_owned());
+        self.spec.screen.block_calling.push("blocked".to_owned());
+        let trunk = &mut self.spec.trunks[0];
+        (trunk.deck, trunk.limits) = (Some(format!("deck{VENDORS}")), limits);
+        let names: Vec<String> = self
+            .spec
+            .gateways
+            .iter()
+            .map(|it| it.name.clone())
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let plan = route::PlanSpec {
+            mode: route::Mode::Cost,
+            ..route::PlanSpec::ordered(&names)
+        };
+        let plan = Arc::new(plan);
+        for route in &mut self.spec.routes {
+            route.plan = Arc::clone(&plan);
+        }
+        self
+    }
+
     /// Takes every address of the world for the customer's.
     pub(crate) fn everybody_is_known(mut self) -> Setup {
         let sources = ["0.0.0.0/0", "::/0"];
@@ -129,7 +201,7 @@ impl Setup {
     }
 
     pub(crate) fn build(self) -> Bench {
-        let gauges = Arc::new(Gauges::new(16));
+        let gauges = Arc::new(self.gauges());
         let mut make = self.maker(&gauges);
         Bench {
             world: World::new(self.config(), &mut make),
@@ -141,13 +213,17 @@ impl Setup {
 
     /// One router without a world.
     pub(crate) fn solo(self) -> Solo<Router> {
-        let router = self.maker(&Arc::new(Gauges::new(16)))(ShardId(0));
+        let router = self.maker(&Arc::new(self.gauges()))(ShardId(0));
         Solo::new(self.config(), router)
     }
 
     /// The router of the first shard, without anything around it.
     pub(crate) fn router(&self) -> Router {
-        self.maker(&Arc::new(Gauges::new(16)))(ShardId(0))
+        self.maker(&Arc::new(self.gauges()))(ShardId(0))
+    }
+
+    fn gauges(&self) -> Gauges {
+        Gauges::new(self.shards, 16, 32)
     }
 
     fn config(&self) -> WorldConfig {
@@ -165,7 +241,7 @@ impl Setup {
             limits: self.limits.clone(),
             handler_counters: router::COUNTERS,
             handler_histograms: router::HISTOGRAMS,
-            handler_dynamic: router::dynamic_cells(16, 16),
+            handler_dynamic: router::dynamic_cells(32, 16),
             ..WorldConfig::default()
         }
     }
@@ -182,7 +258,7 @@ impl Setup {
             table_key: [5; 16],
             transactions_max: self.transactions_max,
             calls_max: self.calls_max,
-            gateways_max: 16,
+            gateways_max: 32,
             timing: Timing::default(),
             overload: self.overload,
             udp_bytes_max: self.udp_bytes_max,
@@ -362,10 +438,11 @@ impl Bench {
             assert_eq!(self.world.armed_timers(shard), 0, "timers of {shard:?}");
         }
         assert_eq!(self.counter("timers_full"), 0);
-        let channels: u32 = (0..16)
-            .map(|trunk| self.gauges.in_use(TrunkId(trunk)))
-            .sum();
-        assert_eq!(channels, 0, "channels of trunks");
+        for id in 0..16 {
+            let (trunk, gateway) = (Limited::Trunk(TrunkId(id)), Limited::Gateway(GatewayId(id)));
+            let channels = [trunk, gateway].map(|whose| self.gauges.in_use(whose));
+            assert_eq!(channels, [0; 2], "channels of trunk and gateway {id}");
+        }
         self.counters_add_up();
     }
 

@@ -134,7 +134,12 @@ const SDP: &str = "v=0\r\no=- 2890844526 2890844526 IN IP4 192.0.2.10\r\ns=-\r\n
 
 impl Script {
     pub(crate) fn new(calls: usize) -> Script {
-        let mut setup = Setup::new().nobody_goes_down();
+        Script::of(Setup::new(), calls)
+    }
+
+    /// As [`Script::new`], in this world.
+    pub(crate) fn of(setup: Setup, calls: usize) -> Script {
+        let mut setup = setup.nobody_goes_down();
         setup.spec.trunks[0].follow_redirects = true;
         setup.transactions_max = 200 * calls.max(20);
         setup.calls_max = 100 * calls.max(20);

@@ -312,6 +312,7 @@ fn option_of_world(plan: &mut Plan, option: &Condition) -> Result<(), String> {
                 "list" => Order::List,
                 "weight" => Order::Weight,
                 "parallel" => Order::Parallel,
+                "cost" => Order::Cost,
                 _ => return Err(format!("`{value}`: list, weight or parallel?")),
             }
         }

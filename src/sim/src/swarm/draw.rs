@@ -3,7 +3,7 @@
 use base::Time;
 
 use crate::dice::Dice;
-use crate::plan::{Link, Order, Plan};
+use crate::plan::{Link, Order, Plan, PriceRow};
 
 /// A world, ready to be played.
 #[derive(Debug, Clone)]
@@ -192,7 +192,9 @@ impl Default for Draw {
 pub fn draw(seed: u64) -> Draw {
     let mut dice = Dice::new(seed);
     let span_us = dice.between(5, 40) * 1_000_000;
-    let plan = draw_plan(seed, &mut dice);
+    let mut plan = draw_plan(seed, &mut dice);
+    price(&mut plan);
+    limit(&mut plan);
     let vendors = (0..plan.vendors).map(|_| draw_vendor(&mut dice)).collect();
     Draw {
         link: draw_link(&mut dice),
@@ -243,6 +245,48 @@ fn draw_plan(seed: u64, dice: &mut Dice) -> Plan {
         },
         ..Plan::default()
     }
+}
+
+/// Gives a third of the worlds prices. By dice of their own: what the seeds mean that found something
+/// once must not change, and those stay without.
+fn price(plan: &mut Plan) {
+    let mut dice = Dice::new(plan.seed ^ 0x7072_6963_6573);
+    if !dice.chance(330) || super::kept_seeds().contains(&plan.seed) {
+        return;
+    }
+    let cents = |dice: &mut Dice| dice.between(0, 8) as i64 * 1_000_000;
+    plan.prices.sold = dice.chance(700).then(|| cents(&mut dice));
+    // Codes of all lengths that the called numbers may begin with, and some that they do not.
+    for vendor in 0..plan.vendors {
+        for code in ["1", "12", "1202", "1202555", "44", "9"] {
+            if dice.chance(400) {
+                plan.prices.rows.push(PriceRow {
+                    vendor,
+                    code: code.to_owned(),
+                    price: (!dice.chance(150)).then(|| cents(&mut dice)),
+                });
+            }
+        }
+    }
+    if dice.chance(700) {
+        plan.order = Order::Cost;
+    }
+    // Without rows there are no decks to order by.
+    if plan.prices.rows.is_empty() {
+        plan.order = Order::List;
+    }
+}
+
+/// Gives a quarter of the worlds limits on calls, as [`price`] gives prices.
+fn limit(plan: &mut Plan) {
+    let mut dice = Dice::new(plan.seed ^ 0x6c69_6d69_7473);
+    if !dice.chance(250) || super::kept_seeds().contains(&plan.seed) {
+        return;
+    }
+    let mut some = |most: u64| dice.chance(600).then(|| dice.between(1, most) as u32);
+    plan.max_calls = some(10);
+    plan.calls_per_second = some(5);
+    plan.vendor_calls = some(4);
 }
 
 fn draw_link(dice: &mut Dice) -> Link {

@@ -1,0 +1,289 @@
+//! The rate decks that a configuration names, read from their files into one table of prices.
+//!
+//! Decks are read side by side, on as many threads as there are processors. A table whose files have
+//! not changed since the last reload is taken as it is: a reload of the rest takes no longer for a
+//! million prices than for none.
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::SystemTime;
+
+use config::Config;
+use decks::{Collector, Deck, Dialect};
+use parking_lot::Mutex;
+use route::{Currency, DeckId, DeckSpec, Moment, PriceChanges, Rates, RatesBuilder, Worth};
+
+use crate::stamp::FileStamp;
+
+/// What is told of one deck at most.
+const TOLD_MAX: usize = 50;
+/// After how many lines progress is told.
+const PROGRESS_LINES: u64 = 100_000;
+
+/// The decks of a configuration, as they were read.
+#[derive(Debug, Default)]
+pub struct Library {
+    stamps: Vec<Stamp>,
+    currencies: Vec<Currency>,
+    /// By deck, how many rows it has.
+    pub rows: Vec<usize>,
+    /// All prices.
+    pub rates: Arc<Rates>,
+}
+
+/// By what it is seen that a deck is another one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Stamp {
+    name: String,
+    file: FileStamp,
+    dialect: Option<FileStamp>,
+}
+
+/// Is told how many lines of a deck were read so far. Called from several threads.
+pub type Progress<'p> = &'p (dyn Fn(&str, u64) + Sync);
+
+impl Library {
+    /// Reads the decks of a configuration, or takes those of before if their files are the same.
+    ///
+    /// # Errors
+    /// All that is wrong with them, a message each.
+    pub fn load(
+        config: &Config,
+        previous: Option<&Arc<Library>>,
+        progress: Progress<'_>,
+    ) -> Result<Arc<Library>, Vec<String>> {
+        let (stamps, errors) = stamps(config);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        if let Some(previous) = previous.filter(|previous| previous.stamps == stamps) {
+            return Ok(Arc::clone(previous));
+        }
+        let mut errors = Vec::new();
+        let mut builder = RatesBuilder::new();
+        let (mut currencies, mut rows) = (Vec::new(), Vec::new());
+        for (deck, id) in read_all(&stamps, progress).into_iter().zip(0..) {
+            match deck {
+                Ok((deck, currency)) => {
+                    rows.push(deck.len());
+                    currencies.push(currency);
+                    deck.add_to(&mut builder, DeckId(id));
+                }
+                Err(told) => errors.extend(told),
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let rates = builder.build(now()).map_err(|overlaps| {
+            let told = overlaps.iter().map(|overlap| {
+                let name = &stamps[usize::from(overlap.deck.0)].name;
+                format!("deck `{name}` says two things about {}", overlap.code)
+            });
+            told.collect::<Vec<_>>()
+        })?;
+        Ok(Arc::new(Library {
+            stamps,
+            currencies,
+            rows,
+            rates: Arc::new(rates),
+        }))
+    }
+
+    /// The decks as the routing world wants them.
+    ///
+    /// # Errors
+    /// Currencies of which nobody says what they are worth.
+    pub fn specs(&self, config: &Config) -> Result<Vec<DeckSpec>, Vec<String>> {
+        let mut errors = Vec::new();
+        let mut specs = Vec::new();
+        for (deck, &currency) in config.decks.iter().zip(&self.currencies) {
+            let text = currency.to_string();
+            let known = config.currencies.iter().find(|it| it.name == text);
+            let worth = match known {
+                _ if text == config.currency => Some(Worth::SAME),
+                Some(known) => Worth::new(known.worth),
+                None => None,
+            };
+            match worth {
+                Some(worth) => specs.push(DeckSpec {
+                    name: deck.name.clone(),
+                    currency,
+                    worth,
+                }),
+                None => errors.push(format!(
+                    "deck `{}` is in {text}, and prices are compared in {}; say what it is worth: \
+                     [[currency]] with name = \"{text}\" and worth",
+                    deck.name, config.currency
+                )),
+            }
+        }
+        match errors.is_empty() {
+            true => Ok(specs),
+            false => Err(errors),
+        }
+    }
+
+    /// In words, how a deck differs from what it was: nothing if its file is the same.
+    pub(crate) fn changes_from(&self, old: &Library) -> Vec<String> {
+        let mut told = Vec::new();
+        for (at, stamp) in self.stamps.iter().enumerate() {
+            let rows = self.rows[at];
+            match old.stamps.iter().position(|it| it.name == stamp.name) {
+                None => told.push(format!("deck `{}` added: {rows} rows", stamp.name)),
+                Some(before) if old.stamps[before] != *stamp => {
+                    let was = old.rows[before];
+                    let deck = |at: usize| DeckId(u16::try_from(at).unwrap_or(u16::MAX));
+                    let (from, to) = ((&*old.rates, deck(before)), (&*self.rates, deck(at)));
+                    let changes = PriceChanges::between(from, to, now());
+                    told.push(format!(
+                        "deck `{}` read again: {rows} rows, {was} before; {changes}",
+                        stamp.name
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        let is_gone = |it: &&Stamp| !self.stamps.iter().any(|stamp| stamp.name == it.name);
+        let gone = old.stamps.iter().filter(is_gone);
+        told.extend(gone.map(|stamp| format!("deck `{}` removed", stamp.name)));
+        told
+    }
+}
+
+fn stamps(config: &Config) -> (Vec<Stamp>, Vec<String>) {
+    let mut errors = Vec::new();
+    let mut stamps = Vec::new();
+    for deck in &config.decks {
+        let file = FileStamp::of(&deck.file);
+        let dialect = deck.dialect.as_deref().map(FileStamp::of).transpose();
+        match (file, dialect) {
+            (Ok(file), Ok(dialect)) => stamps.push(Stamp {
+                name: deck.name.clone(),
+                file,
+                dialect,
+            }),
+            (file, dialect) => {
+                let told = [file.err(), dialect.err()].into_iter().flatten();
+                errors.extend(told.map(|why| format!("deck `{}`: {why}", deck.name)));
+            }
+        }
+    }
+    (stamps, errors)
+}
+
+type Outcome = Result<(Deck, Currency), Vec<String>>;
+
+/// Reads all decks, each on one thread, some at a time.
+fn read_all(stamps: &[Stamp], progress: Progress<'_>) -> Vec<Outcome> {
+    let outcomes: Vec<Mutex<Option<Outcome>>> = stamps.iter().map(|_| Mutex::new(None)).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        // Relaxed: each number is taken once, and the outcomes have locks of their own.
+        let at = || next.fetch_add(1, Ordering::Relaxed);
+        for (at, stamp) in std::iter::repeat_with(at).map_while(|at| Some((at, stamps.get(at)?))) {
+            *outcomes[at].lock() = Some(read_one(stamp, progress));
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 1..threads.min(stamps.len()) {
+            scope.spawn(work);
+        }
+        work();
+    });
+    let taken = outcomes.into_iter().map(Mutex::into_inner);
+    taken
+        .map(|outcome| outcome.expect("every deck was read"))
+        .collect()
+}
+
+fn read_one(stamp: &Stamp, progress: Progress<'_>) -> Outcome {
+    let path = &stamp.file.path;
+    let of_file = |why: String| vec![format!("deck `{}`: {}: {why}", stamp.name, path.display())];
+    let dialect = dialect(stamp)?;
+    let currency = Currency::parse(&dialect.currency);
+    let currency =
+        currency.ok_or_else(|| of_file(format!("no currency is called `{}`", dialect.currency)))?;
+    let mut collector = Collector::new();
+    let mut lines = 0;
+    let report = decks::read(path, &dialect, &mut |entry| {
+        // A price without a beginning holds as soon as the deck is used.
+        collector.add(entry, Moment::FIRST);
+        lines += 1;
+        if lines % PROGRESS_LINES == 0 {
+            progress(&stamp.name, lines);
+        }
+        ControlFlow::Continue(())
+    });
+    let report = report.map_err(|error| of_file(error.to_string()))?;
+    let mut told: Vec<String> = (report.faults.iter().take(TOLD_MAX))
+        .map(|fault| format!("deck `{}`: {}: {fault}", stamp.name, path.display()))
+        .collect();
+    if report.faults_count > told.len() as u64 {
+        let more = report.faults_count - told.len() as u64;
+        told.extend(of_file(format!("{more} faults more")));
+    }
+    let (deck, clashes) = collector.finish(&dialect.currency);
+    let contradictions: Vec<_> = clashes.iter().filter(|clash| !clash.is_same).collect();
+    told.extend(contradictions.iter().take(TOLD_MAX).flat_map(|clash| {
+        let (one, other) = clash.lines;
+        of_file(format!(
+            "lines {one} and {other} say two things about {}; take one of them out",
+            clash.code
+        ))
+    }));
+    if contradictions.len() > TOLD_MAX {
+        let more = contradictions.len() - TOLD_MAX;
+        told.extend(of_file(format!("{more} contradictions more")));
+    }
+    if told.is_empty() && deck.is_empty() {
+        told.extend(of_file(
+            "no prices; a deck without any serves nobody".to_owned(),
+        ));
+    }
+    match told.is_empty() {
+        true => Ok((deck, currency)),
+        false => Err(told),
+    }
+}
+
+/// The deck's dialect; without a file the one that its titles leave no doubt about.
+fn dialect(stamp: &Stamp) -> Result<Dialect, Vec<String>> {
+    let path = &stamp.file.path;
+    if let Some(file) = &stamp.dialect {
+        let of_file = |why: &dyn std::fmt::Display| {
+            format!("deck `{}`: {}: {why}", stamp.name, file.path.display())
+        };
+        let text = fs::read_to_string(&file.path).map_err(|error| vec![of_file(&error)])?;
+        let faults = |faults: Vec<decks::BadDialect>| {
+            let told = faults.iter().map(|fault| of_file(fault));
+            told.collect::<Vec<_>>()
+        };
+        return Dialect::of_text(&text).map_err(faults);
+    }
+    let remedy = format!(
+        "save how it is meant with `trunkline deck guess {0} --save {0}.toml`, look at that, and name it as `dialect`",
+        path.display()
+    );
+    let of_deck = |why: &dyn std::fmt::Display| {
+        format!("deck `{}`: {}: {why}; {remedy}", stamp.name, path.display())
+    };
+    let guess = decks::guess(path, &Dialect::default()).map_err(|error| vec![of_deck(&error)])?;
+    match guess.doubts.is_empty() {
+        true => Ok(guess.dialect),
+        false => Err(guess.doubts.iter().map(|doubt| of_deck(doubt)).collect()),
+    }
+}
+
+/// This moment, as prices have it.
+#[must_use]
+pub fn now() -> Moment {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let seconds = since.map_or(0, |since| since.as_secs());
+    // The last moment of all is no moment of a call.
+    Moment(u32::try_from(seconds).unwrap_or(u32::MAX).min(u32::MAX - 1))
+}

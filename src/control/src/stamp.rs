@@ -1,0 +1,28 @@
+//! By what it is seen that a file is another one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// A file as it was when it was looked at.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct FileStamp {
+    pub(crate) path: PathBuf,
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl FileStamp {
+    /// Looks at a file.
+    pub(crate) fn of(path: &Path) -> Result<FileStamp, String> {
+        let metadata = fs::metadata(path).map_err(|error| {
+            let path = path.display();
+            format!("{path}: {error}; name a file that this user may read")
+        })?;
+        Ok(FileStamp {
+            path: path.to_owned(),
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+        })
+    }
+}

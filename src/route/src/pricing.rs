@@ -1,0 +1,428 @@
+//! What the gateways of a plan ask for a call, and which of them would be a loss: the prices of least
+//! cost routing.
+//!
+//! ```text
+//!   number, moment ──▶ Rates: what each deck asks
+//!      ──▶ each gateway: fit, dearer than the customer pays, blocked in its deck, not in it
+//! ```
+//!
+//! Costs are those of a call of the plan's length, with fee and steps, in the currency that all are
+//! compared in: a low price a minute with a whole minute at least is dear for short calls. A cost is
+//! rounded up and an income down, so that no rounding hides a loss.
+//!
+//! Cost: that of [`Rates::offers`], and for each gateway a price worked out. Nothing is allocated.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base::Money;
+use smallvec::SmallVec;
+
+use crate::limits::TARGETS_MAX;
+use crate::rates::{DeckId, Moment, Offer, Offers, Rates};
+use crate::{Currency, Price, SkipReason};
+
+/// What a unit of a deck's currency is worth in the currency that all are compared in. Exact, but for
+/// what is beyond the last decimal: that is rounded down for what comes in and up for what goes out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Worth(Money);
+
+impl Worth {
+    /// One for one.
+    pub const SAME: Worth = Worth(Money::from_parts(Money::UNIT));
+
+    /// So much of the common currency for one unit. `None` if it is nothing or less.
+    #[must_use]
+    pub fn new(of_one: Money) -> Option<Worth> {
+        (of_one > Money::ZERO).then_some(Worth(of_one))
+    }
+
+    /// An expense in the common currency, rounded up. `None` if no amount is that large.
+    #[must_use]
+    pub fn of_expense(self, amount: Money) -> Option<Money> {
+        if self == Worth::SAME {
+            return Some(amount);
+        }
+        let product = i128::from(amount.parts()) * i128::from(self.0.parts());
+        divided(product + i128::from(Money::UNIT - 1))
+    }
+
+    /// An income in the common currency, rounded down. `None` if no amount is that large.
+    #[must_use]
+    pub fn of_income(self, amount: Money) -> Option<Money> {
+        if self == Worth::SAME {
+            return Some(amount);
+        }
+        divided(i128::from(amount.parts()) * i128::from(self.0.parts()))
+    }
+}
+
+/// The product of two amounts as one, rounded down.
+fn divided(product: i128) -> Option<Money> {
+    let parts = match i64::try_from(product) {
+        // Nearly always, and one instruction where the other takes many.
+        Ok(product) => product.div_euclid(Money::UNIT),
+        Err(_) => i64::try_from(product.div_euclid(i128::from(Money::UNIT))).ok()?,
+    };
+    Some(Money::from_parts(parts))
+}
+
+/// What must be left of what the customer pays.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Margin {
+    /// At least so many thousandths of it; less than none is a loss that is allowed.
+    Permille(i32),
+    /// At least so much of a call of the plan's length, in the common currency.
+    Amount(Money),
+    /// Whatever it costs.
+    Any,
+}
+
+impl Margin {
+    /// Nothing must be left, and nothing be added.
+    pub const NO_LOSS: Margin = Margin::Permille(0);
+
+    /// Whether a call with this cost and this income may be made.
+    #[must_use]
+    pub fn allows(self, cost: Money, income: Money) -> bool {
+        if self == Margin::NO_LOSS {
+            return cost <= income;
+        }
+        let (cost, income) = (i128::from(cost.parts()), i128::from(income.parts()));
+        match self {
+            Margin::Permille(floor) => (income - cost) * 1_000 >= income * i128::from(floor),
+            Margin::Amount(floor) => income - cost >= i128::from(floor.parts()),
+            Margin::Any => true,
+        }
+    }
+}
+
+impl fmt::Display for Margin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Margin::Permille(0) => f.write_str("nothing"),
+            Margin::Permille(parts) => {
+                let sign = if *parts < 0 { "-" } else { "" };
+                write!(f, "{sign}{}.{} %", parts.abs() / 10, parts.abs() % 10)
+            }
+            Margin::Amount(amount) => amount.fmt(f),
+            Margin::Any => f.write_str("whatever it costs, nothing"),
+        }
+    }
+}
+
+/// A deck, as far as a snapshot needs to know it.
+#[derive(Clone, Debug)]
+pub(crate) struct DeckInfo {
+    pub(crate) name: Box<str>,
+    pub(crate) currency: Currency,
+    pub(crate) worth: Worth,
+}
+
+/// All decks of a snapshot with their prices. The table is shared with the snapshots before and after
+/// if no deck has changed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prices {
+    pub(crate) rates: Arc<Rates>,
+    /// By deck.
+    pub(crate) decks: Box<[DeckInfo]>,
+}
+
+impl Prices {
+    /// What a deck asks for a number; `None` if it does not have it, or says that it is not to be had.
+    pub(crate) fn of(&self, deck: DeckId, number: &[u8], at: Moment) -> Option<Price> {
+        let offer = self.rates.offer_of(deck, number, at)?;
+        let is_served = !self.rates.rate(offer.rate).is_blocked;
+        is_served.then(|| self.price(&offer))
+    }
+
+    fn price(&self, offer: &Offer) -> Price {
+        let rate = self.rates.rate(offer.rate);
+        Price {
+            per_minute: rate.per_minute,
+            connect_fee: rate.connect_fee,
+            steps: rate.steps,
+            currency: self.decks[usize::from(offer.deck.0)].currency,
+            digits_count: offer.digits_count,
+        }
+    }
+
+    /// What a call of this length brings by a customer's price, in the common currency.
+    pub(crate) fn income(&self, deck: DeckId, price: &Price, length_ms: u64) -> Option<Money> {
+        let amount = price.amount(length_ms)?;
+        self.decks[usize::from(deck.0)].worth.of_income(amount)
+    }
+}
+
+/// What one gateway of a plan asks for a call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Asked {
+    /// Why it may not be tried at that price.
+    pub(crate) unfit: Option<SkipReason>,
+    /// The price; none if nobody asks it for one, or there is none.
+    pub(crate) price: Option<Price>,
+    /// What a call of the plan's length costs, in the common currency.
+    pub(crate) cost: Money,
+}
+
+impl Asked {
+    const NOTHING: Asked = Asked {
+        unfit: None,
+        price: None,
+        cost: Money::ZERO,
+    };
+}
+
+/// By target of a plan.
+pub(crate) type AskedOfAll = SmallVec<[Asked; TARGETS_MAX]>;
+
+/// How the gateways of a plan are priced.
+#[derive(Clone, Debug)]
+pub(crate) struct Pricing {
+    /// By deck: the first target that it is of, or [`NOBODY`].
+    first_of: Box<[u8]>,
+    /// By target: the next one of its deck, or [`NOBODY`]; without a deck, [`UNPRICED`].
+    next_of: Box<[u8]>,
+    pub(crate) margin: Margin,
+    pub(crate) length_ms: u64,
+}
+
+const NOBODY: u8 = u8::MAX;
+const UNPRICED: u8 = u8::MAX - 1;
+const _: () = assert!(
+    TARGETS_MAX < UNPRICED as usize,
+    "targets are numbered by octets"
+);
+
+impl Pricing {
+    /// For targets with these decks.
+    pub(crate) fn new(decks: &[Option<DeckId>], margin: Margin, length_ms: u64) -> Pricing {
+        let count = decks.iter().flatten().map(|deck| usize::from(deck.0) + 1);
+        let mut first_of = vec![NOBODY; count.max().unwrap_or(0)];
+        let mut next_of = vec![UNPRICED; decks.len()];
+        for (target, deck) in decks.iter().enumerate().rev() {
+            if let Some(deck) = deck {
+                next_of[target] = first_of[usize::from(deck.0)];
+                first_of[usize::from(deck.0)] = target as u8;
+            }
+        }
+        Pricing {
+            first_of: first_of.into(),
+            next_of: next_of.into(),
+            margin,
+            length_ms,
+        }
+    }
+
+    /// What each target asks for this number at this moment. `income` is what a call of the plan's
+    /// length brings, in the common currency; without, nobody asks whether it is a loss.
+    pub(crate) fn ask(
+        &self,
+        prices: &Prices,
+        number: &[u8],
+        at: Moment,
+        income: Option<Money>,
+    ) -> AskedOfAll {
+        let without_offer = |&next: &u8| Asked {
+            unfit: (next != UNPRICED).then_some(SkipReason::NoPrice),
+            ..Asked::NOTHING
+        };
+        let mut all: AskedOfAll = self.next_of.iter().map(without_offer).collect();
+        if self.first_of.is_empty() {
+            return all;
+        }
+        let mut offers = Offers::new();
+        prices.rates.offers(number, at, &mut offers);
+        for offer in &offers {
+            let mut target = self.first_of.get(usize::from(offer.deck.0)).copied();
+            let asked = match target {
+                None | Some(NOBODY) => continue,
+                Some(_) => self.priced(prices, offer, income),
+            };
+            while let Some(at) = target.filter(|&it| it != NOBODY) {
+                all[usize::from(at)] = asked;
+                target = self.next_of.get(usize::from(at)).copied();
+            }
+        }
+        all
+    }
+
+    fn priced(&self, prices: &Prices, offer: &Offer, income: Option<Money>) -> Asked {
+        let rate = prices.rates.rate(offer.rate);
+        let worth = prices.decks[usize::from(offer.deck.0)].worth;
+        let cost = rate.amount(self.length_ms);
+        let cost = cost.and_then(|cost| worth.of_expense(cost));
+        let unfit = match (rate.is_blocked, cost, income) {
+            (true, ..) => Some(SkipReason::Blocked),
+            // More than can be written is more than anybody pays.
+            (false, None, _) => Some(SkipReason::BelowMargin),
+            (false, Some(cost), Some(income)) if !self.margin.allows(cost, income) => {
+                Some(SkipReason::BelowMargin)
+            }
+            (false, Some(_), _) => None,
+        };
+        Asked {
+            unfit,
+            price: (!rate.is_blocked).then(|| prices.price(offer)),
+            cost: cost.unwrap_or(Money::from_parts(i64::MAX)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Code, Rate, RatesBuilder, Steps};
+    use proptest::prelude::*;
+
+    fn money(text: &str) -> Money {
+        Money::parse(text).unwrap()
+    }
+
+    fn flat(price: &str) -> Rate {
+        Rate::per_minute(money(price))
+    }
+
+    /// `(deck, price)`, all for 49; each deck in a currency with this worth.
+    fn table(rates: &[(u16, Rate)], worth: &[Worth]) -> Prices {
+        let mut builder = RatesBuilder::new();
+        for (deck, rate) in rates {
+            let code = Code::new(b"49").unwrap();
+            builder.push(DeckId(*deck), code, *rate, Moment::FIRST, Moment::LAST);
+        }
+        let info = |at: usize| DeckInfo {
+            name: format!("deck {at}").into(),
+            currency: Currency::parse("USD").unwrap(),
+            worth: worth.get(at).copied().unwrap_or(Worth::SAME),
+        };
+        Prices {
+            rates: Arc::new(builder.build(Moment(1)).unwrap()),
+            decks: (0..10).map(info).collect(),
+        }
+    }
+
+    /// By target, why it may not be tried, or what it costs.
+    fn asked(
+        pricing: &Pricing,
+        prices: &Prices,
+        income: Option<&str>,
+    ) -> Vec<Result<String, SkipReason>> {
+        let all = pricing.ask(prices, b"4930", Moment(1), income.map(money));
+        let told = all
+            .iter()
+            .map(|it| it.unfit.map_or(Ok(it.cost.to_string()), Err));
+        told.collect()
+    }
+
+    fn decks(ids: &[u16]) -> Vec<Option<DeckId>> {
+        ids.iter().map(|&id| Some(DeckId(id))).collect()
+    }
+
+    #[test]
+    fn what_each_costs_and_why_some_may_not_be_tried() {
+        use SkipReason::{BelowMargin, Blocked, NoPrice};
+        let blocked = Rate {
+            is_blocked: true,
+            ..flat("0.001")
+        };
+        let rates = [
+            (0, flat("0.02")),
+            (1, flat("0.01")),
+            (2, blocked),
+            (3, flat("0.03")),
+            (9, flat("0.001")),
+        ];
+        let prices = table(&rates, &[]);
+        let pricing = Pricing::new(&decks(&[0, 1, 2, 3, 4]), Margin::Permille(0), 60_000);
+        let ok = |cost: &str| Ok(cost.to_owned());
+        let want = [
+            ok("0.02"),
+            ok("0.01"),
+            Err(Blocked),
+            Err(BelowMargin),
+            Err(NoPrice),
+        ];
+        assert_eq!(asked(&pricing, &prices, Some("0.02")), want);
+        // Nobody asks what it earns.
+        assert_eq!(asked(&pricing, &prices, None)[3], ok("0.03"));
+    }
+
+    #[test]
+    fn several_gateways_of_a_deck_and_one_of_none() {
+        let prices = table(&[(1, flat("0.02")), (0, flat("0.01"))], &[]);
+        let mixed = [Some(DeckId(1)), None, Some(DeckId(0)), Some(DeckId(1))];
+        let pricing = Pricing::new(&mixed, Margin::Permille(0), 60_000);
+        let costs = asked(&pricing, &prices, None).into_iter().flatten();
+        assert_eq!(costs.collect::<Vec<_>>(), ["0.02", "0.00", "0.01", "0.02"]);
+        let none = Pricing::new(&[None], Margin::Any, 60_000);
+        assert_eq!(asked(&none, &prices, None), [Ok("0.00".to_owned())]);
+    }
+
+    #[test]
+    fn steps_fees_and_currencies_count() {
+        let by_minutes = Rate {
+            steps: Steps::new(60, 60).unwrap(),
+            ..flat("0.010")
+        };
+        let with_fee = Rate {
+            connect_fee: money("0.01"),
+            ..flat("0.001")
+        };
+        let rates = [(0, by_minutes), (1, flat("0.015")), (2, with_fee)];
+        let cheapest = |length_ms, worth: &[Worth]| {
+            let pricing = Pricing::new(&decks(&[0, 1, 2]), Margin::Any, length_ms);
+            let all = pricing.ask(&table(&rates, worth), b"4930", Moment(1), None);
+            let mut order: Vec<usize> = (0..3).collect();
+            order.sort_by_key(|&at| all[at].cost);
+            order
+        };
+        assert_eq!(cheapest(20_000, &[]), [1, 0, 2]);
+        assert_eq!(cheapest(60_000, &[]), [0, 2, 1]);
+        assert_eq!(cheapest(600_000, &[]), [2, 0, 1]);
+        // 0.010 of a currency against 0.011.
+        let worth = |text: &str| [Worth::new(money(text)).unwrap()];
+        assert_eq!(cheapest(60_000, &worth("1.09")), [0, 2, 1]);
+        assert_eq!(cheapest(60_000, &worth("1.11")), [2, 0, 1]);
+    }
+
+    #[test]
+    fn margins_in_thousandths_and_amounts() {
+        let allows =
+            |margin: Margin, cost: &str, income: &str| margin.allows(money(cost), money(income));
+        assert!(allows(Margin::Permille(100), "0.009", "0.01"));
+        assert!(!allows(Margin::Permille(100), "0.00900001", "0.01"));
+        assert!(allows(Margin::Permille(0), "0.01", "0.01"));
+        assert!(!allows(Margin::Permille(0), "0.01000001", "0.01"));
+        assert!(allows(Margin::Permille(-100), "0.011", "0.01"));
+        assert!(allows(Margin::Amount(money("0.001")), "0.009", "0.01"));
+        assert!(!allows(Margin::Amount(money("0.001")), "0.0091", "0.01"));
+        assert!(allows(Margin::Any, "5", "0.01"));
+    }
+
+    proptest! {
+        /// Whatever is rounded, an exact reckoning finds no loss in what is fit.
+        #[test]
+        fn never_at_a_loss(
+            price in 0_i64..1_000_000_000,
+            sold in 0_i64..1_000_000_000,
+            worth in 100_i64..10_000_000_000,
+            first in 0_u16..120,
+            next in 1_u16..120,
+            length_ms in 1_u64..7_200_000,
+        ) {
+            let rate = Rate {
+                steps: Steps::new(first, next).unwrap(),
+                ..Rate::per_minute(Money::from_parts(price))
+            };
+            let worth_of = Worth::new(Money::from_parts(worth)).unwrap();
+            let prices = table(&[(0, rate)], &[worth_of]);
+            let pricing = Pricing::new(&decks(&[0]), Margin::Permille(0), length_ms);
+            let income = Money::from_parts(sold);
+            let all = pricing.ask(&prices, b"49", Moment(1), Some(income));
+            if all[0].unfit.is_none() {
+                let cost = i128::from(rate.amount(length_ms).unwrap().parts()) * i128::from(worth);
+                prop_assert!(cost <= i128::from(sold) * i128::from(Money::UNIT));
+            }
+        }
+    }
+}
