@@ -61,6 +61,15 @@ impl Handicap {
             .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
     }
 
+    /// Lets the group have all of the core: for whoever only has to end, and has a backlog.
+    pub(crate) fn lift(&self) {
+        let is_v1 = self.folder.join("cpu.cfs_quota_us").exists();
+        let _as_it_was = match is_v1 {
+            true => self.set("cpu.cfs_quota_us", "-1"),
+            false => self.set("cpu.max", "max"),
+        };
+    }
+
     /// Words in front of a command that make it and all its children members of the group.
     pub(crate) fn wrapper(&self) -> Vec<String> {
         let join = format!(

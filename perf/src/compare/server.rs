@@ -21,7 +21,7 @@ pub(crate) struct Server {
     is_over: bool,
     preferred: Option<Preferred>,
     /// Kept until the server has ended.
-    _handicap: Option<Handicap>,
+    handicap: Option<Handicap>,
 }
 
 /// How long a server may take to answer, and to end.
@@ -68,7 +68,7 @@ impl Server {
             records: launch.records,
             is_over: false,
             preferred: None,
-            _handicap: handicap,
+            handicap,
         };
         server.wait_until_it_answers(place.router)?;
         // Who is counted and not timed takes its turn like everybody.
@@ -152,6 +152,9 @@ impl Server {
         }
         self.is_over = true;
         self.preferred = None;
+        if let Some(handicap) = &self.handicap {
+            handicap.lift();
+        }
         let leader = self.child.id();
         signal("TERM", &[leader]);
         let deadline = Instant::now() + PATIENCE;
