@@ -288,6 +288,7 @@ fn plain_plan(targets: Vec<Target>, has_weights: bool, attempts_max: usize) -> P
         advance: None,
         attempts_max,
         ring_ms: 0,
+        setup_ms: 0,
         margin: Margin::Permille(0),
         call_seconds: 180,
     }

@@ -377,6 +377,10 @@ pub struct Trunk {
     pub deck: Option<String>,
     /// The lists that its calls are held against.
     pub screen: Screen,
+    /// Gateways and carriers that its calls never go to.
+    pub exclude: Vec<String>,
+    /// Gateways and carriers that its calls go to, and to no others; empty: all.
+    pub only: Vec<String>,
     /// The methods it may begin with; empty: all.
     pub allow: Vec<String>,
     /// How it writes numbers.
@@ -522,6 +526,8 @@ pub struct Plan {
     pub attempts_max: usize,
     /// How long a gateway may ring; 0: until Timer C.
     pub ring_ms: u32,
+    /// How long after its INVITE a call may go on to another gateway; 0: always.
+    pub setup_ms: u32,
     /// What must be left of what the customer pays.
     pub margin: Margin,
     /// The length of a call that prices are compared by.

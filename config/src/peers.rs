@@ -197,6 +197,8 @@ fn trunk(section: &Section<'_>, names: &mut Names, taken: &mut HashMap<Source, u
         max_calls: section.number("max_calls", CALLS),
         calls_per_second: section.number("calls_per_second", RATE),
         screen: Screen::default(),
+        exclude: names_of(section, "exclude"),
+        only: names_of(section, "only"),
         max_call_seconds: section.number_or("max_call_seconds", 0, 0..=31 * 86_400),
         follow_redirects: section.flag("follow_redirects", false),
         redirect: section.flag("redirect", false),
@@ -205,6 +207,12 @@ fn trunk(section: &Section<'_>, names: &mut Names, taken: &mut HashMap<Source, u
         allow: allow(section),
         numbers: numbers(section),
     }
+}
+
+/// Names that are looked up when all of the world is known.
+fn names_of(section: &Section<'_>, key: &str) -> Vec<String> {
+    let texts = section.texts(key).unwrap_or_default();
+    texts.iter().map(|text| text.value.to_owned()).collect()
 }
 
 fn source(section: &Section<'_>, item: Mixed<'_>) -> Option<At<Source>> {

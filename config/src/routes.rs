@@ -143,6 +143,7 @@ fn plan(section: &Section<'_>, attempts_max: usize, gateways: &[Draft]) -> Plan 
         advance: advance(section),
         attempts_max: section.number_or("attempts_max", attempts_max, 1..=TARGETS_MAX as i128),
         ring_ms: section.number_or("ring_ms", 0, 0..=3_600_000),
+        setup_ms: section.number_or("setup_ms", 0, 0..=3_600_000),
         margin: margin(section),
         call_seconds: section.number_or("call_seconds", 180, 1..=86_400),
     }

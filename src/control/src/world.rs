@@ -107,6 +107,8 @@ fn trunk(trunk: &config::Trunk) -> TrunkSpec {
         overload_weight: trunk.overload_weight,
         deck: trunk.deck.clone(),
         screen: screen(&trunk.screen),
+        exclude: trunk.exclude.clone(),
+        only: trunk.only.clone(),
     }
 }
 
@@ -212,6 +214,7 @@ fn plan(plan: &Plan) -> PlanSpec {
         }),
         attempts_max: plan.attempts_max,
         ring_ms: plan.ring_ms,
+        setup_ms: plan.setup_ms,
         margin: match plan.margin {
             config::Margin::Permille(parts) => Margin::Permille(parts),
             config::Margin::Amount(amount) => Margin::Amount(amount),

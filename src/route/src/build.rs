@@ -19,7 +19,7 @@ use crate::snapshot::{Known, Names};
 use crate::table::RouteTable;
 use crate::{
     Coalesce, DeckId, DeckSpec, Gateway, GatewaySpec, NumberFormat, PlainRule, Snapshot, Source,
-    Spec, Trunk,
+    Spec, Trunk, TrunkSpec,
 };
 
 /// Why no snapshot can be built. The configuration finds nearly all of these first, with line and
@@ -120,6 +120,10 @@ pub enum BuildError {
         trunk: String,
         list: String,
     },
+    UnknownVendor {
+        trunk: String,
+        vendor: String,
+    },
 }
 
 impl fmt::Display for BuildError {
@@ -151,6 +155,7 @@ impl fmt::Display for BuildError {
             E::UnknownDeck { kind, name, deck } => write!(f, "{kind} `{name}` names the deck `{deck}`, which does not exist"),
             E::DuplicateList { name } => write!(f, "two lists are named `{name}`"),
             E::UnknownList { trunk, list } => write!(f, "trunk `{trunk}` is held against the list `{list}`, which does not exist"),
+            E::UnknownVendor { trunk, vendor } => write!(f, "trunk `{trunk}` names `{vendor}`, which is neither a gateway nor the carrier of one"),
             E::NoDeck { prefix, gateway } => write!(f, "route `{prefix}` is by cost, and its gateway `{gateway}` has no deck"),
         }
     }
@@ -187,7 +192,7 @@ pub fn build(
 
     let decks = Decks::new(&spec.decks, &mut errors);
     check_lists(spec, &mut errors);
-    let trunks = build_trunks(spec, &trunk_ids, &decks, &mut errors);
+    let trunks = build_trunks(spec, (&trunk_ids, &gateway_ids), &decks, &mut errors);
     let ingress = build_ingress(&trunks, &mut errors);
     let gateways = build_gateways(spec, &gateway_ids, &decks, &mut errors);
     let table = RouteTable::build(&spec.routes, &gateway_ids, &gateways, &mut errors);
@@ -337,7 +342,7 @@ fn check_lists(spec: &Spec, errors: &mut Vec<BuildError>) {
 
 fn build_trunks(
     all: &Spec,
-    ids: &Ids,
+    (ids, gateways): (&Ids, &Ids),
     decks: &Decks<'_>,
     errors: &mut Vec<BuildError>,
 ) -> Box<[Option<Trunk>]> {
@@ -354,8 +359,10 @@ fn build_trunks(
             trunk: spec.name.clone(),
             list,
         }));
+        let excluded = excluded(spec, all, gateways, errors);
         trunks[id as usize] = Some(Trunk {
             screen,
+            excluded,
             id: TrunkId(id),
             name: spec.name.as_str().into(),
             carrier: spec.carrier.as_str().into(),
@@ -371,6 +378,35 @@ fn build_trunks(
         });
     }
     trunks.into()
+}
+
+/// The gateways that a trunk's calls never go to: those that it excludes, and all but those that it
+/// wants, if it says so.
+fn excluded(
+    trunk: &TrunkSpec,
+    spec: &Spec,
+    ids: &Ids,
+    errors: &mut Vec<BuildError>,
+) -> Box<[GatewayId]> {
+    let is =
+        |gateway: &GatewaySpec, name: &String| gateway.name == *name || gateway.carrier == *name;
+    let named =
+        |gateway: &GatewaySpec, names: &[String]| names.iter().any(|name| is(gateway, name));
+    for name in trunk.exclude.iter().chain(&trunk.only) {
+        if !spec.gateways.iter().any(|gateway| is(gateway, name)) {
+            errors.push(BuildError::UnknownVendor {
+                trunk: trunk.name.clone(),
+                vendor: name.clone(),
+            });
+        }
+    }
+    let out = spec.gateways.iter().filter(|gateway| {
+        named(gateway, &trunk.exclude) || !trunk.only.is_empty() && !named(gateway, &trunk.only)
+    });
+    let out = out.filter_map(|gateway| ids.of(&gateway.name).map(GatewayId));
+    let mut excluded: Vec<GatewayId> = out.collect();
+    excluded.sort_unstable();
+    excluded.into()
 }
 
 fn number_format_fault(format: &NumberFormat) -> Option<&'static str> {

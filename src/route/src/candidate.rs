@@ -33,12 +33,18 @@ impl Candidate {
         self.verdict == Verdict::Try
     }
 
-    /// Whether it is left out for its price, or for having none.
+    /// Whether it is left out for its price, for having none, or because the trunk says so: whatever a
+    /// vendor names, a call does not go there.
     #[must_use]
-    pub fn is_unpriced(&self) -> bool {
+    pub fn is_forbidden(&self) -> bool {
         matches!(
             self.verdict,
-            Verdict::Skip(SkipReason::NoPrice | SkipReason::Blocked | SkipReason::BelowMargin)
+            Verdict::Skip(
+                SkipReason::NoPrice
+                    | SkipReason::Blocked
+                    | SkipReason::BelowMargin
+                    | SkipReason::Excluded
+            )
         )
     }
 }
@@ -67,6 +73,8 @@ pub enum SkipReason {
     Blocked,
     /// It costs more than the plan lets it cost.
     BelowMargin,
+    /// The trunk's calls never go to it.
+    Excluded,
 }
 
 impl SkipReason {
@@ -80,6 +88,7 @@ impl SkipReason {
             SkipReason::NoPrice => "no price",
             SkipReason::Blocked => "blocked",
             SkipReason::BelowMargin => "below margin",
+            SkipReason::Excluded => "excluded",
         }
     }
 }

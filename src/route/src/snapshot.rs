@@ -17,7 +17,7 @@ use crate::screen::Screen;
 use crate::{
     AdvanceTable, Blocked, CallLimits, Candidate, Candidates, Coalesce, DeckId, Gateway, Health,
     Margin, Mode, Moment, NoRoute, Number, NumberBuffer, NumberError, NumberFormat, Prefixes,
-    Price, Side, Source, Turns, UnknownSource, Verdict,
+    Price, Side, SkipReason, Source, Turns, UnknownSource, Verdict,
 };
 
 /// A route: one prefix of one snapshot. Means nothing in another snapshot.
@@ -51,6 +51,8 @@ pub struct Trunk {
     pub(crate) deck: Option<DeckId>,
     /// The lists that its calls are held against.
     pub(crate) screen: Screen,
+    /// The gateways that its calls never go to, sorted.
+    pub(crate) excluded: Box<[GatewayId]>,
     pub(crate) allow: Box<[Box<str>]>,
 }
 
@@ -75,6 +77,7 @@ pub(crate) struct Plan {
     pub(crate) advance: AdvanceTable,
     pub(crate) attempts_max: usize,
     pub(crate) ring_ms: u32,
+    pub(crate) setup_ms: u32,
     /// What its gateways ask.
     pub(crate) pricing: Pricing,
     /// Whether the calls of all trunks go to its gateways as they are written: none has a price, and
@@ -99,6 +102,8 @@ pub struct Route<'s> {
     pub attempts_max: usize,
     /// How long a gateway may ring; 0 for until Timer C.
     pub ring_ms: u32,
+    /// How long after its INVITE a call may go on to another gateway; 0 for always.
+    pub setup_ms: u32,
     /// What must be left, where both prices of a call are known.
     pub margin: Margin,
     /// The length of a call that prices are compared by, in milliseconds.
@@ -397,7 +402,7 @@ impl Snapshot {
         let trunk = self.trunk(ask.trunk).ok_or(NoRoute::NoPrefix)?;
         let id = self.find_route(ask.number)?;
         let plan = self.plan(id);
-        if !plan.is_plain || trunk.deck.is_some() {
+        if !plan.is_plain || trunk.deck.is_some() || !trunk.excluded.is_empty() {
             self.choose(plan, trunk, ask, health, turns, out)?;
             return Ok(id);
         }
@@ -434,6 +439,9 @@ impl Snapshot {
         let (sold, asked) = self.ask_all(plan, trunk, ask)?;
         out.sold = sold;
         let of_target = |(target, asked): (&Target, &Asked)| match asked.unfit {
+            _ if trunk.excluded.binary_search(&target.gateway).is_ok() => {
+                Verdict::Skip(SkipReason::Excluded)
+            }
             Some(reason) => Verdict::Skip(reason),
             None => self.verdict(target, ask, health),
         };
@@ -515,7 +523,7 @@ impl Snapshot {
     #[must_use]
     pub fn may_follow(&self, candidates: &Candidates, gateway: GatewayId) -> bool {
         match candidates.iter().find(|it| it.gateway == gateway) {
-            Some(candidate) => !candidate.is_unpriced(),
+            Some(candidate) => !candidate.is_forbidden(),
             None => {
                 let has_deck = self.gateway(gateway).is_some_and(|it| it.deck.is_some());
                 candidates.sold.is_none() || !has_deck
@@ -547,6 +555,7 @@ impl Snapshot {
             advance: plan.advance,
             attempts_max: plan.attempts_max,
             ring_ms: plan.ring_ms,
+            setup_ms: plan.setup_ms,
             margin: plan.pricing.margin,
             length_ms: plan.pricing.length_ms,
         }

@@ -148,6 +148,10 @@ pub struct TrunkSpec {
     pub deck: Option<String>,
     /// The lists that its calls are held against.
     pub screen: ScreenSpec,
+    /// Gateways and carriers, by name, that its calls never go to.
+    pub exclude: Vec<String>,
+    /// Gateways and carriers, by name, that its calls go to and to no others; empty for all.
+    pub only: Vec<String>,
 }
 
 impl TrunkSpec {
@@ -167,6 +171,8 @@ impl TrunkSpec {
             overload_weight: 1,
             deck: None,
             screen: ScreenSpec::default(),
+            exclude: Vec::new(),
+            only: Vec::new(),
         }
     }
 }
@@ -243,6 +249,8 @@ pub struct PlanSpec {
     pub attempts_max: usize,
     /// How long a gateway may ring before the attempt is cancelled; 0 for until Timer C.
     pub ring_ms: u32,
+    /// How long after its INVITE a call may go on to another gateway; 0 for always.
+    pub setup_ms: u32,
     /// What must be left, where both prices of a call are known.
     pub margin: Margin,
     /// The length of a call that prices are compared by.
@@ -266,6 +274,7 @@ impl PlanSpec {
             advance: AdvanceTable::default(),
             attempts_max: 3,
             ring_ms: 0,
+            setup_ms: 0,
             margin: Margin::NO_LOSS,
             call_seconds: 180,
         }

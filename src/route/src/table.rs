@@ -154,6 +154,7 @@ fn build_plan(
         advance: plan.advance,
         attempts_max: plan.attempts_max.max(1),
         ring_ms: plan.ring_ms,
+        setup_ms: plan.setup_ms,
         pricing: Pricing::new(&decks, plan.margin, u64::from(plan.call_seconds) * 1_000),
         is_plain: !is_priced && plan.mode != Mode::Weighted,
         turn: None,

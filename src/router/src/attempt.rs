@@ -90,7 +90,7 @@ impl Router {
             return Some(next);
         }
         let plan = &mut self.forks.get_mut(fork)?.plan;
-        if plan.attempts_left == 0 {
+        if plan.attempts_left == 0 || out.now() > plan.until {
             return None;
         }
         let (at, gateway) = plan.candidates.next_to_try(plan.next)?;

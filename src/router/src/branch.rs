@@ -1,6 +1,6 @@
 //! A branch fails, or is to be cancelled: keep its answer, cancel, go on, finish.
 
-use base::{PacketId, SlotId};
+use base::{PacketId, SlotId, Time};
 use call::{Best, Branch, BranchState, Effect, Event, Next, Purpose, Step, proxy};
 use cdr::{Cause, Party};
 use route::HealthEvent;
@@ -39,7 +39,7 @@ impl Router {
         if status / 100 == 3 {
             self.note_redirect(fork, at, response, out);
         }
-        let advances = self.advances(fork, status);
+        let advances = self.advances(fork, status, out.now());
         let step = match self.forks.get_mut(fork) {
             Some(held) => held.fork.step(at, Event::Final(status), advances),
             None => return,
@@ -92,7 +92,7 @@ impl Router {
                 Cause::TransportError => table.advances_on_timeout() || table.advances(503),
                 _ => table.advances_on_timeout(),
             };
-            allowed && held.plan.has_next()
+            allowed && held.plan.has_next(out.now())
         });
         let step = match self.forks.get_mut(fork) {
             Some(held) => held.fork.step(at, event, advances),
@@ -102,13 +102,13 @@ impl Router {
     }
 
     /// Whether the plan goes on after this status and has somebody left.
-    fn advances(&self, fork: SlotId, status: u16) -> bool {
+    fn advances(&self, fork: SlotId, status: u16, now: Time) -> bool {
         let Some(held) = self.forks.get(fork) else {
             return false;
         };
         let plan = &held.plan;
         let redirected = status / 100 == 3 && plan.redirect.is_some();
-        plan.has_next() && (redirected || plan.advance.advances(status))
+        plan.has_next(now) && (redirected || plan.advance.advances(status))
     }
 
     /// Keeps a 3xx whose contacts may be tried.

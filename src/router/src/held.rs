@@ -1,6 +1,6 @@
 //! A response context with the plan that its attempts follow.
 
-use base::{GatewayId, PacketId};
+use base::{GatewayId, PacketId, Time};
 use call::Fork;
 use route::{AdvanceTable, Candidates};
 
@@ -23,6 +23,8 @@ pub(crate) struct Plan {
     pub(crate) attempts_left: usize,
     /// How long it may ring at one gateway; 0: until Timer C.
     pub(crate) ring_ms: u32,
+    /// When nobody further is tried.
+    pub(crate) until: Time,
     /// Whether all candidates are tried at once.
     pub(crate) is_parallel: bool,
     /// Whether 3xx contacts are tried.
@@ -65,6 +67,7 @@ impl Plan {
             advance: AdvanceTable::none(),
             attempts_left: 0,
             ring_ms: 0,
+            until: Time(u64::MAX),
             is_parallel: false,
             follows_redirects: false,
             by_route: false,
@@ -86,9 +89,10 @@ impl Plan {
         }
     }
 
-    /// Whether somebody is left who may be tried.
-    pub(crate) fn has_next(&self) -> bool {
+    /// Whether somebody is left who may be tried now.
+    pub(crate) fn has_next(&self, now: Time) -> bool {
         self.attempts_left > 0
+            && now <= self.until
             && (self.redirect.is_some() || self.candidates.next_to_try(self.next).is_some())
     }
 }

@@ -391,7 +391,7 @@ impl Router {
                 {
                     call.sold = Some(sold);
                 }
-                plan_by_number(&self.world, found, plan)
+                plan_by_number(&self.world, found, ask.now, plan)
             }
         }
     }
@@ -511,6 +511,7 @@ fn plan_by_route(world: &Snapshot, next: &[u8], plan: &mut Plan) -> Result<(), D
 fn plan_by_number(
     world: &Snapshot,
     route: Result<RouteId, NoRoute>,
+    now: Time,
     plan: &mut Plan,
 ) -> Result<(), Denied> {
     let no_route = |why| Denied {
@@ -525,8 +526,11 @@ fn plan_by_number(
     plan.advance = route.advance;
     plan.attempts_left = route.attempts_max;
     plan.ring_ms = route.ring_ms;
+    if route.setup_ms > 0 {
+        plan.until = now.plus_millis(u64::from(route.setup_ms));
+    }
     plan.fork_at_once(route.mode == Mode::Parallel);
-    match plan.has_next() {
+    match plan.has_next(now) {
         true => Ok(()),
         false => Err(Denied {
             status: 503,

@@ -123,3 +123,62 @@ fn the_phone_that_answers_is_followed_among_many_that_ring() {
     bench.hang_up(&dialog);
     bench.ends_empty();
 }
+
+/// One 503 is one call's: whatever it asks for, the gateway gets the next call all the same.
+#[test]
+fn b18_a_503_with_a_retry_after_of_years_takes_no_gateway_out() {
+    let mut bench = Setup::new().build();
+    for call in 0..20 {
+        let dialog = Dialog::new(&format!("call{call}"));
+        bench.hear(CALLER, &dialog.invite());
+        let sent = bench.take();
+        let first = sent.iter().find(|packet| packet.is_request()).unwrap();
+        assert_eq!(first.peer, at(VENDOR), "call {call}");
+        let refusal = respond(&first.text(), "503 Service Unavailable", "busy");
+        let refusal = refusal.replace("\nContact", "\nRetry-After: 1000000000\nContact");
+        bench.hear(VENDOR, &refusal);
+        let sent = bench.take();
+        let second = sent.iter().find(|packet| packet.peer == at(OTHER)).unwrap();
+        bench.hear(OTHER, &respond(&second.text(), "486 Busy Here", "busy"));
+        let sent = bench.take();
+        let told = sent
+            .iter()
+            .find(|packet| packet.peer == at(CALLER))
+            .unwrap();
+        assert_eq!(told.status(), Some(486), "call {call}");
+        bench.hear(CALLER, &dialog.request("ACK", 1, &format!("z9hG4bK{call}")));
+    }
+}
+
+/// A call that has taken too long ends with what the last gateway said.
+#[test]
+fn nobody_further_is_tried_after_the_time_of_the_route() {
+    for (waits_ms, is_tried) in [(900, true), (1_100, false)] {
+        let mut setup = Setup::new().nobody_goes_down();
+        for route in &mut setup.spec.routes {
+            let plan = route::PlanSpec {
+                setup_ms: 1_000,
+                ..route::PlanSpec::clone(&route.plan)
+            };
+            route.plan = std::sync::Arc::new(plan);
+        }
+        let mut bench = setup.build();
+        bench.hear(CALLER, &Dialog::new("slow").invite());
+        let sent = bench.take();
+        let first = sent.iter().find(|packet| packet.is_request()).unwrap();
+        let first = first.text();
+        bench.hear(VENDOR, &respond(&first, "183 Session Progress", "slow"));
+        bench.run_ms(waits_ms);
+        bench.take();
+        bench.hear(VENDOR, &respond(&first, "503 Service Unavailable", "slow"));
+        let sent = bench.take();
+        let asked = sent.iter().any(|packet| packet.peer == at(OTHER));
+        assert_eq!(asked, is_tried, "after {waits_ms} ms");
+        let told = sent.iter().find(|packet| packet.peer == at(CALLER));
+        // A lone 503 leaves as 500.
+        assert_eq!(
+            told.and_then(bench::Packet::status),
+            (!is_tried).then_some(500)
+        );
+    }
+}

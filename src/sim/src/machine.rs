@@ -480,6 +480,7 @@ fn plan_spec(plan: &Plan, gateways: &[(String, SocketAddr)]) -> PlanSpec {
         advance,
         attempts_max: usize::from(plan.attempts_max),
         ring_ms: plan.ring_ms,
+        setup_ms: 0,
         margin: Margin::NO_LOSS,
         call_seconds: 60,
     }

@@ -171,7 +171,7 @@ fn one_lost_probe_is_no_failure() {
 }
 
 #[test]
-fn a_flapping_gateway_is_held_down_longer_each_time() {
+fn b17_a_flapping_gateway_is_held_down_longer_each_time() {
     let world = world(None);
     let g1 = gateway(&world, "g1");
     let mut health = Health::new(8);

@@ -9,9 +9,9 @@ use sip::Uri;
 use super::{at, built, gateway, spec};
 use crate::order::mix;
 use crate::{
-    Ask, Candidates, Code, Currency, DeckId, DeckSpec, Health, HealthEvent, Mode, Moment, NoRoute,
-    NumberBuffer, PlanSpec, Rate, RatesBuilder, RouteSpec, Snapshot, Source, Spec, TargetSpec,
-    TrunkSpec, Turns, UnknownSource, Worth,
+    Ask, Candidates, Code, Currency, DeckId, DeckSpec, Health, HealthEvent, ListSpec, Mode, Moment,
+    Named, NoRoute, NumberBuffer, NumbersBuilder, PlanSpec, Rate, RatesBuilder, RouteSpec, Side,
+    Snapshot, Source, Spec, TargetSpec, TrunkSpec, Turns, UnknownSource, Worth,
 };
 
 /// A call from the first trunk.
@@ -417,4 +417,88 @@ fn addresses_trunks_and_methods() {
             .allows(b"ANYTHING")
     );
     assert_eq!(world.unknown_source(), UnknownSource::Drop);
+}
+
+/// One normal form for blocking, whatever somebody dials to get around it.
+#[test]
+fn b25_a_blocked_number_is_blocked_however_it_is_written() {
+    let mut numbers = NumbersBuilder::new();
+    numbers.add(b"4930123", Named::Beginning).expect("digits");
+    numbers.add(b"88160", Named::Exactly).expect("digits");
+    let mut spec = spec();
+    spec.lists = vec![ListSpec {
+        name: "fraud".to_owned(),
+        numbers: Arc::new(numbers.build()),
+    }];
+    spec.screen.block_called = vec!["fraud".to_owned()];
+    spec.trunks[0].number.international_prefixes = vec!["00".to_owned()];
+    spec.trunks[0].number.tech_prefixes = vec!["77#".to_owned()];
+    spec.trunks[0].number.country_code = "49".to_owned();
+    spec.trunks[0].number.national_prefix = Some("0".to_owned());
+    let world = built(&spec);
+    let told = |uri: &str| {
+        let uri = Uri::parse(uri.as_bytes()).expect(uri);
+        let mut buffer = NumberBuffer::new();
+        let number = world.number(TrunkId(0), &uri, &mut buffer);
+        number.map(|number| world.blocks(TrunkId(0), Side::Called, &number).is_some())
+    };
+    for uri in [
+        "sip:+493012345@x",
+        "sip:00493012345@x",
+        "sip:03012345@x",
+        "sip:493012345@x",
+        "sip:+49-30-123.45@x",
+        "sip:+49(30)12345@x",
+        "sip:%2B49%3301%32345@x",
+        "sip:77%2303012345@x",
+        "sip:+493012345;npdi@x;user=phone",
+        "tel:+49-30-12345",
+        "sip:+88160@x",
+    ] {
+        assert_eq!(told(uri), Ok(true), "{uri}");
+    }
+    for uri in ["sip:+4930124@x", "sip:+881601@x", "sip:4930@x"] {
+        assert_eq!(told(uri), Ok(false), "{uri}");
+    }
+    // What cannot be brought into that form is refused, or is no number that a vendor gets.
+    for uri in [
+        "sip:+0493012345@x",
+        "sip:+49301234567890123456789012345678901@x",
+    ] {
+        assert!(told(uri).is_err(), "{uri}");
+    }
+}
+
+#[test]
+fn whom_a_trunk_excludes_is_never_tried() {
+    let mut spec = spec();
+    spec.gateways[0].carrier = "Beta".to_owned();
+    spec.gateways[3].carrier = "Beta".to_owned();
+    let order = |spec: &Spec| {
+        let world = built(spec);
+        let told = tried(&world, &Health::new(8), "+49", 0).expect("a route");
+        let id = |name: &str| gateway(&world, name).id;
+        let mut out = Candidates::new();
+        let number = crate::Number::from_digits(b"49");
+        let found = world.candidates(
+            &ask(&number, 0),
+            &Health::new(8),
+            &mut Turns::new(),
+            &mut out,
+        );
+        found.expect("a route");
+        (
+            told,
+            ["g1", "g2"].map(|name| world.may_follow(&out, id(name))),
+        )
+    };
+    spec.trunks[0].exclude = vec!["Beta".to_owned()];
+    assert_eq!(order(&spec), ("49 (g1) g2 g3".to_owned(), [false, true]));
+    spec.trunks[0].exclude = Vec::new();
+    spec.trunks[0].only = vec!["Beta".to_owned(), "g3".to_owned()];
+    assert_eq!(order(&spec), ("49 g1 (g2) g3".to_owned(), [true, false]));
+    spec.trunks[0].only = vec!["Gamma".to_owned()];
+    let errors = crate::build(&spec, 1, None).expect_err("nobody is called that");
+    let want = "trunk `alpha` names `Gamma`, which is neither a gateway nor the carrier of one";
+    assert_eq!(errors[0].to_string(), want);
 }
