@@ -86,13 +86,16 @@ impl Signals {
     }
 }
 
+/// A world that was read and built, and how it differs from the running one in words.
+type Built = Result<(Loaded, Vec<String>), LoadError>;
+
 /// The configuration in force, and where the next one comes from.
 #[derive(Debug)]
 pub(crate) struct Tables {
     running: Loaded,
     file: Option<PathBuf>,
     /// A reload that is being read and built, off this thread.
-    building: Option<JoinHandle<Result<Loaded, LoadError>>>,
+    building: Option<JoinHandle<Built>>,
     /// Another was asked for meanwhile.
     is_asked_again: bool,
     /// The generation that the shards were given and have not all confirmed.
@@ -124,13 +127,16 @@ impl Tables {
         let previous = self.running.clone();
         self.building = Some(spawn_blocking(move || {
             let generation = previous.snapshot.generation() + 1;
-            Loaded::from_file(&file, generation, Some(&previous))
+            let loaded = Loaded::from_file(&file, generation, Some(&previous))?;
+            // Here, because it takes a look at every price of a deck that has changed.
+            let changes = loaded.changes_from(&previous);
+            Ok((loaded, changes))
         }));
         true
     }
 
     /// Waits for the reload that is being built; for ever if there is none.
-    async fn built(&mut self) -> Result<Loaded, LoadError> {
+    async fn built(&mut self) -> Built {
         let Some(building) = &mut self.building else {
             return std::future::pending().await;
         };
@@ -318,9 +324,9 @@ where
     }
 
     /// A reload was built, or was found to be wrong.
-    fn take(&mut self, built: Result<Loaded, LoadError>) {
+    fn take(&mut self, built: Built) {
         match built {
-            Ok(loaded) => self.publish(loaded),
+            Ok((loaded, changes)) => self.publish(loaded, changes),
             Err(error) => {
                 self.view.count_refused_reload();
                 let messages = error.messages();
@@ -340,8 +346,7 @@ where
         }
     }
 
-    fn publish(&mut self, loaded: Loaded) {
-        let changes = loaded.changes_from(&self.tables.running);
+    fn publish(&mut self, loaded: Loaded, changes: Vec<String>) {
         let generation = loaded.snapshot.generation();
         if changes.is_empty() {
             tracing::info!(generation, "reload: nothing changed");
