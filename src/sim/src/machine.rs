@@ -24,7 +24,7 @@ const TRUNKS_MAX: usize = 4;
 /// The reader of the records looks so often, well before their ring is full.
 const STEPS_BETWEEN_READS: u64 = 500;
 /// The channels are counted again so often.
-const STEPS_BETWEEN_AUDITS: u64 = 64;
+const STEPS_BETWEEN_AUDITS: u64 = 256;
 
 /// One router with its shards.
 pub struct Machine {
