@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::hint::black_box;
 
+use benches::Random;
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use route::Prefixes;
 
@@ -59,18 +60,6 @@ fn numbers(deck: &BTreeSet<String>) -> Vec<String> {
         format!("{prefix}{:06}", random.below(1_000_000))
     };
     (0..NUMBERS).map(|_| number()).collect()
-}
-
-/// A generator that gives the same deck in each run (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, count: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let bits = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits ^ bits >> 31) % count
-    }
 }
 
 criterion_group!(benches, prefixes);

@@ -11,6 +11,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use base::Money;
+use benches::Random;
 use criterion::{Criterion, criterion_group, criterion_main};
 use hdrhistogram::Histogram;
 use route::{Code, DeckId, Moment, Offers, Rate, Rates, RatesBuilder, Steps};
@@ -164,18 +165,6 @@ fn asked(name: &str, usual: usize) -> usize {
         .ok()
         .and_then(|text| text.parse().ok())
         .unwrap_or(usual)
-}
-
-/// A generator that gives the same decks in each run (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, count: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let bits = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits ^ bits >> 31) % count
-    }
 }
 
 criterion_group!(benches, rates);

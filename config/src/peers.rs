@@ -13,7 +13,7 @@ use crate::section::{At, Mixed, Section, meant};
 use crate::settings::{check_name, digits, is_host};
 use crate::{
     CalledStyle, Coalesce, DIGITS_MAX, Deck, Gateway, Health, LISTENERS_MAX, Listener, Network,
-    NumberList, Numbers, PlainRule, Probe, Screen, Source, TECH_PREFIX_BYTES_MAX, Trunk,
+    NumberList, Numbers, PlainRule, Probe, Source, TECH_PREFIX_BYTES_MAX, Trunk,
 };
 
 const TRANSPORTS: &[(&str, Transport)] = &[("udp", Transport::Udp), ("tcp", Transport::Tcp)];
@@ -152,15 +152,16 @@ pub(crate) fn trunks(root: &Section<'_>, decks: &[Deck], lists: &[NumberList]) -
     let sections = root.tables("trunk");
     sections
         .iter()
-        .map(|section| Trunk {
-            deck: deck_of(section, decks),
-            screen: screen(section, lists),
-            ..trunk(section, &mut names, &mut taken)
-        })
+        .map(|section| trunk(section, (decks, lists), &mut names, &mut taken))
         .collect()
 }
 
-fn trunk(section: &Section<'_>, names: &mut Names, taken: &mut HashMap<Source, usize>) -> Trunk {
+fn trunk(
+    section: &Section<'_>,
+    (decks, lists): (&[Deck], &[NumberList]),
+    names: &mut Names,
+    taken: &mut HashMap<Source, usize>,
+) -> Trunk {
     let name = name(section, "trunk", names);
     let sources: Vec<At<Source>> = section
         .mixed("sources")
@@ -196,14 +197,14 @@ fn trunk(section: &Section<'_>, names: &mut Names, taken: &mut HashMap<Source, u
         sources: sources.into_iter().map(|source| source.value).collect(),
         max_calls: section.number("max_calls", CALLS),
         calls_per_second: section.number("calls_per_second", RATE),
-        screen: Screen::default(),
+        screen: screen(section, lists),
         exclude: names_of(section, "exclude"),
         only: names_of(section, "only"),
         max_call_seconds: section.number_or("max_call_seconds", 0, 0..=31 * 86_400),
         follow_redirects: section.flag("follow_redirects", false),
         redirect: section.flag("redirect", false),
         overload_weight: section.number_or("overload_weight", 1, 1..=1_000),
-        deck: None,
+        deck: deck_of(section, decks),
         allow: allow(section),
         numbers: numbers(section),
     }
@@ -375,15 +376,16 @@ pub(crate) fn gateways(
     let sections = root.tables("gateway");
     sections
         .iter()
-        .filter_map(|section| {
-            let mut draft = gateway(section, listeners, &mut names)?;
-            draft.value.deck = deck_of(section, decks);
-            Some(draft)
-        })
+        .filter_map(|section| gateway(section, listeners, decks, &mut names))
         .collect()
 }
 
-fn gateway(section: &Section<'_>, listeners: &[At<Listener>], names: &mut Names) -> Option<Draft> {
+fn gateway(
+    section: &Section<'_>,
+    listeners: &[At<Listener>],
+    decks: &[Deck],
+    names: &mut Names,
+) -> Option<Draft> {
     let name = name(section, "gateway", names);
     let transport = section.word("transport", TRANSPORTS, Transport::Udp);
     let formats = [
@@ -425,7 +427,7 @@ fn gateway(section: &Section<'_>, listeners: &[At<Listener>], names: &mut Names)
         overload_control: section.flag("overload_control", false),
         max_calls: section.number("max_calls", CALLS),
         calls_per_second: section.number("calls_per_second", RATE),
-        deck: None,
+        deck: deck_of(section, decks),
         probe: probe(section),
         health: health(&section.table("health")),
         coalesce: section.word_of("coalesce", COALESCE),

@@ -6,7 +6,7 @@ use std::path::Path;
 use base::Money;
 
 use crate::peers::{Names, name};
-use crate::section::{At, Section, cut, meant};
+use crate::section::{At, Section, cut};
 use crate::{CurrencyWorth, Deck, Margin};
 
 const CURRENCY: &str = "the three capital letters of a currency, such as \"USD\"";
@@ -23,7 +23,7 @@ pub(crate) fn money(root: &Section<'_>) -> (String, Vec<CurrencyWorth>) {
     let mut given: HashMap<&str, usize> = HashMap::new();
     let mut worths = Vec::new();
     for section in root.tables("currency") {
-        let Some(text) = required(&section, "name", CURRENCY) else {
+        let Some(text) = section.required("name", CURRENCY) else {
             continue;
         };
         check_currency(&section, text);
@@ -39,7 +39,7 @@ pub(crate) fn money(root: &Section<'_>) -> (String, Vec<CurrencyWorth>) {
             );
         }
         let expected = format!("what one unit is worth in {common}, as a text: \"1.08\"");
-        let Some(worth) = required(&section, "worth", &expected) else {
+        let Some(worth) = section.required("worth", &expected) else {
             continue;
         };
         match Money::parse(worth.value).filter(|worth| *worth > Money::ZERO) {
@@ -57,13 +57,6 @@ pub(crate) fn money(root: &Section<'_>) -> (String, Vec<CurrencyWorth>) {
     (common, worths)
 }
 
-fn required<'a>(section: &Section<'a>, key: &str, expected: &str) -> Option<At<&'a str>> {
-    if !section.has(key) {
-        section.missing(key, expected);
-    }
-    section.text(key)
-}
-
 fn check_currency(section: &Section<'_>, text: At<&str>) {
     if text.value.len() != 3 || !text.value.bytes().all(|octet| octet.is_ascii_uppercase()) {
         section.refuse(text, CURRENCY, "write its code of ISO 4217");
@@ -77,7 +70,7 @@ pub(crate) fn decks(root: &Section<'_>, folder: &Path) -> Vec<Deck> {
     sections
         .iter()
         .map(|section| {
-            let file = required(section, "file", "the file with the prices");
+            let file = section.required("file", "the file with the prices");
             Deck {
                 name: name(section, "deck", &mut names),
                 file: folder.join(file.map_or("", |file| file.value)),
@@ -90,10 +83,7 @@ pub(crate) fn decks(root: &Section<'_>, folder: &Path) -> Vec<Deck> {
 /// The deck that a trunk or a gateway names.
 pub(crate) fn deck_of(section: &Section<'_>, decks: &[Deck]) -> Option<String> {
     let text = section.text("deck")?;
-    let known = || decks.iter().map(|deck| deck.name.as_str());
-    if !known().any(|name| name == text.value) {
-        section.refuse(text, "the name of a [[deck]]", &meant(text.value, known()));
-    }
+    section.check_known(text, "deck", decks.iter().map(|deck| deck.name.as_str()));
     Some(text.value.to_owned())
 }
 

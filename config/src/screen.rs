@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::peers::{Names, name};
-use crate::section::{Section, meant};
+use crate::section::Section;
 use crate::{NumberList, Screen};
 
 /// `[[list]]`. Files are looked for in `folder`.
@@ -11,10 +11,7 @@ pub(crate) fn lists(root: &Section<'_>, folder: &Path) -> Vec<NumberList> {
     let mut names = Names::new();
     let sections = root.tables("list");
     let list = |section: &Section<'_>| {
-        if !section.has("file") {
-            section.missing("file", "the file with the numbers");
-        }
-        let file = section.text("file");
+        let file = section.required("file", "the file with the numbers");
         NumberList {
             name: name(section, "list", &mut names),
             file: folder.join(file.map_or("", |file| file.value)),
@@ -26,12 +23,9 @@ pub(crate) fn lists(root: &Section<'_>, folder: &Path) -> Vec<NumberList> {
 /// The lists that a section names.
 pub(crate) fn screen(section: &Section<'_>, lists: &[NumberList]) -> Screen {
     let named = |key| {
-        let known = || lists.iter().map(|list| list.name.as_str());
         let texts = section.texts(key).unwrap_or_default();
         for text in &texts {
-            if !known().any(|name| name == text.value) {
-                section.refuse(*text, "the name of a [[list]]", &meant(text.value, known()));
-            }
+            section.check_known(*text, "list", lists.iter().map(|list| list.name.as_str()));
         }
         texts.iter().map(|text| text.value.to_owned()).collect()
     };

@@ -194,6 +194,27 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// A text that has to be there.
+    pub(crate) fn required(&self, key: &str, expected: &str) -> Option<At<&'a str>> {
+        if !self.has(key) {
+            self.missing(key, expected);
+        }
+        self.text(key)
+    }
+
+    /// Refuses a name that is not among those of a kind of section.
+    pub(crate) fn check_known<'n>(
+        &self,
+        name: At<&str>,
+        kind: &str,
+        known: impl Iterator<Item = &'n str> + Clone,
+    ) {
+        if !known.clone().any(|it| it == name.value) {
+            let expected = format!("the name of a [[{kind}]]");
+            self.refuse(name, expected, &meant(name.value, known));
+        }
+    }
+
     /// A text, or this one.
     pub(crate) fn text_or(&self, key: &str, default: &str) -> String {
         self.text(key).map_or(default, |text| text.value).to_owned()

@@ -5,14 +5,13 @@
 //! million prices than for none.
 
 use std::fs;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::SystemTime;
 
 use config::Config;
-use decks::{Collector, Deck, Dialect};
+use decks::{Deck, Dialect};
 use parking_lot::Mutex;
 use route::{Currency, DeckId, DeckSpec, Moment, PriceChanges, Rates, RatesBuilder, Worth};
 
@@ -20,8 +19,6 @@ use crate::stamp::FileStamp;
 
 /// What is told of one deck at most.
 const TOLD_MAX: usize = 50;
-/// After how many lines progress is told.
-const PROGRESS_LINES: u64 = 100_000;
 
 /// The decks of a configuration, as they were read.
 #[derive(Debug, Default)]
@@ -208,18 +205,10 @@ fn read_one(stamp: &Stamp, progress: Progress<'_>) -> Outcome {
     let currency = Currency::parse(&dialect.currency);
     let currency =
         currency.ok_or_else(|| of_file(format!("no currency is called `{}`", dialect.currency)))?;
-    let mut collector = Collector::new();
-    let mut lines = 0;
-    let report = decks::read(path, &dialect, &mut |entry| {
-        // A price without a beginning holds as soon as the deck is used.
-        collector.add(entry, Moment::FIRST);
-        lines += 1;
-        if lines % PROGRESS_LINES == 0 {
-            progress(&stamp.name, lines);
-        }
-        ControlFlow::Continue(())
-    });
-    let report = report.map_err(|error| of_file(error.to_string()))?;
+    // A price without a beginning holds as soon as the deck is used.
+    let mut tell = |lines| progress(&stamp.name, lines);
+    let read = decks::collect(path, &dialect, Moment::FIRST, &mut tell);
+    let (deck, clashes, report) = read.map_err(|error| of_file(error.to_string()))?;
     let mut told: Vec<String> = (report.faults.iter().take(TOLD_MAX))
         .map(|fault| format!("deck `{}`: {}: {fault}", stamp.name, path.display()))
         .collect();
@@ -227,7 +216,6 @@ fn read_one(stamp: &Stamp, progress: Progress<'_>) -> Outcome {
         let more = report.faults_count - told.len() as u64;
         told.extend(of_file(format!("{more} faults more")));
     }
-    let (deck, clashes) = collector.finish(&dialect.currency);
     let contradictions: Vec<_> = clashes.iter().filter(|clash| !clash.is_same).collect();
     told.extend(contradictions.iter().take(TOLD_MAX).flat_map(|clash| {
         let (one, other) = clash.lines;
@@ -284,6 +272,5 @@ fn dialect(stamp: &Stamp) -> Result<Dialect, Vec<String>> {
 pub fn now() -> Moment {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let seconds = since.map_or(0, |since| since.as_secs());
-    // The last moment of all is no moment of a call.
-    Moment(u32::try_from(seconds).unwrap_or(u32::MAX).min(u32::MAX - 1))
+    Moment::at(i64::try_from(seconds).unwrap_or(i64::MAX))
 }

@@ -4,10 +4,13 @@
 //! one says what changes, and leaves the rest. Either way a price that begins ends the one before it.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::path::Path;
 
 use route::{Code, DeckId, Moment, Rate, Rates, RatesBuilder};
 
-use crate::read::Entry;
+use crate::Dialect;
+use crate::read::{Entry, NotRead, Report, read};
 
 /// The rows of one carrier's deck, in one currency.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -160,6 +163,33 @@ impl Collector {
         };
         (deck, clashes)
     }
+}
+
+/// Reads a deck whole. Prices without a beginning begin at `from`; `progress` is told now and then how
+/// many lines with prices there were so far. What comes back besides the deck are the lines that clash
+/// and what is wrong with others.
+///
+/// # Errors
+/// Why there is no deck.
+pub fn collect(
+    path: &Path,
+    dialect: &Dialect,
+    from: Moment,
+    progress: &mut dyn FnMut(u64),
+) -> Result<(Deck, Vec<Clash>, Report), NotRead> {
+    const TOLD_EACH: u64 = 100_000;
+    let mut collector = Collector::new();
+    let mut lines: u64 = 0;
+    let report = read(path, dialect, &mut |entry| {
+        collector.add(entry, from);
+        lines += 1;
+        if lines.is_multiple_of(TOLD_EACH) {
+            progress(lines);
+        }
+        ControlFlow::Continue(())
+    })?;
+    let (deck, clashes) = collector.finish(&dialect.currency);
+    Ok((deck, clashes, report))
 }
 
 impl Deck {

@@ -15,7 +15,7 @@ mod titles;
 pub use amount::{Amount, BadAmount, Decimal, amount};
 pub use anomaly::{Changes, EXAMPLES_MAX, Example, Expectations, Judgement, Kind, Oddity, judge};
 pub use codes::{BadCodes, CODES_OF_CELL_MAX, codes};
-pub use deck::{Clash, Collector, Deck, Extent, Priced};
+pub use deck::{Clash, Collector, Deck, Extent, Priced, collect};
 pub use dialect::{BadDialect, Column, Dialect, Unit, steps};
 pub use guess::{Guess, NoGuess, guess};
 pub use lines::{COLUMNS_MAX, Cell, LINE_BYTES_MAX, Line, Source, Unreadable};

@@ -173,7 +173,7 @@ impl Explanation {
         let (mut candidates, mut turns) = (Candidates::new(), Turns::new());
         let found = snapshot.candidates(ask, health, &mut turns, &mut candidates);
         let found = found.and_then(|id| Ok((id, snapshot.asked(id, ask)?)));
-        let (id, (income, asked)) = match found {
+        let (id, asked) = match found {
             Ok(found) => found,
             Err(no_route) => {
                 self.refused = Some(Refusal::Route(no_route));
@@ -186,7 +186,8 @@ impl Explanation {
         self.prefix = Some(route.prefix.to_owned());
         self.mode = Some(route.mode.text());
         self.attempts_max = route.attempts_max;
-        (self.sold, self.income) = (candidates.sold, income);
+        let income = asked.income;
+        (self.sold, self.income) = (asked.sold, income);
         self.call_seconds = route.length_ms / 1_000;
         self.margin = income.map(|_| route.margin);
         for (at, candidate) in candidates.iter().enumerate() {
@@ -194,7 +195,7 @@ impl Explanation {
             let target = route
                 .targets
                 .iter()
-                .zip(&asked)
+                .zip(&asked.targets)
                 .find(|(target, _)| of_gateway(target));
             let (Some(gateway), Some((target, asked))) =
                 (snapshot.gateway(candidate.gateway), target)

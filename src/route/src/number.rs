@@ -96,6 +96,16 @@ impl<'b> Number<'b> {
         self.text
     }
 
+    /// The digits that lists and decks are asked for: none of what is no number.
+    #[must_use]
+    #[inline]
+    pub fn digits(&self) -> &[u8] {
+        match self.is_raw() {
+            true => b"",
+            false => self.text(),
+        }
+    }
+
     /// Whether this is no number but a user part for the catch-all route.
     #[must_use]
     pub const fn is_raw(&self) -> bool {

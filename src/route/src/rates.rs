@@ -45,6 +45,12 @@ impl Moment {
     pub const FIRST: Moment = Moment(0);
     /// After all that will be.
     pub const LAST: Moment = Moment(u32::MAX);
+
+    /// So many seconds after 1970 began; a moment of its own, whatever they are, and not the last.
+    #[must_use]
+    pub fn at(seconds: i64) -> Moment {
+        Moment(seconds.clamp(0, i64::from(u32::MAX) - 1) as u32)
+    }
 }
 
 /// What one deck asks for a number.

@@ -150,16 +150,6 @@ pub struct Ask<'a> {
     pub dice: u64,
 }
 
-impl Ask<'_> {
-    /// The digits that decks are asked for.
-    fn digits(&self) -> &[u8] {
-        match self.number.is_raw() {
-            true => b"",
-            false => self.number.text(),
-        }
-    }
-}
-
 /// One prefix: where its digits stand in the text of all, and which plan it has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
@@ -177,6 +167,15 @@ pub(crate) struct Known {
 
 /// By id, all that the process ever knew.
 pub(crate) type Names = Box<[Known]>;
+
+/// What a call brings and what it would cost with each gateway of a plan.
+pub(crate) struct AskedPlan {
+    /// What the customer pays, if its trunk has a deck.
+    pub(crate) sold: Option<Price>,
+    /// What it pays for a call of the plan's length, in the common currency.
+    pub(crate) income: Option<Money>,
+    pub(crate) targets: AskedOfAll,
+}
 
 /// The whole routing world, read-only. Lives in an `Arc` that every shard holds; built and freed
 /// outside the shards.
@@ -366,10 +365,7 @@ impl Snapshot {
     /// Why a trunk's call may not be made by one of its numbers: the list that blocks it.
     #[must_use]
     pub fn blocks(&self, trunk: TrunkId, side: Side, number: &Number<'_>) -> Option<Blocked> {
-        if number.is_raw() {
-            return None;
-        }
-        self.trunk(trunk)?.screen.blocks(side, number.text())
+        self.trunk(trunk)?.screen.blocks(side, number.digits())
     }
 
     /// The route of a number: that of its longest prefix, or else the catch-all one.
@@ -436,8 +432,9 @@ impl Snapshot {
         turns: &mut Turns,
         out: &mut Candidates,
     ) -> Result<(), NoRoute> {
-        let (sold, asked) = self.ask_all(plan, trunk, ask)?;
-        out.sold = sold;
+        let asked = self.ask_all(plan, trunk, ask)?;
+        out.sold = asked.sold;
+        let asked = asked.targets;
         let of_target = |(target, asked): (&Target, &Asked)| match asked.unfit {
             _ if trunk.excluded.binary_search(&target.gateway).is_ok() => {
                 Verdict::Skip(SkipReason::Excluded)
@@ -474,43 +471,27 @@ impl Snapshot {
     }
 
     /// What the customer pays for a call, and what each gateway of a plan asks for it.
-    fn ask_all(
-        &self,
-        plan: &Plan,
-        trunk: &Trunk,
-        ask: &Ask<'_>,
-    ) -> Result<(Option<Price>, AskedOfAll), NoRoute> {
-        let digits = ask.digits();
+    fn ask_all(&self, plan: &Plan, trunk: &Trunk, ask: &Ask<'_>) -> Result<AskedPlan, NoRoute> {
+        let digits = ask.number.digits();
         let (mut sold, mut income) = (None, None);
         if let Some(deck) = trunk.deck {
-            let price = self
-                .prices
-                .of(deck, digits, ask.at)
-                .ok_or(NoRoute::NotSold)?;
+            let price = self.prices.of(deck, digits, ask.at);
+            let price = price.ok_or(NoRoute::NotSold)?;
             income = self.prices.income(deck, &price, plan.pricing.length_ms);
             sold = Some(price);
         }
-        let asked = plan.pricing.ask(&self.prices, digits, ask.at, income);
-        Ok((sold, asked))
+        let targets = plan.pricing.ask(&self.prices, digits, ask.at, income);
+        Ok(AskedPlan {
+            sold,
+            income,
+            targets,
+        })
     }
 
-    /// What [`Snapshot::candidates`] knew of prices when it ordered the targets of a route: what the
-    /// customer pays for a call of the route's length, in the common currency, and what each target
-    /// asks.
-    pub(crate) fn asked(
-        &self,
-        id: RouteId,
-        ask: &Ask<'_>,
-    ) -> Result<(Option<Money>, AskedOfAll), NoRoute> {
-        let (plan, trunk) = (
-            self.plan(id),
-            self.trunk(ask.trunk).ok_or(NoRoute::NoPrefix)?,
-        );
-        let (sold, asked) = self.ask_all(plan, trunk, ask)?;
-        let income = sold
-            .zip(trunk.deck)
-            .and_then(|(price, deck)| self.prices.income(deck, &price, plan.pricing.length_ms));
-        Ok((income, asked))
+    /// What [`Snapshot::candidates`] knew of prices when it ordered the targets of a route.
+    pub(crate) fn asked(&self, id: RouteId, ask: &Ask<'_>) -> Result<AskedPlan, NoRoute> {
+        let trunk = self.trunk(ask.trunk).ok_or(NoRoute::NoPrefix)?;
+        self.ask_all(self.plan(id), trunk, ask)
     }
 
     /// The name of a gateway's or a trunk's deck.
@@ -535,10 +516,7 @@ impl Snapshot {
     #[must_use]
     pub fn price(&self, gateway: GatewayId, number: &Number<'_>, at: Moment) -> Option<Price> {
         let deck = self.gateway(gateway)?.deck?;
-        match number.is_raw() {
-            true => None,
-            false => self.prices.of(deck, number.text(), at),
-        }
+        self.prices.of(deck, number.digits(), at)
     }
 
     /// What happens to the calls of a route.

@@ -235,10 +235,6 @@ impl Router {
             return false;
         };
         let (patience_ms, limits) = (gateway.no_response_ms, gateway.limits);
-        let at = moment(out.wall());
-        let price = dialled
-            .number
-            .and_then(|number| self.world.price(id, &number, at));
         if self.is_throttled(id, &address, message, out) {
             if let Some(held) = self.forks.get_mut(fork) {
                 // It was not asked: that is no attempt.
@@ -249,6 +245,9 @@ impl Router {
         let Ok(holds_channel) = self.take_gateway(fork, id, limits, out) else {
             return false;
         };
+        // Only a call is paid for, and only a call holds a channel.
+        let number = dialled.number.filter(|_| holds_channel);
+        let price = number.and_then(|number| self.world.price(id, &number, moment(out.wall())));
         let Some(held) = self.forks.get(fork) else {
             return false;
         };

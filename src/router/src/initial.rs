@@ -542,9 +542,7 @@ fn plan_by_number(
 
 /// A moment as prices have it.
 pub(crate) fn moment(wall: Wall) -> route::Moment {
-    let seconds = u32::try_from(wall.0.div_euclid(1_000_000)).unwrap_or(u32::MAX);
-    // The last moment of all is no moment of a call.
-    route::Moment(seconds.min(u32::MAX - 1))
+    route::Moment::at(wall.0.div_euclid(1_000_000))
 }
 
 /// The user part of a URI that only a record will show: not worth taking all of it apart.

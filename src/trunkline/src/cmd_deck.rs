@@ -1,11 +1,10 @@
 //! `trunkline deck`: what a carrier's rate deck says, how it is meant, and what is odd about it.
 
 use std::fmt::Write as _;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use decks::{Collector, Deck, Dialect, Expectations, Extent, Guess, Judgement, Report};
+use decks::{Deck, Dialect, Expectations, Extent, Guess, Judgement, Report};
 use route::Moment;
 
 use crate::failure::{Failure, print};
@@ -162,23 +161,11 @@ fn collect(
     dialect: &Dialect,
     now: Moment,
 ) -> Result<(Deck, Vec<decks::Clash>, Report), Failure> {
-    const TOLD_EACH: u64 = 100_000;
     let progress = Progress::new();
     let name = path.display().to_string();
-    let mut collector = Collector::new();
-    let mut lines = 0_u64;
-    let report = decks::read(path, dialect, &mut |entry| {
-        collector.add(entry, now);
-        lines += 1;
-        if lines.is_multiple_of(TOLD_EACH) {
-            progress.tell(&name, lines);
-        }
-        ControlFlow::Continue(())
-    });
+    let read = decks::collect(path, dialect, now, &mut |lines| progress.tell(&name, lines));
     progress.end();
-    let report = report.map_err(|error| Failure::Unreadable(path.into(), error.to_string()))?;
-    let (deck, clashes) = collector.finish(&dialect.currency);
-    Ok((deck, clashes, report))
+    read.map_err(|error| Failure::Unreadable(path.into(), error.to_string()))
 }
 
 fn tell_guess(guess: &Guess) -> String {
