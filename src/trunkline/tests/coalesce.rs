@@ -22,8 +22,7 @@ const FORMS: [&str; 2] = ["own-parameters", "trailing"];
 /// The first part of the configuration of a router of one shard. What waits while it is stopped is
 /// late by intent and no overload.
 fn head(scene: &Scene, at: SocketAddr) -> String {
-    let head = scene.head(&[at]).replace("shards = 2", "shards = 1");
-    format!("{head}[overload]\ndelay_target_ms = 60000\ndelay_max_ms = 60000\n\n")
+    scene.head(&[at]).replace("shards = 2", "shards = 1")
 }
 
 /// A router of one shard that coalesces in this form.

@@ -52,7 +52,7 @@ impl Starved {
     fn new(scene: &Scene) -> Starved {
         let (at, sink) = (scene.address(), scene.address());
         let (customer, other) = (scene.host(), scene.host());
-        let head = scene.head(&[at]).replace("shards = 2", "shards = 1");
+        let head = scene.hasty(&[at]).replace("shards = 2", "shards = 1");
         // Who is stopped for a twentieth of a second at a time is late through no fault of its own.
         let overload = "[overload]\ndelay_max_ms = 5000\ndrop_unknown_sources = true\n\n[sources]\nunknown = \"drop\"\n\n";
         let quiet = format!("[[trunk]]\nname = \"quiet\"\nsources = [\"{other}\"]\n\n");

@@ -18,8 +18,7 @@ fn carry(steering: &str) -> (Router, Scene) {
     let head = scene.head(&[at]);
     let head = head.replace(
         "shards = 2\n",
-        // A machine that stands still for a moment must not have calls refused.
-        &format!("shards = 2\nsteering = \"{steering}\"\n\n[overload]\ndelay_target_ms = 30000\ndelay_max_ms = 60000\n"),
+        &format!("shards = 2\nsteering = \"{steering}\"\n"),
     );
     let gateways = [Gateway::udp("first", vendor)];
     let router = scene.router(&format!("{head}{}", tables(customer.ip(), &gateways, "")));

@@ -78,9 +78,17 @@ impl Scene {
         self.port_of(self.host())
     }
 
+    /// The part of a configuration that tests share: that of [`Scene::hasty`], with a router that is
+    /// never overloaded. The machine stands still for a moment when it likes, and calls must not be
+    /// refused for that.
+    pub fn head(&self, listeners: &[SocketAddr]) -> String {
+        let patience = "[overload]\ndelay_target_ms = 60000\ndelay_max_ms = 60000\n\n";
+        self.hasty(listeners) + patience
+    }
+
     /// The part of a configuration that all tests share: 2 shards, one UDP and one TCP listener
     /// at each of `listeners`, and everything written below the test's folder.
-    pub fn head(&self, listeners: &[SocketAddr]) -> String {
+    pub fn hasty(&self, listeners: &[SocketAddr]) -> String {
         let dir = self.dir.path().display();
         let mut text = format!(
             "[node]\nname = \"test\"\nstate_dir = \"{dir}/state\"\nshards = 2\n\n\
