@@ -4,7 +4,7 @@
 PROFILE := ci
 RUNNER := $(if $(shell command -v cargo-nextest),nextest run --cargo-profile,test --profile)
 
-.PHONY: run release test setup lint bench budgets load sipp compare scale ser soak soak-memory fuzz
+.PHONY: run release test setup lint bench budgets load sipp compare scale prices ser soak soak-memory fuzz
 
 # The router with caller and vendors on loopback, until Ctrl-C: make run ARGS="--seconds 10"
 run:
@@ -57,6 +57,11 @@ compare: release
 # make scale ARGS="--rounds 3"
 scale: release
 	$(PERF) scale $(ARGS)
+
+# Ten million prices of twenty vendors: time to read, memory, and what calls feel when prices are
+# exchanged: make prices ARGS="--rate 8000 --out perf/results"
+prices: release
+	$(PERF) prices $(ARGS)
 
 # The session establishment rate of RFC 7502: make ser ARGS="--quick"
 ser: release

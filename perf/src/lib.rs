@@ -22,6 +22,7 @@ mod histogram;
 pub mod latency;
 pub mod load;
 pub mod peers;
+pub mod prices;
 pub mod report;
 pub mod ser;
 mod text;

@@ -438,7 +438,10 @@ fn scale(arguments: &Scale) -> io::Result<()> {
 }
 
 /// The trunkline program that was named, or the one beside this.
-fn beside_this_program(named: Option<&PathBuf>) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// The system does not say where this program is.
+pub fn beside_this_program(named: Option<&PathBuf>) -> io::Result<PathBuf> {
     match named {
         Some(path) => Ok(path.clone()),
         None => Ok(std::env::current_exe()?.with_file_name("trunkline")),

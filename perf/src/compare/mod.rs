@@ -22,12 +22,12 @@ pub mod machine;
 mod measure;
 pub mod median;
 pub mod overload;
-mod process;
+pub(crate) mod process;
 pub mod results;
 pub mod scale;
 pub mod search;
 pub mod ser;
-mod server;
+pub(crate) mod server;
 pub mod sitting;
 
 use std::io;

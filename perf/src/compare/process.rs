@@ -106,6 +106,12 @@ pub(crate) fn pss_bytes(processes: &[u32]) -> u64 {
     kib.sum::<u64>() * 1024
 }
 
+/// The most resident memory that a process ever had.
+pub(crate) fn peak_bytes(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    field(&status, "VmHWM:").unwrap_or(0) * 1024
+}
+
 /// Asks the scheduler to prefer the session that `process` belongs to, if the caller may ask.
 /// Where sessions share a core by groups (autogroup), niceness within a group does not help.
 pub(crate) fn prefer(process: u32) -> Preferred {

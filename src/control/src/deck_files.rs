@@ -1,8 +1,9 @@
 //! The rate decks that a configuration names, read from their files into one table of prices.
 //!
-//! Decks are read side by side, on as many threads as there are processors. A table whose files have
-//! not changed since the last reload is taken as it is: a reload of the rest takes no longer for a
-//! million prices than for none.
+//! Decks are read side by side, on as many threads as there are processors. At a reload only those are
+//! read whose files have changed; the rows of the others are taken from the table in force. If none
+//! has changed, the table is taken as it is: a reload of the rest takes no longer for a million
+//! prices than for none.
 
 use std::fs;
 use std::sync::Arc;
@@ -59,22 +60,12 @@ impl Library {
         if let Some(previous) = previous.filter(|previous| previous.stamps == stamps) {
             return Ok(Arc::clone(previous));
         }
-        let mut errors = Vec::new();
+        let known = Known::new(&stamps, previous.map(|previous| &**previous));
         let mut builder = RatesBuilder::new();
-        let (mut currencies, mut rows) = (Vec::new(), Vec::new());
-        for (deck, id) in read_all(&stamps, progress).into_iter().zip(0..) {
-            match deck {
-                Ok((deck, currency)) => {
-                    rows.push(deck.len());
-                    currencies.push(currency);
-                    deck.add_to(&mut builder, DeckId(id));
-                }
-                Err(told) => errors.extend(told),
-            }
+        if let Some(previous) = known.library {
+            builder.take(&previous.rates, |deck| known.is_now(deck));
         }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
+        let (currencies, rows) = read_changed(&stamps, &known, progress, &mut builder)?;
         let rates = builder.build(now()).map_err(|overlaps| {
             let told = overlaps.iter().map(|overlap| {
                 let name = &stamps[usize::from(overlap.deck.0)].name;
@@ -172,10 +163,68 @@ fn stamps(config: &Config) -> (Vec<Stamp>, Vec<String>) {
     (stamps, errors)
 }
 
+/// Which decks of a library are in a configuration, too, with the same files.
+struct Known<'l> {
+    library: Option<&'l Library>,
+    /// By deck of the configuration: its place in the library.
+    before: Vec<Option<usize>>,
+}
+
+impl<'l> Known<'l> {
+    fn new(stamps: &[Stamp], library: Option<&'l Library>) -> Known<'l> {
+        let place = |stamp: &Stamp| library?.stamps.iter().position(|before| before == stamp);
+        Known {
+            before: stamps.iter().map(place).collect(),
+            library,
+        }
+    }
+
+    /// What is now the number of a deck of the library; none if it is not there or not the same.
+    fn is_now(&self, deck: DeckId) -> Option<DeckId> {
+        let before = Some(usize::from(deck.0));
+        let now = self.before.iter().position(|it| *it == before)?;
+        u16::try_from(now).ok().map(DeckId)
+    }
+}
+
+/// Reads what is not known into the table. By deck: its currency, and how many rows it has.
+fn read_changed(
+    stamps: &[Stamp],
+    known: &Known<'_>,
+    progress: Progress<'_>,
+    builder: &mut RatesBuilder,
+) -> Result<(Vec<Currency>, Vec<usize>), Vec<String>> {
+    let changed: Vec<&Stamp> = (stamps.iter().zip(&known.before))
+        .filter_map(|(stamp, before)| before.is_none().then_some(stamp))
+        .collect();
+    let mut outcomes = read_all(&changed, progress).into_iter();
+    let mut errors = Vec::new();
+    let (mut currencies, mut rows) = (Vec::new(), Vec::new());
+    for (before, id) in known.before.iter().zip(0..) {
+        if let (Some(before), Some(library)) = (before, known.library) {
+            rows.push(library.rows[*before]);
+            currencies.push(library.currencies[*before]);
+            continue;
+        }
+        match outcomes.next().expect("each that is not known was read") {
+            Ok((deck, currency)) => {
+                rows.push(deck.len());
+                currencies.push(currency);
+                deck.add_to(builder, DeckId(id));
+            }
+            Err(told) => errors.extend(told),
+        }
+    }
+    match errors.is_empty() {
+        true => Ok((currencies, rows)),
+        false => Err(errors),
+    }
+}
+
 type Outcome = Result<(Deck, Currency), Vec<String>>;
 
 /// Reads all decks, each on one thread, some at a time.
-fn read_all(stamps: &[Stamp], progress: Progress<'_>) -> Vec<Outcome> {
+fn read_all(stamps: &[&Stamp], progress: Progress<'_>) -> Vec<Outcome> {
     let outcomes: Vec<Mutex<Option<Outcome>>> = stamps.iter().map(|_| Mutex::new(None)).collect();
     let next = AtomicUsize::new(0);
     let work = || {
@@ -273,4 +322,80 @@ pub fn now() -> Moment {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let seconds = since.map_or(0, |since| since.as_secs());
     Moment::at(i64::try_from(seconds).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use route::Offers;
+
+    /// What each deck asks for these numbers, by the decks' names.
+    fn asked(config: &Config, library: &Library) -> Vec<String> {
+        let mut told = Vec::new();
+        for number in ["15551", "1666", "49301", "49"] {
+            let mut offers = Offers::new();
+            library.rates.offers(number.as_bytes(), now(), &mut offers);
+            let words = offers.iter().map(|offer| {
+                let rate = library.rates.rate(offer.rate);
+                let name = &config.decks[usize::from(offer.deck.0)].name;
+                format!("{number} {name} {rate:?} {}", offer.digits_count)
+            });
+            told.extend(words);
+        }
+        told.sort_unstable();
+        told
+    }
+
+    #[test]
+    fn only_decks_with_other_files_are_read_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let deck = |name: &str, rows: &str| {
+            let text = format!("Code,Destination,Rate USD,Steps\n{rows}");
+            fs::write(folder.path().join(format!("{name}.csv")), text).unwrap();
+        };
+        let config = |decks: &[&str]| {
+            let table =
+                |name: &&str| format!("[[deck]]\nname = \"{name}\"\nfile = \"{name}.csv\"\n");
+            let path = folder.path().join("trunkline.toml");
+            let head =
+                "[[listener]]\nname = \"udp\"\ntransport = \"udp\"\naddress = \"127.0.0.1:5060\"\n";
+            let text = decks.iter().map(table).collect::<String>();
+            fs::write(&path, format!("{head}{text}")).unwrap();
+            Config::load(&path).unwrap()
+        };
+        let load = |config: &Config, previous: Option<&Arc<Library>>| {
+            let read = Mutex::new(Vec::new());
+            let note = |name: &str, _| {
+                let mut read = read.lock();
+                if !read.iter().any(|it| it == name) {
+                    read.push(name.to_owned());
+                }
+            };
+            let library = Library::load(config, previous, &note).unwrap();
+            let mut read = read.into_inner();
+            read.sort_unstable();
+            (library, read)
+        };
+        deck("a", "1555,X,0.01,1/1\n49,Y,0.02,1/1\n");
+        deck("b", "1,X,0.03,60/60\n4930,Y,0.04,60/1\n");
+        deck("c", "1666,Z,0.05,1/1\n");
+        let before = config(&["a", "b", "c"]);
+        let (library, read) = load(&before, None);
+        assert_eq!(read, ["a", "b", "c"]);
+        // One changes, one goes, one comes, and the places of all are others.
+        deck("b", "1,X,0.07,60/60\n493,Y,0.04,60/1\n");
+        deck("d", "1555,X,0.09,1/1\n");
+        let after = config(&["d", "b", "a"]);
+        let (changed, read) = load(&after, Some(&library));
+        assert_eq!(read, ["b", "d"]);
+        let (fresh, read) = load(&after, None);
+        assert_eq!(read, ["a", "b", "d"]);
+        assert_eq!(asked(&after, &changed), asked(&after, &fresh));
+        assert_eq!(changed.rows, fresh.rows);
+        assert_eq!(changed.rates.rows_count(), fresh.rates.rows_count());
+        // Nothing changes: nothing is read, and the table is the same one.
+        let (same, read) = load(&after, Some(&changed));
+        assert_eq!(read, [""; 0]);
+        assert!(Arc::ptr_eq(&same, &changed));
+    }
 }

@@ -1,6 +1,7 @@
 //! By what it is seen that a file is another one.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -10,6 +11,8 @@ pub(crate) struct FileStamp {
     pub(crate) path: PathBuf,
     length: u64,
     modified: Option<SystemTime>,
+    /// Another file that was moved here is another one, whatever its times.
+    inode: u64,
 }
 
 impl FileStamp {
@@ -23,6 +26,7 @@ impl FileStamp {
             path: path.to_owned(),
             length: metadata.len(),
             modified: metadata.modified().ok(),
+            inode: metadata.ino(),
         })
     }
 }

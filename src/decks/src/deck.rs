@@ -165,8 +165,8 @@ impl Collector {
     }
 }
 
-/// Reads a deck whole. Prices without a beginning begin at `from`; `progress` is told now and then how
-/// many lines with prices there were so far. What comes back besides the deck are the lines that clash
+/// Reads a deck whole. Prices without a beginning begin at `from`; `progress` is told now and then,
+/// and at the end, how many lines with prices there were so far. What comes back besides the deck are the lines that clash
 /// and what is wrong with others.
 ///
 /// # Errors
@@ -188,6 +188,7 @@ pub fn collect(
         }
         ControlFlow::Continue(())
     })?;
+    progress(lines);
     let (deck, clashes) = collector.finish(&dialect.currency);
     Ok((deck, clashes, report))
 }

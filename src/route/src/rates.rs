@@ -215,6 +215,22 @@ impl Rates {
         &self.cells[self.starts[code] as usize..self.starts[code + 1] as usize]
     }
 
+    /// Tells what a cell says, and from when until when.
+    fn each_term(&self, cell: Cell, mut tell: impl FnMut(RateId, Moment, Moment)) {
+        if cell.what & TIMELINE == 0 {
+            return tell(RateId(cell.what), Moment::FIRST, Moment::LAST);
+        }
+        let timeline = (cell.what & !TIMELINE) as usize;
+        let steps = self.timelines[timeline] as usize..self.timelines[timeline + 1] as usize;
+        let steps = &self.steps[steps];
+        for (place, step) in steps.iter().enumerate() {
+            let until = steps.get(place + 1).map_or(Moment::LAST, |next| next.from);
+            if let Some(rate) = step.rate {
+                tell(rate, step.from, until);
+            }
+        }
+    }
+
     fn rate_at(&self, cell: Cell, at: Moment) -> Option<RateId> {
         if cell.what & TIMELINE == 0 {
             return Some(RateId(cell.what));
@@ -299,6 +315,42 @@ impl RatesBuilder {
             until,
             rate,
         });
+    }
+
+    /// Adds the rows of a table's decks, as far as they have not ended: `place` says which deck each
+    /// of them is here; none is left out. So a deck that is as before need not be read again.
+    ///
+    /// # Panics
+    /// As [`RatesBuilder::push`].
+    pub fn take(&mut self, table: &Rates, place: impl Fn(DeckId) -> Option<DeckId>) {
+        // Prices of the table that were met already have their numbers here.
+        let mut known: Vec<Option<RateId>> = vec![None; table.rates.len()];
+        let places: Vec<_> = (0..table.decks_count)
+            .map(|at| place(DeckId(at as u16)))
+            .collect();
+        table.trie.walk(|digits, code| {
+            let Some(code_packed) = Code::new(digits) else {
+                return;
+            };
+            for cell in table.cells(code) {
+                let Some(deck) = places[usize::from(cell.deck.0)] else {
+                    continue;
+                };
+                table.each_term(*cell, |id, from, until| {
+                    let known = &mut known[id.0 as usize];
+                    let rate = *known.get_or_insert_with(|| self.intern(*table.rate(id)));
+                    self.rows.push(Row {
+                        code: code_packed,
+                        deck,
+                        from,
+                        until,
+                        rate,
+                    });
+                });
+            }
+        });
+        let last = places.iter().flatten().map(|deck| usize::from(deck.0) + 1);
+        self.decks_count = self.decks_count.max(last.max().unwrap_or(0));
     }
 
     /// The same price again is the same id. Decks are sorted by country, so it often is the last one.
@@ -553,6 +605,7 @@ mod tests {
         fn agrees_with_a_walk_over_all_rows(
             rows in rows(),
             now in 0_u32..30,
+            is_taken: bool,
             asked in proptest::collection::vec(("[0-2]{0,7}", 0_u32..60), 1..40),
         ) {
             let mut kept: Vec<(u16, String, u32, u32, i64)> = Vec::new();
@@ -568,7 +621,17 @@ mod tests {
             for (deck, digits, from, until, parts) in &kept {
                 builder.push(DeckId(*deck), code(digits), rate(*parts), Moment(*from), Moment(*until));
             }
-            let table = builder.build(Moment(now)).unwrap();
+            let mut table = builder.build(Moment(now)).unwrap();
+            if is_taken {
+                // Two decks of a table, two read again: the same as all read.
+                let mut again = RatesBuilder::new();
+                for (deck, digits, from, until, parts) in kept.iter().filter(|row| row.0 < 2) {
+                    again.push(DeckId(*deck), code(digits), rate(*parts), Moment(*from), Moment(*until));
+                }
+                again.take(&table, |deck| (deck.0 >= 2).then_some(deck));
+                prop_assert_eq!(again.decks_count, table.decks_count());
+                table = again.build(Moment(now)).unwrap();
+            }
             for (digits, at) in asked {
                 let at = at.max(now);
                 let mut want = Vec::new();

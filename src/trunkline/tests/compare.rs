@@ -7,7 +7,7 @@ use perf::compare::entrant::{Entrant, Profile, Steering};
 use perf::compare::results::{Options, Role, Sitting};
 use perf::compare::sitting::{self, Agenda};
 use perf::compare::{machine, place};
-use perf::report;
+use perf::{prices, report};
 
 const RATE: f64 = 50.0;
 
@@ -119,4 +119,31 @@ fn what_is_measured_does_not_name_the_host() {
     let name = name.trim();
     let text = serde_json::to_string(&facts).unwrap();
     assert!(name.is_empty() || !text.contains(name), "{text}");
+}
+
+#[test]
+fn prices_are_exchanged_under_load_and_no_call_fails() {
+    let options = prices::Options {
+        deal: prices::Deal {
+            vendors: 3,
+            rows: 30_000,
+            seed: 1,
+        },
+        trunkline: env!("CARGO_BIN_EXE_trunkline").into(),
+        rate: RATE,
+        rounds: 1,
+        server_core: std::thread::available_parallelism().unwrap().get() - 1,
+        generator_core: 0,
+        notes: Vec::new(),
+    };
+    let results = prices::measure(&options, &mut |line| eprintln!("{line}")).unwrap();
+    assert!(results.rows.abs_diff(30_000) < 1_000, "{results:?}");
+    assert!(results.peak_bytes >= results.resident_without_bytes);
+    let [swap] = &results.swaps[..] else {
+        panic!("one round, not {}", results.swaps.len());
+    };
+    for stretch in [&swap.before, &swap.during] {
+        assert!(stretch.calls > 0 && stretch.failed == 0, "{results:?}");
+        assert!(stretch.setup_p99_us > 0, "{results:?}");
+    }
 }

@@ -2,6 +2,7 @@
 
 mod floor;
 mod plan;
+mod prices;
 mod run;
 mod ser;
 mod table;
@@ -27,6 +28,7 @@ enum Command {
     Run(run::Run),
     Ser(ser::Ser),
     Floor(floor::Measure),
+    Prices(prices::Prices),
     #[command(flatten)]
     Others(perf::compare::cli::Command),
 }
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run.play(),
         Command::Ser(ser) => ser.search(),
         Command::Floor(floor) => floor.measure(),
+        Command::Prices(prices) => prices.measure(),
         Command::Others(command) => command.run().map(|()| ExitCode::SUCCESS),
     };
     match result {

@@ -1,0 +1,99 @@
+//! `prices`: prices by the million, read, kept and exchanged under load.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use perf::prices::{self, Deal, Options};
+
+/// Prices by the million: how long a router takes to read them, what they keep, and what calls feel
+/// when they are exchanged.
+///
+/// Writes decks as vendors mail them, starts a router with them, and has it read one vendor's new
+/// prices under load. Without other programs on the machine; cores 0 and 1 unless said otherwise.
+///
+///   trunkline-perf prices --rate 8000 --out perf/results
+///   trunkline-perf prices --write decks       only writes decks, gateways and a route
+#[derive(Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Prices {
+    /// The trunkline program [default: the one beside this program].
+    #[arg(long, value_name = "PATH")]
+    trunkline: Option<PathBuf>,
+    /// Vendors, each with a deck and a gateway: 1 to 32.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u8).range(1..=32))]
+    vendors: u8,
+    /// Rows of all decks together.
+    #[arg(long, default_value_t = 10_000_000)]
+    rows: usize,
+    /// Calls a second while prices are exchanged; 0 leaves that out.
+    #[arg(long, value_name = "CALLS", default_value_t = 0.0)]
+    rate: f64,
+    /// How often prices are exchanged under load.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// The core of the router's shard [default: the last].
+    #[arg(long, value_name = "CORE")]
+    server_core: Option<usize>,
+    /// The core of the generator.
+    #[arg(long, value_name = "CORE", default_value_t = 0)]
+    generator_core: usize,
+    /// Only write decks, gateways and a route into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    write: Option<PathBuf>,
+    /// A line for the results about the circumstances; may be given more than once.
+    #[arg(long, value_name = "TEXT")]
+    note: Vec<String>,
+    /// Where results go: DATE-prices.json. Without, they are only printed.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+impl Prices {
+    /// Measures, or writes the decks.
+    ///
+    /// # Errors
+    /// A file cannot be written, or the router not be started.
+    pub(crate) fn measure(&self) -> io::Result<ExitCode> {
+        let deal = Deal {
+            vendors: usize::from(self.vendors),
+            rows: self.rows,
+            seed: 0x5eed,
+        };
+        if let Some(folder) = &self.write {
+            fs::create_dir_all(folder)?;
+            let written = deal.write(folder, &mut |vendor| eprintln!("vendor{vendor}.csv"))?;
+            let hosts: Vec<_> = (1..=self.vendors)
+                .map(|host| ([127, 11, 3, host], 5060).into())
+                .collect();
+            fs::write(folder.join("tables.toml"), deal.tables(&hosts))?;
+            eprintln!(
+                "{} rows; tables.toml belongs behind a configuration's listeners and trunks",
+                written.rows
+            );
+            return Ok(ExitCode::SUCCESS);
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let options = Options {
+            deal,
+            trunkline: perf::compare::cli::beside_this_program(self.trunkline.as_ref())?,
+            rate: self.rate,
+            rounds: self.rounds,
+            server_core: self.server_core.unwrap_or(cores - 1),
+            generator_core: self.generator_core,
+            notes: self.note.clone(),
+        };
+        let results = prices::measure(&options, &mut |line| eprintln!("{line}"))?;
+        print!("{}", results.table());
+        if let Some(folder) = &self.out {
+            fs::create_dir_all(folder)?;
+            let date = results.began.get(..10).unwrap_or_default();
+            let file = folder.join(format!("{date}-prices.json"));
+            fs::write(&file, serde_json::to_string_pretty(&results)? + "\n")?;
+            eprintln!("{}", file.display());
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
