@@ -29,6 +29,7 @@ const ALL: &[&str] = &[
     "router",
     "config",
     "decks",
+    "replay",
     "control",
     "perf",
 ];
@@ -75,6 +76,7 @@ pub const LAYERS: &[Layer] = &[
           CORE_OTHERS),
     outer("config",     "config",          &["base"], &["serde", "toml", "csv"]),
     outer("decks",      "src/decks",       &["base", "route"], &["calamine", "csv", "encoding_rs", "jiff", "serde", "toml"]),
+    outer("replay",     "src/replay",      &["base", "sip", "route", "cdr"], &["jiff", "serde", "serde_json"]),
     outer("control",    "src/control",     &["base", "config", "decks", "route", "cdr", "shards"], &["*"]),
     outer("perf",       "perf",            &["base"],
           &["base64", "clap", "hdrhistogram", "libc", "memchr", "mio", "nix", "serde", "serde_json", "socket2"]),

@@ -12,6 +12,7 @@ mod boot;
 mod cmd_check;
 mod cmd_deck;
 mod cmd_demo;
+mod cmd_replay;
 mod cmd_route;
 mod cmd_run;
 mod cmd_stats;
@@ -46,6 +47,8 @@ Examples:
       find everything that is wrong with a configuration, and what it would do
   trunkline route explain --config trunkline.toml --from customer-1 +442079460001
       see which gateways would be tried for a call, in which order, and why
+  trunkline route replay --config new.toml --cdrs /var/lib/trunkline/cdr
+      see what recorded calls would have cost by another configuration
   trunkline deck guess beta.xlsx
       see what the columns of a carrier's rate deck mean, and keep it as a dialect
   trunkline run --config trunkline.toml
@@ -105,6 +108,9 @@ enum RouteCommand {
     /// Show which gateways would be tried for a call, in which order, and why.
     #[command(after_help = cmd_route::EXAMPLES)]
     Explain(cmd_route::Arguments),
+    /// Lead recorded calls through a configuration: what they would have cost, and who had had them.
+    #[command(after_help = cmd_replay::EXAMPLES)]
+    Replay(cmd_replay::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -119,6 +125,7 @@ fn main() -> ExitCode {
         Command::Check { config, against } => cmd_check::run(&config, against.as_deref()),
         Command::Deck(command) => cmd_deck::run(&command),
         Command::Route(RouteCommand::Explain(arguments)) => cmd_route::run(&arguments),
+        Command::Route(RouteCommand::Replay(arguments)) => cmd_replay::run(&arguments),
         Command::Stats(arguments) => cmd_stats::run(&arguments),
         Command::Demo(arguments) => cmd_demo::run(&arguments),
         Command::Version => {

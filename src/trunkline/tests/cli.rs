@@ -67,6 +67,7 @@ fn help_teaches_and_version_tells() {
         &["run"][..],
         &["check"],
         &["route", "explain"],
+        &["route", "replay"],
         &["stats"],
         &["demo"],
     ] {
