@@ -39,6 +39,10 @@ pub(crate) enum Failure {
     Deck(PathBuf),
     /// A dialect is wrong: all that is wrong with it.
     Dialect(PathBuf, Vec<decks::BadDialect>),
+    /// Tables of another router that nothing can be made of.
+    Import(String),
+    /// A file that is there already.
+    Exists(PathBuf),
     /// The demonstration needs something that its configuration has not.
     DemoConfig(&'static str),
     /// A peer of the demonstration cannot be started.
@@ -74,6 +78,8 @@ impl fmt::Display for Failure {
             F::File(path, error) => write!(f, "trunkline: {}: {error}", path.display()),
             F::Unreadable(path, why) => write!(f, "trunkline: {} {why}", path.display()),
             F::Deck(path) => write!(f, "trunkline: {} must not be used as it is", path.display()),
+            F::Import(why) => write!(f, "trunkline: {why}"),
+            F::Exists(path) => write!(f, "trunkline: {} is there already; name another folder, or write over it with --force", path.display()),
             F::DemoConfig(what) => write!(f, "trunkline: the demonstration's configuration needs {what}"),
             F::Peer(error) => write!(f, "trunkline: a peer of the demonstration: {error}"),
             F::NothingAnswered => write!(f, "trunkline: no call of the demonstration was answered"),

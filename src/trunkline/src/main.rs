@@ -12,6 +12,7 @@ mod boot;
 mod cmd_check;
 mod cmd_deck;
 mod cmd_demo;
+mod cmd_import;
 mod cmd_replay;
 mod cmd_route;
 mod cmd_run;
@@ -90,6 +91,9 @@ enum Command {
     /// Look at the rate decks that carriers mail.
     #[command(subcommand)]
     Deck(cmd_deck::Command),
+    /// Make a configuration of the routing data of Kamailio or OpenSIPS.
+    #[command(after_help = cmd_import::EXAMPLES)]
+    Import(cmd_import::Arguments),
     /// Ask about routes.
     #[command(subcommand)]
     Route(RouteCommand),
@@ -124,6 +128,7 @@ fn main() -> ExitCode {
         Command::Run { config } => cmd_run::run(&config),
         Command::Check { config, against } => cmd_check::run(&config, against.as_deref()),
         Command::Deck(command) => cmd_deck::run(&command),
+        Command::Import(arguments) => cmd_import::run(&arguments),
         Command::Route(RouteCommand::Explain(arguments)) => cmd_route::run(&arguments),
         Command::Route(RouteCommand::Replay(arguments)) => cmd_replay::run(&arguments),
         Command::Stats(arguments) => cmd_stats::run(&arguments),

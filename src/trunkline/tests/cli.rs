@@ -68,6 +68,7 @@ fn help_teaches_and_version_tells() {
         &["check"],
         &["route", "explain"],
         &["route", "replay"],
+        &["import"],
         &["stats"],
         &["demo"],
     ] {
