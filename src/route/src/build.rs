@@ -202,6 +202,13 @@ pub fn build(
     let addresses = gateways.iter().flatten();
     let of_gateways = spec.gateways.iter().filter_map(|it| it.coalesce);
     let mut coalesce = of_gateways.chain(spec.coalesce.iter().copied());
+    let decks = spec.decks.iter().map(|deck| DeckInfo {
+        name: deck.name.as_str().into(),
+        currency: deck.currency,
+        worth: deck.worth,
+    });
+    let lengths_ms = table.plans.iter().filter_map(|plan| plan.pricing.length());
+    let prices = Prices::new(Arc::clone(&spec.rates), decks.collect(), lengths_ms);
     Ok(Snapshot {
         coalesces: coalesce.any(|it| it != Coalesce::Off),
         coalesce: spec.coalesce.clone().into(),
@@ -219,16 +226,7 @@ pub fn build(
         digits: table.digits,
         catch_all: table.catch_all,
         plans: table.plans,
-        prices: Prices {
-            rates: Arc::clone(&spec.rates),
-            decks: (spec.decks.iter())
-                .map(|deck| DeckInfo {
-                    name: deck.name.as_str().into(),
-                    currency: deck.currency,
-                    worth: deck.worth,
-                })
-                .collect(),
-        },
+        prices,
     })
 }
 

@@ -204,7 +204,8 @@ impl Explanation {
             };
             let mut request_uri = Vec::new();
             gateway.write_uri(ask.number, uri, &mut request_uri);
-            let cost = asked.price.map(|_| asked.cost);
+            let price = snapshot.price(candidate.gateway, ask.number, ask.at);
+            let cost = price.map(|_| asked.cost);
             self.steps.push(Step {
                 position: at + 1,
                 weight: target.weight,
@@ -215,7 +216,7 @@ impl Explanation {
                     Verdict::Skip(reason) => Some(reason.text()),
                 },
                 deck: gateway.deck.map(|deck| snapshot.deck_name(deck).to_owned()),
-                price: asked.price,
+                price,
                 cost,
                 margin: income
                     .zip(cost)

@@ -12,6 +12,7 @@
 //!
 //! Cost: that of [`Rates::offers`], and for each gateway a price worked out. Nothing is allocated.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -20,7 +21,7 @@ use smallvec::SmallVec;
 
 use crate::limits::TARGETS_MAX;
 use crate::rates::{DeckId, Moment, Offer, Offers, Rates};
-use crate::{Currency, Price, SkipReason};
+use crate::{Currency, Price, Rate, SkipReason};
 
 /// What a unit of a deck's currency is worth in the currency that all are compared in. Exact, but for
 /// what is beyond the last decimal: that is rounded down for what comes in and up for what goes out.
@@ -39,6 +40,7 @@ impl Worth {
 
     /// An expense in the common currency, rounded up. `None` if no amount is that large.
     #[must_use]
+    #[inline]
     pub fn of_expense(self, amount: Money) -> Option<Money> {
         if self == Worth::SAME {
             return Some(amount);
@@ -97,6 +99,20 @@ impl Margin {
     }
 }
 
+impl Margin {
+    /// The most that a call with this income may cost, in parts.
+    fn most(self, income: Money) -> i64 {
+        let income = i128::from(income.parts());
+        let most = match self {
+            Margin::NO_LOSS => income,
+            Margin::Permille(floor) => (income * (1_000 - i128::from(floor))).div_euclid(1_000),
+            Margin::Amount(floor) => income - i128::from(floor.parts()),
+            Margin::Any => i128::from(i64::MAX),
+        };
+        most.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
+    }
+}
+
 impl fmt::Display for Margin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -126,14 +142,67 @@ pub(crate) struct Prices {
     pub(crate) rates: Arc<Rates>,
     /// By deck.
     pub(crate) decks: Box<[DeckInfo]>,
+    /// What calls of the usual lengths cost.
+    costs: Box<[Costs]>,
+}
+
+/// Lengths of which it is kept what they cost. Plans with others reckon it for each call.
+const LENGTHS_MAX: usize = 8;
+
+/// What a call of one length costs, by rate: in parts of the deck's currency, [`BLOCKED`], or
+/// [`BEYOND`].
+#[derive(Clone, Debug)]
+struct Costs {
+    length_ms: u64,
+    of: Box<[i64]>,
+}
+
+/// It is not to be had.
+const BLOCKED: i64 = i64::MIN;
+/// No amount is that large.
+const BEYOND: i64 = i64::MAX;
+
+fn cost(rate: &Rate, length_ms: u64) -> i64 {
+    match rate.is_blocked {
+        true => BLOCKED,
+        false => rate.amount(length_ms).map_or(BEYOND, Money::parts),
+    }
 }
 
 impl Prices {
+    /// These decks, for plans that compare them by calls of these lengths.
+    pub(crate) fn new(
+        rates: Arc<Rates>,
+        decks: Box<[DeckInfo]>,
+        lengths_ms: impl Iterator<Item = u64>,
+    ) -> Prices {
+        let mut uses: BTreeMap<u64, usize> = BTreeMap::new();
+        for length_ms in lengths_ms {
+            *uses.entry(length_ms).or_default() += 1;
+        }
+        let mut lengths: Vec<(u64, usize)> = uses.into_iter().collect();
+        lengths.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let of = |(length_ms, _): &(u64, usize)| Costs {
+            length_ms: *length_ms,
+            of: rates.all().map(|rate| cost(rate, *length_ms)).collect(),
+        };
+        let costs = lengths.iter().take(LENGTHS_MAX).map(of).collect();
+        Prices {
+            rates,
+            decks,
+            costs,
+        }
+    }
+
+    /// What one of these offers asks; `None` if the deck says that the number is not to be had.
+    pub(crate) fn served(&self, offer: &Offer) -> Option<Price> {
+        let is_served = !self.rates.rate(offer.rate).is_blocked;
+        is_served.then(|| self.price(offer))
+    }
+
     /// What a deck asks for a number; `None` if it does not have it, or says that it is not to be had.
     pub(crate) fn of(&self, deck: DeckId, number: &[u8], at: Moment) -> Option<Price> {
-        let offer = self.rates.offer_of(deck, number, at)?;
-        let is_served = !self.rates.rate(offer.rate).is_blocked;
-        is_served.then(|| self.price(&offer))
+        self.served(&self.rates.offer_of(deck, number, at)?)
     }
 
     fn price(&self, offer: &Offer) -> Price {
@@ -157,21 +226,13 @@ impl Prices {
 /// What one gateway of a plan asks for a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Asked {
-    /// Why it may not be tried at that price.
-    pub(crate) unfit: Option<SkipReason>,
-    /// The price; none if nobody asks it for one, or there is none.
-    pub(crate) price: Option<Price>,
     /// What a call of the plan's length costs, in the common currency.
     pub(crate) cost: Money,
+    /// Why it may not be tried at that price.
+    pub(crate) unfit: Option<SkipReason>,
 }
 
-impl Asked {
-    const NOTHING: Asked = Asked {
-        unfit: None,
-        price: None,
-        cost: Money::ZERO,
-    };
-}
+const _: () = assert!(size_of::<Asked>() == 16);
 
 /// By target of a plan.
 pub(crate) type AskedOfAll = SmallVec<[Asked; TARGETS_MAX]>;
@@ -183,6 +244,8 @@ pub(crate) struct Pricing {
     first_of: Box<[u8]>,
     /// By target: the next one of its deck, or [`NOBODY`]; without a deck, [`UNPRICED`].
     next_of: Box<[u8]>,
+    /// By target: what it asks if its deck has no price for the number.
+    without: AskedOfAll,
     pub(crate) margin: Margin,
     pub(crate) length_ms: u64,
 }
@@ -206,7 +269,12 @@ impl Pricing {
                 first_of[usize::from(deck.0)] = target as u8;
             }
         }
+        let without = |&next: &u8| Asked {
+            cost: Money::ZERO,
+            unfit: (next != UNPRICED).then_some(SkipReason::NoPrice),
+        };
         Pricing {
+            without: next_of.iter().map(without).collect(),
             first_of: first_of.into(),
             next_of: next_of.into(),
             margin,
@@ -214,65 +282,82 @@ impl Pricing {
         }
     }
 
-    /// What each target asks for this number at this moment. `income` is what a call of the plan's
-    /// length brings, in the common currency; without, nobody asks whether it is a loss.
+    /// The length of a call that its targets' prices are compared by, if any has one.
+    pub(crate) fn length(&self) -> Option<u64> {
+        (!self.first_of.is_empty()).then_some(self.length_ms)
+    }
+
+    /// What each target asks by these offers of the decks. `income` is what a call of the plan's length
+    /// brings, in the common currency; without, nobody asks whether it is a loss.
     pub(crate) fn ask(
         &self,
         prices: &Prices,
-        number: &[u8],
-        at: Moment,
+        offers: &Offers,
         income: Option<Money>,
-    ) -> AskedOfAll {
-        let without_offer = |&next: &u8| Asked {
-            unfit: (next != UNPRICED).then_some(SkipReason::NoPrice),
-            ..Asked::NOTHING
-        };
-        let mut all: AskedOfAll = self.next_of.iter().map(without_offer).collect();
-        if self.first_of.is_empty() {
-            return all;
-        }
-        let mut offers = Offers::new();
-        prices.rates.offers(number, at, &mut offers);
-        for offer in &offers {
-            let mut target = self.first_of.get(usize::from(offer.deck.0)).copied();
-            let asked = match target {
-                None | Some(NOBODY) => continue,
-                Some(_) => self.priced(prices, offer, income),
+        all: &mut AskedOfAll,
+    ) {
+        all.clear();
+        all.extend_from_slice(&self.without);
+        let (all, next_of) = (&mut all[..], &self.next_of[..]);
+        let most = income.map_or(i64::MAX, |income| self.margin.most(income));
+        let costs = prices
+            .costs
+            .iter()
+            .find(|it| it.length_ms == self.length_ms);
+        for offer in offers {
+            let deck = usize::from(offer.deck.0);
+            let first = self.first_of.get(deck).copied().unwrap_or(NOBODY);
+            if first == NOBODY {
+                continue;
+            }
+            let cost = match costs {
+                Some(costs) => costs.of[offer.rate.place()],
+                None => self::cost(prices.rates.rate(offer.rate), self.length_ms),
             };
-            while let Some(at) = target.filter(|&it| it != NOBODY) {
-                all[usize::from(at)] = asked;
-                target = self.next_of.get(usize::from(at)).copied();
+            let asked = judged(cost, prices.decks[deck].worth, most);
+            let mut target = first;
+            while let (Some(of_target), Some(next)) = (
+                all.get_mut(usize::from(target)),
+                next_of.get(usize::from(target)),
+            ) {
+                *of_target = asked;
+                target = *next;
             }
         }
-        all
     }
+}
 
-    fn priced(&self, prices: &Prices, offer: &Offer, income: Option<Money>) -> Asked {
-        let rate = prices.rates.rate(offer.rate);
-        let worth = prices.decks[usize::from(offer.deck.0)].worth;
-        let cost = rate.amount(self.length_ms);
-        let cost = cost.and_then(|cost| worth.of_expense(cost));
-        let unfit = match (rate.is_blocked, cost, income) {
-            (true, ..) => Some(SkipReason::Blocked),
-            // More than can be written is more than anybody pays.
-            (false, None, _) => Some(SkipReason::BelowMargin),
-            (false, Some(cost), Some(income)) if !self.margin.allows(cost, income) => {
-                Some(SkipReason::BelowMargin)
-            }
-            (false, Some(_), _) => None,
+/// What a target asks whose deck says this cost, where no call may cost more than `most`.
+#[inline]
+fn judged(cost: i64, worth: Worth, most: i64) -> Asked {
+    if worth == Worth::SAME && cost != BLOCKED && cost != BEYOND {
+        return Asked {
+            cost: Money::from_parts(cost),
+            unfit: (cost > most).then_some(SkipReason::BelowMargin),
         };
-        Asked {
-            unfit,
-            price: (!rate.is_blocked).then(|| prices.price(offer)),
-            cost: cost.unwrap_or(Money::from_parts(i64::MAX)),
-        }
+    }
+    let unfit = |unfit| Asked {
+        cost: Money::from_parts(i64::MAX),
+        unfit: Some(unfit),
+    };
+    match cost {
+        BLOCKED => unfit(SkipReason::Blocked),
+        // More than can be written is more than anybody pays.
+        BEYOND => unfit(SkipReason::BelowMargin),
+        _ => match worth.of_expense(Money::from_parts(cost)) {
+            None => unfit(SkipReason::BelowMargin),
+            Some(cost) => Asked {
+                cost,
+                unfit: (cost.parts() > most).then_some(SkipReason::BelowMargin),
+            },
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Code, Rate, RatesBuilder, Steps};
+    use crate::{Code, RatesBuilder, Steps};
     use proptest::prelude::*;
 
     fn money(text: &str) -> Money {
@@ -295,10 +380,20 @@ mod tests {
             currency: Currency::parse("USD").unwrap(),
             worth: worth.get(at).copied().unwrap_or(Worth::SAME),
         };
-        Prices {
-            rates: Arc::new(builder.build(Moment(1)).unwrap()),
-            decks: (0..10).map(info).collect(),
-        }
+        let rates = Arc::new(builder.build(Moment(1)).unwrap());
+        // Some lengths are kept, others reckoned.
+        Prices::new(
+            rates,
+            (0..10).map(info).collect(),
+            [60_000, 20_000].into_iter(),
+        )
+    }
+
+    fn all_asked(pricing: &Pricing, prices: &Prices, income: Option<Money>) -> AskedOfAll {
+        let (mut offers, mut all) = (Offers::new(), AskedOfAll::new());
+        prices.rates.offers(b"4930", Moment(1), &mut offers);
+        pricing.ask(prices, &offers, income, &mut all);
+        all
     }
 
     /// By target, why it may not be tried, or what it costs.
@@ -307,7 +402,7 @@ mod tests {
         prices: &Prices,
         income: Option<&str>,
     ) -> Vec<Result<String, SkipReason>> {
-        let all = pricing.ask(prices, b"4930", Moment(1), income.map(money));
+        let all = all_asked(pricing, prices, income.map(money));
         let told = all
             .iter()
             .map(|it| it.unfit.map_or(Ok(it.cost.to_string()), Err));
@@ -371,7 +466,7 @@ mod tests {
         let rates = [(0, by_minutes), (1, flat("0.015")), (2, with_fee)];
         let cheapest = |length_ms, worth: &[Worth]| {
             let pricing = Pricing::new(&decks(&[0, 1, 2]), Margin::Any, length_ms);
-            let all = pricing.ask(&table(&rates, worth), b"4930", Moment(1), None);
+            let all = all_asked(&pricing, &table(&rates, worth), None);
             let mut order: Vec<usize> = (0..3).collect();
             order.sort_by_key(|&at| all[at].cost);
             order
@@ -400,6 +495,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_most_is_the_most(
+            income in -1_000_000_000_i64..1_000_000_000,
+            permille in -2_000_i32..2_000,
+            amount in -1_000_000_i64..1_000_000,
+        ) {
+            let income = Money::from_parts(income);
+            for margin in [Margin::Permille(permille), Margin::Amount(Money::from_parts(amount)), Margin::NO_LOSS] {
+                let most = margin.most(income);
+                prop_assert!(margin.allows(Money::from_parts(most), income));
+                prop_assert!(!margin.allows(Money::from_parts(most + 1), income));
+            }
+            prop_assert_eq!(Margin::Any.most(income), i64::MAX);
+        }
+
         /// Whatever is rounded, an exact reckoning finds no loss in what is fit.
         #[test]
         fn never_at_a_loss(
@@ -418,7 +528,7 @@ mod tests {
             let prices = table(&[(0, rate)], &[worth_of]);
             let pricing = Pricing::new(&decks(&[0]), Margin::Permille(0), length_ms);
             let income = Money::from_parts(sold);
-            let all = pricing.ask(&prices, b"49", Moment(1), Some(income));
+            let all = all_asked(&pricing, &prices, Some(income));
             if all[0].unfit.is_none() {
                 let cost = i128::from(rate.amount(length_ms).unwrap().parts()) * i128::from(worth);
                 prop_assert!(cost <= i128::from(sold) * i128::from(Money::UNIT));

@@ -36,6 +36,13 @@ impl DeckId {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RateId(u32);
 
+impl RateId {
+    /// Its place among the prices of its table.
+    pub(crate) const fn place(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// A second of history, since 1970 in UTC.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Moment(pub u32);
@@ -166,6 +173,11 @@ impl Rates {
     #[must_use]
     pub fn rate(&self, id: RateId) -> &Rate {
         &self.rates[id.0 as usize]
+    }
+
+    /// All prices, by their places.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Rate> {
+        self.rates.iter()
     }
 
     /// How many rows there are: a row that changes on a day counts once.

@@ -16,8 +16,8 @@ use crate::pricing::{Asked, AskedOfAll, Prices, Pricing};
 use crate::screen::Screen;
 use crate::{
     AdvanceTable, Blocked, CallLimits, Candidate, Candidates, Coalesce, DeckId, Gateway, Health,
-    Margin, Mode, Moment, NoRoute, Number, NumberBuffer, NumberError, NumberFormat, Prefixes,
-    Price, Side, SkipReason, Source, Turns, UnknownSource, Verdict,
+    Margin, Mode, Moment, NoRoute, Number, NumberBuffer, NumberError, NumberFormat, Offers,
+    Prefixes, Price, Side, SkipReason, Source, Turns, UnknownSource, Verdict,
 };
 
 /// A route: one prefix of one snapshot. Means nothing in another snapshot.
@@ -169,6 +169,7 @@ pub(crate) struct Known {
 pub(crate) type Names = Box<[Known]>;
 
 /// What a call brings and what it would cost with each gateway of a plan.
+#[derive(Default)]
 pub(crate) struct AskedPlan {
     /// What the customer pays, if its trunk has a deck.
     pub(crate) sold: Option<Price>,
@@ -432,9 +433,10 @@ impl Snapshot {
         turns: &mut Turns,
         out: &mut Candidates,
     ) -> Result<(), NoRoute> {
-        let asked = self.ask_all(plan, trunk, ask)?;
+        let mut asked = AskedPlan::default();
+        self.ask_all(plan, trunk, ask, &mut asked)?;
         out.sold = asked.sold;
-        let asked = asked.targets;
+        let asked = &asked.targets[..];
         let of_target = |(target, asked): (&Target, &Asked)| match asked.unfit {
             _ if trunk.excluded.binary_search(&target.gateway).is_ok() => {
                 Verdict::Skip(SkipReason::Excluded)
@@ -443,7 +445,7 @@ impl Snapshot {
             None => self.verdict(target, ask, health),
         };
         let verdicts: SmallVec<[Verdict; TARGETS_MAX]> =
-            plan.targets.iter().zip(&asked).map(of_target).collect();
+            plan.targets.iter().zip(asked).map(of_target).collect();
         // Whoever may not be tried comes last of his priority.
         let cost = |at: usize| match asked[at].unfit {
             Some(_) => Money::from_parts(i64::MAX),
@@ -471,27 +473,41 @@ impl Snapshot {
     }
 
     /// What the customer pays for a call, and what each gateway of a plan asks for it.
-    fn ask_all(&self, plan: &Plan, trunk: &Trunk, ask: &Ask<'_>) -> Result<AskedPlan, NoRoute> {
+    fn ask_all(
+        &self,
+        plan: &Plan,
+        trunk: &Trunk,
+        ask: &Ask<'_>,
+        out: &mut AskedPlan,
+    ) -> Result<(), NoRoute> {
         let digits = ask.number.digits();
-        let (mut sold, mut income) = (None, None);
-        if let Some(deck) = trunk.deck {
-            let price = self.prices.of(deck, digits, ask.at);
-            let price = price.ok_or(NoRoute::NotSold)?;
-            income = self.prices.income(deck, &price, plan.pricing.length_ms);
-            sold = Some(price);
+        let (mut offers, is_priced) = (Offers::new(), plan.pricing.length().is_some());
+        if is_priced {
+            self.prices.rates.offers(digits, ask.at, &mut offers);
         }
-        let targets = plan.pricing.ask(&self.prices, digits, ask.at, income);
-        Ok(AskedPlan {
-            sold,
-            income,
-            targets,
-        })
+        if let Some(deck) = trunk.deck {
+            let price = match is_priced {
+                // What the customer pays is among what all decks say: one walk serves both.
+                true => {
+                    let offer = offers.iter().find(|offer| offer.deck == deck);
+                    offer.and_then(|offer| self.prices.served(offer))
+                }
+                false => self.prices.of(deck, digits, ask.at),
+            };
+            let price = price.ok_or(NoRoute::NotSold)?;
+            out.income = self.prices.income(deck, &price, plan.pricing.length_ms);
+            out.sold = Some(price);
+        }
+        (plan.pricing).ask(&self.prices, &offers, out.income, &mut out.targets);
+        Ok(())
     }
 
     /// What [`Snapshot::candidates`] knew of prices when it ordered the targets of a route.
     pub(crate) fn asked(&self, id: RouteId, ask: &Ask<'_>) -> Result<AskedPlan, NoRoute> {
         let trunk = self.trunk(ask.trunk).ok_or(NoRoute::NoPrefix)?;
-        self.ask_all(self.plan(id), trunk, ask)
+        let mut asked = AskedPlan::default();
+        self.ask_all(self.plan(id), trunk, ask, &mut asked)?;
+        Ok(asked)
     }
 
     /// The name of a gateway's or a trunk's deck.
