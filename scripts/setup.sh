@@ -4,8 +4,8 @@
 set -euo pipefail
 
 # sip-tester: sipp · kamailio: a second proxy · tshark: reads what we send · nftables, iproute2: loss in a namespace of its own
-# ethtool, shellcheck, systemd: what deploy/ is tried with · valgrind: counts instructions · xz-utils: packed test data · build-essential: the C compiler of the allocator's crate · ca-certificates, curl: for cargo · python3-pip: brings release.sh its llvm-profdata where rustup does not
-packages=(sip-tester kamailio tshark nftables iproute2 ethtool shellcheck systemd valgrind xz-utils build-essential ca-certificates curl python3-pip)
+# ethtool, shellcheck, systemd: what deploy/ is tried with · valgrind: counts instructions · xz-utils: packed test data · postgresql: a server for the tests of the store · build-essential: the C compiler of the allocator's crate · ca-certificates, curl: for cargo · python3-pip: brings release.sh its llvm-profdata where rustup does not
+packages=(sip-tester kamailio tshark nftables iproute2 ethtool shellcheck systemd valgrind xz-utils postgresql build-essential ca-certificates curl python3-pip)
 CARGO_DENY=0.20.2
 
 as_root() {
@@ -21,7 +21,7 @@ done
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "setup: installing ${missing[*]}"
     as_root apt-get update -q
-    # The package starts a Kamailio of its own, which nobody here wants: a policy that forbids
+    # The packages start a Kamailio and a PostgreSQL of their own, which nobody here wants: a policy that forbids
     # services to start is put in place while it installs, unless the machine has one.
     policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then

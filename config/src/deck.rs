@@ -197,7 +197,10 @@ impl Row<'_> {
             let line = match given {
                 Given::Config(at) => {
                     let text = deck.text.expect("only a configuration gives such a place");
-                    format!("{}:{}", text.name, text.place(at).line)
+                    match text.site(at) {
+                        (file, Some(place)) => format!("{file}:{}", place.line),
+                        (object, None) => object,
+                    }
                 }
                 Given::Deck(line) => format!("line {line}"),
             };

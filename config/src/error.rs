@@ -110,9 +110,10 @@ impl<'t> Report<'t> {
         expected: impl Into<String>,
         remedy: impl Into<String>,
     ) {
+        let (file, place) = self.text.site(at);
         self.errors.borrow_mut().push(Error {
-            file: self.text.name.to_owned(),
-            place: Some(self.text.place(at)),
+            file,
+            place,
             found: found.into(),
             expected: expected.into(),
             remedy: remedy.into(),

@@ -18,6 +18,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "log",
             "sources",
             "drain",
+            "store",
             "money",
             "currency",
             "deck",
@@ -101,6 +102,17 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ("log", &["format", "level"]),
     ("sources", &["unknown"]),
     ("drain", &["deadline_ms"]),
+    (
+        "store",
+        &[
+            "kind",
+            "path",
+            "url",
+            "password_file",
+            "password_env",
+            "keep",
+        ],
+    ),
     ("money", &["currency"]),
     ("currency", &["name", "worth"]),
     ("deck", &["name", "file", "dialect"]),
@@ -196,6 +208,21 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("route.gateways", &["name", "weight", "priority"]),
+];
+
+/// What is the node's own and stays in its file; everything else is the routing world, which may live
+/// in a store.
+pub const NODE_KEYS: &[&str] = &[
+    "node", "listener", "limits", "io", "timers", "proxy", "overload", "cdr", "metrics", "control",
+    "log", "drain", "store",
+];
+
+/// The keys of the routing world that name a file: in which section, and which key.
+pub const FILE_KEYS: &[(&str, &str)] = &[
+    ("", "routes_csv"),
+    ("deck", "file"),
+    ("deck", "dialect"),
+    ("list", "file"),
 ];
 
 /// The keys of a section.

@@ -52,6 +52,8 @@ pub struct Config {
     pub sources: Sources,
     /// `[drain]`
     pub drain: Drain,
+    /// `[store]`, if the world is not in the file.
+    pub store: Option<Store>,
     /// `[money]`: the currency that all prices are compared in.
     pub currency: String,
     /// `[[currency]]`: what others are worth in it.
@@ -68,6 +70,35 @@ pub struct Config {
     pub gateways: Vec<Gateway>,
     /// `[[route]]` and the rows of `routes_csv`, each prefix once.
     pub routes: Vec<Route>,
+}
+
+/// Where the routing world lives that is not in the file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Store {
+    /// In which database.
+    pub kind: StoreKind,
+    /// How many generations are kept to go back to.
+    pub keep: usize,
+}
+
+/// A database.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum StoreKind {
+    /// A file of SQLite.
+    Sqlite(PathBuf),
+    /// A server.
+    Postgresql(String, Password),
+}
+
+/// Where a password is; it is never in the configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Password {
+    /// None is needed.
+    None,
+    /// In this file.
+    File(PathBuf),
+    /// In this variable of the environment.
+    Environment(String),
 }
 
 /// The node itself.

@@ -275,10 +275,9 @@ fn set_patience(section: &Section<'_>, plan: &Plan, gateways: &mut [Draft]) {
         }
         match draft.patience_at {
             Some(first) if draft.value.no_response_ms != patience => {
-                let line = section.report.text.place(first).line;
+                let first = section.report.text.where_is(first);
                 let (name, other) = (&draft.value.name, draft.value.no_response_ms);
-                let found =
-                    format!("{patience} ms for `{name}`, which has {other} ms by line {line}");
+                let found = format!("{patience} ms for `{name}`, which has {other} ms by {first}");
                 let remedy = "set `no_response_ms` at the gateway itself";
                 section
                     .report

@@ -35,6 +35,16 @@ impl<'a> Section<'a> {
         Section::new(report, "", table, 0)
     }
 
+    /// The file's table, of which unknown keys are told by somebody else.
+    pub(crate) fn root_quietly(report: &'a Report<'a>, table: &'a DeTable<'a>) -> Section<'a> {
+        Section {
+            report,
+            path: "",
+            table: Some(table),
+            at: 0,
+        }
+    }
+
     fn new(
         report: &'a Report<'a>,
         path: &'static str,
@@ -77,6 +87,15 @@ impl<'a> Section<'a> {
             "{key} is not in the table of keys"
         );
         self.table?.get(key)
+    }
+
+    /// Refuses keys that have their place elsewhere.
+    pub(crate) fn refuse_keys(&self, are: impl Fn(&str) -> bool, expected: &str, remedy: &str) {
+        let keys = self.table.into_iter().flat_map(DeTable::keys);
+        for key in keys.filter(|key| are(key.get_ref())) {
+            let found = format!("`{}`", key.get_ref());
+            self.report.add(key.span().start, found, expected, remedy);
+        }
     }
 
     /// Whether a key is written.
@@ -386,8 +405,8 @@ impl<'a> Section<'a> {
 
     /// Says that something is there twice.
     pub(crate) fn twice(&self, at: usize, what: impl Display, first: usize) {
-        let line = self.report.text.place(first).line;
-        let found = format!("{what} again: it is in line {line} already");
+        let first = self.report.text.where_is(first);
+        let found = format!("{what} again: it is in {first} already");
         self.report
             .add(at, found, "each once", "take one of them out or change it");
     }

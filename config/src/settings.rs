@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use crate::section::{At, Section, cut};
 use crate::{
     Cdr, Control, Drain, FeedbackAlgorithm, Io, Limits, Log, LogFormat, LogLevel, Metrics, Node,
-    Overload, Proxy, Shards, Sources, Steering, Timers, UnknownSource,
+    Overload, Password, Proxy, Shards, Sources, Steering, Store, StoreKind, Timers, UnknownSource,
 };
 
 /// The most shards: what a slot id can name.
@@ -297,6 +297,68 @@ pub(crate) fn sources(section: &Section<'_>) -> Sources {
 pub(crate) fn drain(section: &Section<'_>) -> Drain {
     Drain {
         deadline_ms: section.number_or("deadline_ms", 30_000, 0..=24 * HOUR_MS),
+    }
+}
+
+/// `[store]`; `None` if it is not written.
+pub(crate) fn store(root: &Section<'_>) -> Option<Store> {
+    if !root.has("store") {
+        return None;
+    }
+    let section = root.table("store");
+    let keep = section.number_or("keep", 100, 1..=1_000_000);
+    let kind = section.word("kind", &[("sqlite", false), ("postgresql", true)], false);
+    let of_other = |keys: &[&str], kind: &str| {
+        for key in keys.iter().filter(|key| section.has(key)) {
+            let found = format!("`{key}` of a store of another kind");
+            let remedy = format!("take it out, or set kind = \"{kind}\"");
+            let at = section.place_of(key);
+            section.report.add(at, found, "keys of its kind", remedy);
+        }
+    };
+    let kind = if kind {
+        of_other(&["path"], "sqlite");
+        StoreKind::Postgresql(url(&section), password(&section))
+    } else {
+        of_other(&["url", "password_file", "password_env"], "postgresql");
+        let path = section.text_or("path", "state/trunkline.db");
+        StoreKind::Sqlite(path.into())
+    };
+    Some(Store { kind, keep })
+}
+
+/// Where the server is. A password would show wherever the configuration does.
+fn url(section: &Section<'_>) -> String {
+    let expected =
+        "where the server is, such as \"postgresql://trunkline@db.example.com/trunkline\"";
+    let Some(text) = section.required("url", expected) else {
+        return String::new();
+    };
+    let authority = text.value.split_once("://").map(|(_, rest)| rest);
+    let user = authority.and_then(|rest| rest.split('/').next()?.rsplit_once('@'));
+    let has_password = user.is_some_and(|(user, _)| user.contains(':'))
+        || text.value.to_ascii_lowercase().contains("password");
+    if has_password {
+        let remedy = "write it into a file and name that as `password_file`";
+        section
+            .report
+            .add(text.at, "a password in `url`", "none", remedy);
+    } else if authority.is_none() && !text.value.contains('=') {
+        section.refuse(text, expected, "write a URL, or key=value pairs");
+    }
+    text.value.to_owned()
+}
+
+fn password(section: &Section<'_>) -> Password {
+    match (section.text("password_file"), section.text("password_env")) {
+        (None, None) => Password::None,
+        (Some(file), None) => Password::File(file.value.into()),
+        (None, Some(name)) => Password::Environment(name.value.to_owned()),
+        (Some(_), Some(name)) => {
+            let remedy = "take one of them out";
+            section.refuse(name, "`password_file` or `password_env`", remedy);
+            Password::None
+        }
     }
 }
 

@@ -31,6 +31,7 @@ const ALL: &[&str] = &[
     "decks",
     "import",
     "replay",
+    "store",
     "control",
     "perf",
 ];
@@ -79,7 +80,8 @@ pub const LAYERS: &[Layer] = &[
     outer("decks",      "src/decks",       &["base", "route"], &["calamine", "csv", "encoding_rs", "jiff", "serde", "toml"]),
     outer("import",     "src/import",      &[], &["csv", "toml"]),
     outer("replay",     "src/replay",      &["base", "sip", "route", "cdr"], &["jiff", "serde", "serde_json"]),
-    outer("control",    "src/control",     &["base", "config", "decks", "route", "cdr", "shards"], &["*"]),
+    outer("store",      "src/store",       &["config"], &["jiff", "rusqlite", "sha2", "tokio", "tokio-postgres", "toml"]),
+    outer("control",    "src/control",     &["base", "config", "decks", "store", "route", "cdr", "shards"], &["*"]),
     outer("perf",       "perf",            &["base"],
           &["base64", "clap", "hdrhistogram", "libc", "memchr", "mio", "nix", "serde", "serde_json", "socket2"]),
     outer("trunkline",  "src/trunkline",   ALL, &["*"]),
