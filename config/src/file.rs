@@ -1,7 +1,7 @@
 //! What a configuration is read from: the node's file, and a routing world that may be elsewhere.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
@@ -19,6 +19,17 @@ pub struct File {
     is_node_only: bool,
 }
 
+/// What of a node has to be known before its routing world is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Own {
+    /// `[store]`
+    pub store: Option<Store>,
+    /// `[node] state_dir`
+    pub state_dir: PathBuf,
+    /// `[control] socket`
+    pub socket: PathBuf,
+}
+
 /// A routing world that is not in the node's file.
 #[derive(Clone, Copy, Debug)]
 pub struct World<'w> {
@@ -30,6 +41,8 @@ pub struct World<'w> {
     pub parts: &'w [Part],
     /// Where the files are that it names.
     pub folder: &'w Path,
+    /// It is a whole configuration, of which the node's part is passed over.
+    pub is_whole: bool,
 }
 
 /// An object of a world, for errors.
@@ -117,19 +130,23 @@ impl File {
         &self.text
     }
 
-    /// The store that it names, if any, and where the node keeps what is its own.
+    /// What has to be known before the routing world is.
     ///
     /// # Errors
-    /// What is wrong with these; and a text that is no TOML.
-    pub fn store(&self) -> Result<(Option<Store>, crate::Node), Vec<Error>> {
+    /// What is wrong with `[store]`; and a text that is no TOML.
+    pub fn own(&self) -> Result<Own, Vec<Error>> {
         let report = Report::new(Text::new(&self.name, &self.text));
         let table = parse(&report, &self.text)?;
         // What is wrong with the rest is told when all of it is read.
         let elsewhere = Report::new(Text::new(&self.name, &self.text));
-        let store = settings::store(&Section::root_quietly(&report, &table));
-        let node = settings::node(&Section::root_quietly(&elsewhere, &table).table("node"));
+        let root = Section::root_quietly(&elsewhere, &table);
+        let own = Own {
+            store: settings::store(&Section::root_quietly(&report, &table)),
+            state_dir: settings::node(&root.table("node")).state_dir,
+            socket: settings::control(&root.table("control")).socket,
+        };
         match report.into_errors() {
-            errors if errors.is_empty() => Ok((store, node)),
+            errors if errors.is_empty() => Ok(own),
             errors => Err(errors),
         }
     }
@@ -160,11 +177,13 @@ impl File {
         let other = Report::new(Text::of_parts(world.name, world.text, world.parts));
         let table = parse(&other, world.text)?;
         let inside = Section::root(&other, &table);
-        inside.refuse_keys(
-            is_of_node,
-            "the routing world alone",
-            "write it into the node's own file",
-        );
+        if !world.is_whole {
+            inside.refuse_keys(
+                is_of_node,
+                "the routing world alone",
+                "write it into the node's own file",
+            );
+        }
         let config = read(&root, &inside, world.folder);
         whole(config, report.into_errors(), other.into_errors())
     }

@@ -30,7 +30,7 @@ use std::path::Path;
 
 pub use deck::read_deck;
 pub use error::{ERRORS_MAX, Error, Place};
-pub use file::{File, Part, World};
+pub use file::{File, Own, Part, World};
 pub use keys::{FILE_KEYS, NODE_KEYS, SECTIONS};
 pub use model::{
     CalledStyle, Cdr, Coalesce, Config, Control, CurrencyWorth, DIGITS_MAX, Deck, Drain,

@@ -34,6 +34,7 @@ fn with_world(node: &str, objects: &[(&str, &str)]) -> Result<Config, Vec<Error>
         text: &text,
         parts: &parts,
         folder: Path::new("there"),
+        is_whole: false,
     };
     File::of_text("node.toml", node).config(Some(&world))
 }

@@ -6,7 +6,7 @@
 //! type of the transaction, call or router crates, and nothing a shard does waits for it.
 //!
 //! ```text
-//!   config file ─▶ reload.rs ─▶ snapshot ─▶ shards ─▶ records ─▶ cdr_writer.rs ─▶ cdr_file.rs
+//!   config file, store ─▶ reload.rs ─▶ snapshot ─▶ shards ─▶ records ─▶ cdr_writer.rs ─▶ cdr_file.rs
 //!   signals ─────▶ plane.rs                   ├─────▶ notices ─▶ log (logs.rs)
 //!                                             └─────▶ pages ───▶ view.rs ─▶ socket.rs, metrics.rs
 //! ```
@@ -19,6 +19,7 @@
 // The control plane lives in real time, off the shards' threads.
 #![allow(clippy::disallowed_methods)]
 
+mod asker;
 mod cdr_file;
 mod cdr_writer;
 mod change;
@@ -48,6 +49,6 @@ pub use logs::{LogTarget, Plain, Rate, RateLimit, start_logs};
 pub use metrics::metrics_text;
 pub use node::{BootError, Ended, Node, Setup};
 pub use plane::Asked;
-pub use reload::{LoadError, Loaded};
+pub use reload::{LoadError, Loaded, Stored};
 pub use report::{generation_report, health_report, stats_report};
 pub use view::{Cell, Layout, Phase, View};

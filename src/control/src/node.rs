@@ -10,7 +10,9 @@ use std::time::Duration;
 use base::ShardId;
 use route::Snapshot;
 use shards::{Handler, RuntimeConfig, StartError};
+use tokio::sync::mpsc;
 
+use crate::asker::Asker;
 use crate::cdr_file::{CdrError, CdrFiles, CdrOptions};
 use crate::cdr_writer::CdrWriter;
 use crate::logs::RateLimit;
@@ -18,7 +20,7 @@ use crate::metrics;
 use crate::plane::{Asked, Plane, Signals, Tables, tell_sources};
 use crate::priority::give_way;
 use crate::reload::Loaded;
-use crate::socket::StatsSocket;
+use crate::socket::{CONNECTIONS_MAX, StatsSocket};
 use crate::view::{Layout, View};
 
 /// What a node is started with.
@@ -108,6 +110,8 @@ pub struct Node<H: Handler> {
     runtime: tokio::runtime::Runtime,
     signals: Signals,
     socket: StatsSocket,
+    /// Where the socket hands on who asks for a reload.
+    askers: mpsc::Sender<Asker>,
     metrics: Option<TcpListener>,
 }
 
@@ -156,6 +160,7 @@ where
             running.steering(),
             setup.loaded.snapshot.clone(),
         );
+        let (askers, asked) = mpsc::channel(CONNECTIONS_MAX);
         let plane = Plane::new(
             running,
             Arc::new(view),
@@ -163,12 +168,14 @@ where
             Tables::new(setup.loaded, setup.file),
             setup.drain,
             setup.log,
+            asked,
         );
         Ok(Node {
             plane,
             runtime,
             signals,
             socket,
+            askers,
             metrics,
         })
     }
@@ -199,7 +206,10 @@ where
         give_way();
         let view = self.plane.view();
         let ended = self.runtime.block_on(async {
-            tokio::spawn(answer("stats socket", self.socket.serve(view.clone())));
+            tokio::spawn(answer(
+                "stats socket",
+                self.socket.serve(view.clone(), self.askers),
+            ));
             if let Some(listener) = self.metrics {
                 tokio::spawn(answer("metrics", metrics::serve(listener, view)));
             }

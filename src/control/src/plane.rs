@@ -12,10 +12,11 @@ use route::Snapshot;
 use shards::steer::{Network, Steering, Unsteered};
 use shards::{Handler, Running};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::MissedTickBehavior;
 
+use crate::asker::{Asker, Askers};
 use crate::cdr_writer::CdrWriter;
 use crate::logs::{Plain, RateLimit};
 use crate::node::Ended;
@@ -100,6 +101,8 @@ pub(crate) struct Tables {
     is_asked_again: bool,
     /// The generation that the shards were given and have not all confirmed.
     unconfirmed: Option<u64>,
+    /// Who waits for that.
+    askers: Askers,
 }
 
 impl Tables {
@@ -110,19 +113,23 @@ impl Tables {
             building: None,
             is_asked_again: false,
             unconfirmed: None,
+            askers: Askers::default(),
         }
     }
 
     /// Whether one begins now or after the one that is being built.
     fn begin_reload(&mut self) -> bool {
         let Some(file) = self.file.clone() else {
-            tracing::warn!("reload: the running configuration came from no file");
+            let why = "the running configuration came from no file";
+            tracing::warn!("reload: {why}");
+            self.askers.refuse(vec![why.to_owned()]);
             return false;
         };
         if self.building.is_some() {
             self.is_asked_again = true;
             return true;
         }
+        self.askers.begin();
         tracing::info!(file = %file.display(), "reload: reading");
         let previous = self.running.clone();
         self.building = Some(spawn_blocking(move || {
@@ -158,6 +165,8 @@ pub(crate) struct Plane<H: Handler> {
     drain: Duration,
     log: RateLimit,
     service: Service,
+    /// Reloads that are asked for through the socket.
+    asked: mpsc::Receiver<Asker>,
     /// The shards' turns when the service manager's watchdog was fed last.
     turns_seen: Vec<u64>,
     ticks: u64,
@@ -175,6 +184,7 @@ where
         tables: Tables,
         drain: Duration,
         log: RateLimit,
+        asked: mpsc::Receiver<Asker>,
     ) -> Plane<H> {
         Plane {
             running,
@@ -184,6 +194,7 @@ where
             drain,
             log,
             service: Service::new(),
+            asked,
             turns_seen: Vec::new(),
             ticks: 0,
         }
@@ -206,13 +217,13 @@ where
                 _ = tick.tick() => self.tick(),
                 built = self.tables.built() => self.take(built),
                 () = asked.wait() => self.end(),
+                Some(asker) = self.asked.recv() => {
+                    self.tables.askers.add(asker, self.tables.building.is_some());
+                    self.reload();
+                }
                 wish = signals.wish() => match wish {
                     Wish::End => self.end(),
-                    Wish::Reload => {
-                        if self.tables.begin_reload() {
-                            self.service.reloading();
-                        }
-                    }
+                    Wish::Reload => self.reload(),
                     Wish::ReopenRecords => {
                         tracing::info!("call records: the open file is finished, the next record begins another");
                         self.writer.reopen();
@@ -222,6 +233,12 @@ where
         }
         self.tick();
         self.finish()
+    }
+
+    fn reload(&mut self) {
+        if self.tables.begin_reload() {
+            self.service.reloading();
+        }
     }
 
     fn say_ready(&self) {
@@ -295,6 +312,7 @@ where
         if self.view.phase() == Phase::Starting && self.view.all_turn() {
             self.view.set_phase(Phase::Serving);
             self.say_ready();
+            self.remember();
         }
         while let Some((shard, notice)) = self.running.next_notice() {
             tracing::warn!(shard = shard.0, "{}", Plain(&notice));
@@ -315,11 +333,21 @@ where
             );
             self.service
                 .ready(&format!("serving, generation {generation}"));
+            self.tables.askers.confirm(generation);
+            self.remember();
         }
         let (view, seen) = (&self.view, &mut self.turns_seen);
         self.service.feed(|| view.all_turned_since(seen));
         if self.ticks.is_multiple_of(REPORT_TICKS) {
             self.log.report();
+        }
+    }
+
+    /// Keeps a local copy of the generation in force, if it is one of a store.
+    fn remember(&self) {
+        let stored = self.tables.running.stored.clone();
+        if let Some(stored) = stored.filter(|stored| stored.instead.is_none()) {
+            spawn_blocking(move || stored.remember());
         }
     }
 
@@ -334,9 +362,10 @@ where
                     faults = messages.len(),
                     "reload: the configuration is wrong; the running one stays in force"
                 );
-                for message in messages {
+                for message in &messages {
                     tracing::error!("reload: {message}");
                 }
+                self.tables.askers.refuse(messages);
                 self.service
                     .ready("serving; the last reload was refused, see the log");
             }
@@ -351,9 +380,10 @@ where
         if changes.is_empty() {
             tracing::info!(generation, "reload: nothing changed");
         }
-        for change in changes {
+        for change in &changes {
             tracing::info!(generation, "reload: {change}");
         }
+        self.tables.askers.publish(changes);
         tell_sources(self.view.steering(), &loaded.snapshot);
         self.running.publish(loaded.snapshot.clone());
         self.view.set_snapshot(loaded.snapshot.clone());

@@ -1,11 +1,13 @@
-//! From a configuration file to a routing world, at boot and again at each reload.
+//! From a configuration file to a routing world, at boot and again at each reload: out of the file, or
+//! out of the store that it names.
 
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use config::Config;
+use config::{Config, File, World};
 use route::{BuildError, Snapshot, Spec};
+use store::{Cache, Fetched, Store, StoreError};
 
 use crate::change::changes;
 use crate::deck_files::{Library, Progress};
@@ -24,6 +26,27 @@ pub struct Loaded {
     pub lists: Arc<Lists>,
     /// The routing world.
     pub snapshot: Arc<Snapshot>,
+    /// The generation of a store that it is, if it is one.
+    pub stored: Option<Arc<Stored>>,
+}
+
+/// Where a world came from that is a generation of a store.
+#[derive(Debug)]
+pub struct Stored {
+    /// The generation, as it is on this machine.
+    pub fetched: Fetched,
+    /// Why this one was taken and not the store's head: the store could not be asked.
+    pub instead: Option<StoreError>,
+    cache: Cache,
+}
+
+impl Stored {
+    /// Notes that this world is in force, so that the node may begin with it when the store is down.
+    pub(crate) fn remember(&self) {
+        if let Err(error) = self.cache.remember(&self.fetched) {
+            tracing::warn!(%error, "the local copy of the generation in force is not kept; without the store the node could not start");
+        }
+    }
 }
 
 /// Why a configuration cannot be used: everything that is wrong with it.
@@ -35,6 +58,8 @@ pub enum LoadError {
     Files(Vec<String>),
     /// What the file describes.
     World(Vec<BuildError>),
+    /// The store that the file names.
+    Store(StoreError),
 }
 
 impl LoadError {
@@ -45,6 +70,7 @@ impl LoadError {
             LoadError::Config(errors) => errors.iter().map(ToString::to_string).collect(),
             LoadError::Files(errors) => errors.clone(),
             LoadError::World(errors) => errors.iter().map(ToString::to_string).collect(),
+            LoadError::Store(error) => vec![error.to_string()],
         }
     }
 }
@@ -80,8 +106,89 @@ impl Loaded {
         previous: Option<&Loaded>,
         progress: Progress<'_>,
     ) -> Result<Loaded, LoadError> {
-        let config = Config::load(path).map_err(LoadError::Config)?;
-        Loaded::build(config, generation, previous, progress)
+        let file = File::open(path).map_err(LoadError::Config)?;
+        let own = file.own().map_err(LoadError::Config)?;
+        let Some(at) = own.store else {
+            let config = file.config(None).map_err(LoadError::Config)?;
+            return Loaded::build(config, generation, previous, progress);
+        };
+        let cache = Cache::of(&own.state_dir);
+        let fetched = fetch_head(&at, &cache).map_err(LoadError::Store)?;
+        Loaded::of_generation(&file, fetched, previous, progress)
+    }
+
+    /// As [`Loaded::from_file`], to start a node: if the store cannot be asked, the generation that
+    /// was in force last on this machine does instead.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file or the world.
+    pub fn at_boot(path: &Path, generation: u64) -> Result<Loaded, LoadError> {
+        let why = match Loaded::from_file(path, generation, None) {
+            Err(LoadError::Store(why)) if why.is_outage() => why,
+            loaded => return loaded,
+        };
+        let file = File::open(path).map_err(LoadError::Config)?;
+        let own = file.own().map_err(LoadError::Config)?;
+        let Some(last) = Cache::of(&own.state_dir).last() else {
+            return Err(LoadError::Store(why));
+        };
+        let mut loaded = Loaded::of_generation(&file, last, None, &|_, _| {})?;
+        let stored = loaded.stored.as_mut().and_then(Arc::get_mut);
+        stored.expect("nobody else has it yet").instead = Some(why);
+        Ok(loaded)
+    }
+
+    /// The world of a generation that was brought to this machine, with the node's part of `file`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn of_generation(
+        file: &File,
+        fetched: Fetched,
+        previous: Option<&Loaded>,
+        progress: Progress<'_>,
+    ) -> Result<Loaded, LoadError> {
+        let world = World {
+            name: &fetched.name(),
+            text: &fetched.text,
+            parts: &fetched.parts,
+            folder: &fetched.folder,
+            is_whole: false,
+        };
+        let config = file.config(Some(&world)).map_err(LoadError::Config)?;
+        let cache = Cache::of(&config.node.state_dir);
+        let loaded = Loaded::build(config, fetched.id, previous, progress)?;
+        let stored = Stored {
+            fetched,
+            instead: None,
+            cache,
+        };
+        Ok(Loaded {
+            stored: Some(Arc::new(stored)),
+            ..loaded
+        })
+    }
+
+    /// The world that stands in a file of its own, with the node's part of `file`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn of_world_file(
+        file: &File,
+        path: &Path,
+        generation: u64,
+        progress: Progress<'_>,
+    ) -> Result<Loaded, LoadError> {
+        let world = File::open(path).map_err(LoadError::Config)?;
+        let world = World {
+            name: world.name(),
+            text: world.text(),
+            parts: &[],
+            folder: path.parent().unwrap_or(Path::new("")),
+            is_whole: true,
+        };
+        let config = file.config(Some(&world)).map_err(LoadError::Config)?;
+        Loaded::build(config, generation, None, progress)
     }
 
     /// As [`Loaded::from_file`], of a configuration that was read already.
@@ -121,6 +228,7 @@ impl Loaded {
             library,
             lists: Arc::new(lists),
             snapshot: Arc::new(snapshot),
+            stored: None,
         })
     }
 
@@ -128,7 +236,8 @@ impl Loaded {
     /// need a restart.
     #[must_use]
     pub fn changes_from(&self, running: &Loaded) -> Vec<String> {
-        let mut told = changes(&running.spec, &self.spec);
+        let mut told: Vec<String> = self.origin(running).into_iter().collect();
+        told.extend(changes(&running.spec, &self.spec));
         told.extend(self.library.changes_from(&running.library));
         told.extend(self.lists.changes_from(&running.lists));
         let fixed = fixed_parts(&running.config, &self.config);
@@ -137,6 +246,20 @@ impl Loaded {
         }));
         told
     }
+
+    /// Who made the generation, if it is one of a store, and another than the running one.
+    fn origin(&self, running: &Loaded) -> Option<String> {
+        let generation = |loaded: &Loaded| Some(loaded.stored.as_ref()?.fetched.id);
+        let made = self.stored.as_ref()?.fetched.generation.as_ref()?;
+        (generation(running) != Some(made.id) && made.is_kept).then(|| made.to_string())
+    }
+}
+
+/// Brings the head of a store to this machine.
+fn fetch_head(at: &config::Store, cache: &Cache) -> Result<Fetched, StoreError> {
+    let mut store = Store::open(at)?;
+    let head = store.head()?;
+    cache.fetch(&mut store, head)
 }
 
 /// The parts of a configuration that are fixed at boot and differ between these two.

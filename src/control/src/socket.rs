@@ -10,13 +10,14 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
+use crate::asker::Asker;
 use crate::report::{generation_report, health_report, stats_report};
 use crate::view::View;
 
 /// Connections at the same time; more wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 16;
+pub(crate) const CONNECTIONS_MAX: usize = 16;
 /// The longest question.
 const LINE_BYTES_MAX: usize = 256;
 /// How long a conversation may take.
@@ -56,7 +57,11 @@ impl StatsSocket {
     }
 
     /// Answers until the task is aborted.
-    pub(crate) async fn serve(self, view: Arc<View>) -> io::Result<()> {
+    pub(crate) async fn serve(
+        self,
+        view: Arc<View>,
+        askers: mpsc::Sender<Asker>,
+    ) -> io::Result<()> {
         let listener = UnixListener::from_std(self.listener.try_clone()?)?;
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         loop {
@@ -71,10 +76,10 @@ impl StatsSocket {
                     continue;
                 }
             };
-            let view = view.clone();
+            let (view, askers) = (view.clone(), askers.clone());
             tokio::spawn(async move {
                 // Whoever hangs up or is silent has what it wanted.
-                let _ = tokio::time::timeout(CONVERSATION, converse(stream, &view)).await;
+                let _ = tokio::time::timeout(CONVERSATION, converse(stream, &view, &askers)).await;
                 drop(place);
             });
         }
@@ -107,7 +112,11 @@ fn check_free(path: &Path) -> io::Result<()> {
     }
 }
 
-async fn converse(mut stream: UnixStream, view: &View) -> io::Result<()> {
+async fn converse(
+    mut stream: UnixStream,
+    view: &View,
+    askers: &mpsc::Sender<Asker>,
+) -> io::Result<()> {
     let mut line = Vec::with_capacity(LINE_BYTES_MAX);
     let mut block = [0; LINE_BYTES_MAX];
     loop {
@@ -127,7 +136,10 @@ async fn converse(mut stream: UnixStream, view: &View) -> io::Result<()> {
                 }
                 continue;
             }
-            let reply = answer(&String::from_utf8_lossy(&line), view);
+            let reply = match line.trim_ascii() {
+                b"reload" => reload(askers).await,
+                question => answer(&String::from_utf8_lossy(question), view),
+            };
             line.clear();
             write_line(&mut stream, &reply).await?;
         }
@@ -140,11 +152,25 @@ async fn write_line(stream: &mut UnixStream, value: &Value) -> io::Result<()> {
     stream.write_all(&bytes).await
 }
 
+/// Asks for a reload, and answers when all shards work by it or it was refused.
+async fn reload(askers: &mpsc::Sender<Asker>) -> Value {
+    let (asker, outcome) = oneshot::channel();
+    if askers.send(asker).await.is_err() {
+        return json!({ "error": "the node is ending" });
+    }
+    match outcome.await {
+        Ok(outcome) => outcome.to_json(),
+        Err(_) => json!({ "error": "the node is ending" }),
+    }
+}
+
 fn answer(question: &str, view: &View) -> Value {
-    match question.trim() {
+    match question {
         "stats" => stats_report(view),
         "health" => health_report(view),
         "generation" => generation_report(view),
-        _ => json!({ "error": "unknown question; ask `stats`, `health` or `generation`" }),
+        _ => {
+            json!({ "error": "unknown question; ask `stats`, `health` or `generation`, or to `reload`" })
+        }
     }
 }

@@ -5,15 +5,27 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// A file as it was when it was looked at.
-#[derive(Clone, PartialEq, Eq, Debug)]
+/// A file as it was when it was looked at. Equal are two looks at one file that has not changed,
+/// under whatever names: a deck that two generations of a store share is one file with two.
+#[derive(Clone, Debug)]
 pub(crate) struct FileStamp {
     pub(crate) path: PathBuf,
+    /// Device and number.
+    file: (u64, u64),
     length: u64,
     modified: Option<SystemTime>,
     /// Another file that was moved here is another one, whatever its times.
     inode: u64,
 }
+
+impl PartialEq for FileStamp {
+    fn eq(&self, other: &FileStamp) -> bool {
+        let facts = |it: &FileStamp| (it.file, it.length, it.modified);
+        facts(self) == facts(other)
+    }
+}
+
+impl Eq for FileStamp {}
 
 impl FileStamp {
     /// Looks at a file.
@@ -24,6 +36,7 @@ impl FileStamp {
         })?;
         Ok(FileStamp {
             path: path.to_owned(),
+            file: (metadata.dev(), metadata.ino()),
             length: metadata.len(),
             modified: metadata.modified().ok(),
             inode: metadata.ino(),

@@ -163,6 +163,11 @@ fn metrics_are_openmetrics_text() {
     assert_eq!(families.len(), count, "each family once");
 }
 
+/// Where nobody takes requests for reloads.
+fn nobody() -> tokio::sync::mpsc::Sender<crate::asker::Asker> {
+    tokio::sync::mpsc::channel(1).0
+}
+
 /// Runs a service of the control plane on a thread of its own while `ask` runs.
 fn while_served(service: impl Future<Output = std::io::Result<()>> + Send, ask: impl FnOnce()) {
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -203,7 +208,7 @@ fn the_socket_answers_each_line_and_only_its_user() {
     let socket = StatsSocket::bind(&path).expect("bound");
     let mode = fs::metadata(&path).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    while_served(socket.serve(view.clone()), || {
+    while_served(socket.serve(view.clone(), nobody()), || {
         let answers = ask(&path, "stats\nhealth\r\ngeneration\nwhat?\n", 4);
         assert_eq!(answers[0]["total"]["handler"]["invites"], 3);
         assert_eq!(
@@ -216,6 +221,7 @@ fn the_socket_answers_each_line_and_only_its_user() {
                 .as_str()
                 .is_some_and(|error| error.contains("stats"))
         );
+        assert_eq!(ask(&path, "reload\n", 1)[0]["error"], "the node is ending");
         view.set_phase(Phase::Draining);
         assert_eq!(ask(&path, "health\n", 1)[0]["status"], "trouble");
         let refused = ask(&path, &"x".repeat(300), 1);
@@ -231,7 +237,7 @@ fn a_dead_sockets_file_is_replaced_and_a_living_ones_is_not() {
     drop(std::os::unix::net::UnixListener::bind(&path).expect("bound"));
     assert!(path.exists(), "what a kill leaves");
     let socket = StatsSocket::bind(&path).expect("replaced");
-    while_served(socket.serve(view()), || {
+    while_served(socket.serve(view(), nobody()), || {
         let error = StatsSocket::bind(&path).expect_err("taken").to_string();
         assert!(error.contains("another trunkline"), "{error}");
         assert_eq!(ask(&path, "health\n", 1)[0]["status"], "ok", "unharmed");

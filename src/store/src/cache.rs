@@ -11,7 +11,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -125,6 +125,9 @@ impl Cache {
             &unfinished,
             out.into_inner().map_err(io::IntoInnerError::into_error),
         )?;
+        // Every generation that has it shares it: nobody may change it by way of one of them.
+        let read_only = fs::Permissions::from_mode(0o440);
+        at(&unfinished, out.set_permissions(read_only))?;
         at(&unfinished, out.sync_all())?;
         at(&path, fs::rename(&unfinished, &path))?;
         Ok(path)

@@ -52,6 +52,14 @@ pub enum StoreError {
     NoToml(String),
 }
 
+impl StoreError {
+    /// Whether the database is away, for now: what was in force last may serve.
+    #[must_use]
+    pub fn is_outage(&self) -> bool {
+        matches!(self, StoreError::Unreachable(..) | StoreError::Refused(_))
+    }
+}
+
 impl fmt::Display for StoreError {
     #[rustfmt::skip] // a table
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -18,7 +18,10 @@ on. Nothing is bound, opened for writing or sent.
 
 Examples:
   trunkline check --config trunkline.toml && kill -HUP $(pidof trunkline)
-  trunkline check --config new.toml --against trunkline.toml";
+  trunkline check --config new.toml --against trunkline.toml
+
+Where the configuration names a store, the head of that is checked with it; `trunkline store check`
+checks what is staged.";
 
 pub(crate) fn run(file: &Path, against: Option<&Path>) -> Result<(), Failure> {
     let before = against.map(|file| Loaded::from_file(file, boot::FIRST_GENERATION, None));
@@ -36,7 +39,7 @@ pub(crate) fn run(file: &Path, against: Option<&Path>) -> Result<(), Failure> {
     print(&text)
 }
 
-fn changes(told: &[String]) -> String {
+pub(crate) fn changes(told: &[String]) -> String {
     if told.is_empty() {
         return "Nothing would change.\n".to_owned();
     }
@@ -44,7 +47,7 @@ fn changes(told: &[String]) -> String {
     format!("What would change:\n{}", lines.collect::<String>())
 }
 
-fn summary(file: &str, loaded: &Loaded) -> String {
+pub(crate) fn summary(file: &str, loaded: &Loaded) -> String {
     let Config {
         node,
         listeners,
@@ -53,7 +56,6 @@ fn summary(file: &str, loaded: &Loaded) -> String {
         control,
         trunks,
         gateways,
-        decks,
         ..
     } = &*loaded.config;
     let shards = match &node.shards {
@@ -78,10 +80,15 @@ fn summary(file: &str, loaded: &Loaded) -> String {
         .map(|gateway| gateway.name.as_str())
         .collect();
     let mut text = format!("{file} is good.\n");
+    let stored = loaded.stored.as_ref();
+    let generation = stored.and_then(|stored| stored.fetched.generation.as_ref());
     let mut line = |key: &str, value: &str| {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {key:<10} {value}");
     };
+    if let Some(generation) = generation {
+        line("store", &generation.to_string());
+    }
     line("node", &node.name);
     line("shards", &shards);
     line("listeners", &listeners.join(", "));
@@ -89,17 +96,8 @@ fn summary(file: &str, loaded: &Loaded) -> String {
     line("gateways", &counted(&gateway_names));
     line("", &format!("{probed} probed, {idle} in maintenance"));
     line("routes", &loaded.snapshot.routes_len().to_string());
-    for (deck, rows) in decks.iter().zip(&loaded.library.rows) {
-        line(
-            "deck",
-            &format!("{}: {} rows", deck.name, thousands(*rows as u64)),
-        );
-    }
-    for (list, entries) in loaded.lists.sizes() {
-        line(
-            "list",
-            &format!("{list}: {} entries", thousands(entries as u64)),
-        );
+    for (kind, contents) in contents(loaded) {
+        line(kind, &contents);
     }
     line("cdr", &cdr.directory.display().to_string());
     line(
@@ -110,6 +108,20 @@ fn summary(file: &str, loaded: &Loaded) -> String {
     );
     line("control", &control.socket.display().to_string());
     text
+}
+
+/// What is in each deck and each list.
+fn contents(loaded: &Loaded) -> Vec<(&'static str, String)> {
+    let decks = loaded.config.decks.iter().zip(&loaded.library.rows);
+    let deck = decks.map(|(deck, rows)| {
+        let rows = thousands(*rows as u64);
+        ("deck", format!("{}: {rows} rows", deck.name))
+    });
+    let list = loaded.lists.sizes().map(|(list, entries)| {
+        let entries = thousands(entries as u64);
+        ("list", format!("{list}: {entries} entries"))
+    });
+    deck.chain(list).collect()
 }
 
 /// How many, and the names of the first.

@@ -11,6 +11,7 @@ use crate::failure::Failure;
 pub(crate) const EXAMPLES: &str = "\
 Signals:
   HUP   read the configuration again: trunks, gateways and routes take effect at once and together;
+        (from the file, or from the head of the store that it names);
         a file with errors changes nothing and is told in the log
   TERM  no new calls; end when the last call is over or at [drain] deadline_ms; again: end at once
   INT   as TERM
@@ -20,8 +21,17 @@ Example:
   trunkline run --config /etc/trunkline/trunkline.toml";
 
 pub(crate) fn run(file: &Path) -> Result<(), Failure> {
-    let loaded = Loaded::from_file(file, boot::FIRST_GENERATION, None).map_err(Failure::Load)?;
+    let loaded = Loaded::at_boot(file, boot::FIRST_GENERATION).map_err(Failure::Load)?;
     let log = boot::start_log(loaded.config.log, LogTarget::StandardError);
+    if let Some(stored) = &loaded.stored
+        && let Some(why) = &stored.instead
+    {
+        tracing::error!(
+            generation = stored.fetched.id,
+            "{why}. Starting with the generation that was in force last on this machine; \
+             when the store is back, kill -HUP takes its head"
+        );
+    }
     let node = boot::start(loaded, Some(file.to_owned()), log)?;
     match node.serve(&Asked::default()) {
         Ended {

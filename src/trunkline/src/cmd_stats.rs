@@ -57,15 +57,24 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     print(&tables(&parse(&answer)?, arguments.all))
 }
 
-fn parse(answer: &str) -> Result<Value, Failure> {
+pub(crate) fn parse(answer: &str) -> Result<Value, Failure> {
     serde_json::from_str(answer).map_err(|error| Failure::Answer(error.to_string()))
 }
 
 /// Asks the socket one question; the answer is one line.
 fn ask(path: &Path, question: &str) -> Result<String, Failure> {
+    ask_patiently(path, question, Duration::from_secs(10))
+}
+
+/// As [`ask`], of a node that may take its time.
+pub(crate) fn ask_patiently(
+    path: &Path,
+    question: &str,
+    patience: Duration,
+) -> Result<String, Failure> {
     let exchange = || -> io::Result<String> {
         let mut stream = UnixStream::connect(path)?;
-        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        stream.set_read_timeout(Some(patience))?;
         writeln!(stream, "{question}")?;
         let mut answer = String::new();
         BufReader::new(stream).read_line(&mut answer)?;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use control::{BootError, Ended, LoadError};
+use store::StoreError;
 
 /// Why a command failed.
 #[derive(Debug)]
@@ -49,6 +50,12 @@ pub(crate) enum Failure {
     Peer(io::Error),
     /// The demonstration answered no call.
     NothingAnswered,
+    /// The store did not do what was asked.
+    Store(StoreError),
+    /// The configuration names no store.
+    NoStore(PathBuf),
+    /// A generation was committed, and the running node does not take it: all that is wrong.
+    NotTaken(u64, Vec<String>),
     /// Who read our output has gone: nothing to complain about.
     OutputClosed,
 }
@@ -83,6 +90,12 @@ impl fmt::Display for Failure {
             F::DemoConfig(what) => write!(f, "trunkline: the demonstration's configuration needs {what}"),
             F::Peer(error) => write!(f, "trunkline: a peer of the demonstration: {error}"),
             F::NothingAnswered => write!(f, "trunkline: no call of the demonstration was answered"),
+            F::Store(error) => write!(f, "trunkline: {error}"),
+            F::NoStore(path) => write!(f, "trunkline: {} names no store; add a [store], such as kind = \"sqlite\" and path = \"state/trunkline.db\"", path.display()),
+            F::NotTaken(id, faults) => {
+                told_faults(faults, "what the running node read", f)?;
+                write!(f, "; generation {id} is the head of the store, and the node keeps what it had")
+            }
             F::OutputClosed => write!(f, "trunkline: nobody reads the output"),
         }
     }

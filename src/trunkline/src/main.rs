@@ -17,6 +17,7 @@ mod cmd_replay;
 mod cmd_route;
 mod cmd_run;
 mod cmd_stats;
+mod cmd_store;
 mod failure;
 mod processor;
 mod progress;
@@ -55,6 +56,8 @@ Examples:
   trunkline run --config trunkline.toml
       carry calls; kill -HUP reloads the file, kill -TERM lets calls finish and ends,
       a second kill -TERM ends at once, kill -USR1 begins a new file of call records
+  trunkline store commit --config trunkline.toml --author anna --comment \"Beta's new prices\"
+      put what was staged into force, and hear that every shard works by it
   trunkline stats
       what the running one counts
 
@@ -97,6 +100,9 @@ enum Command {
     /// Ask about routes.
     #[command(subcommand)]
     Route(RouteCommand),
+    /// Change the routing world of a store: stage, check, diff, commit, roll back.
+    #[command(subcommand, after_help = cmd_store::EXAMPLES)]
+    Store(cmd_store::Command),
     /// Show what a running node counts.
     #[command(after_help = cmd_stats::EXAMPLES)]
     Stats(cmd_stats::Arguments),
@@ -131,6 +137,7 @@ fn main() -> ExitCode {
         Command::Import(arguments) => cmd_import::run(&arguments),
         Command::Route(RouteCommand::Explain(arguments)) => cmd_route::run(&arguments),
         Command::Route(RouteCommand::Replay(arguments)) => cmd_replay::run(&arguments),
+        Command::Store(command) => cmd_store::run(&command),
         Command::Stats(arguments) => cmd_stats::run(&arguments),
         Command::Demo(arguments) => cmd_demo::run(&arguments),
         Command::Version => {
