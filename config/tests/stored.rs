@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use config::{Config, Error, File, Part, Password, StoreKind, World};
+use config::{
+    Config, Error, FILE_KEYS, File, NODE_KEYS, Part, Password, SECTIONS, StoreKind, World,
+};
 
 const NODE: &str = "[[listener]]\nname = \"udp\"\naddress = \"192.0.2.1:5060\"\n";
 const STORE: &str = "[store]\npath = \"a.db\"\nkeep = 7\n";
@@ -37,6 +39,25 @@ fn with_world(node: &str, objects: &[(&str, &str)]) -> Result<Config, Vec<Error>
         is_whole: false,
     };
     File::of_text("node.toml", node).config(Some(&world))
+}
+
+/// What names a file comes along into a store: a key of that kind has to be in the table.
+#[test]
+fn every_key_that_names_a_file_is_known_as_one() {
+    let names_a_file = |key: &str| {
+        ["file", "dialect"].contains(&key) || ["_file", "_csv"].iter().any(|end| key.ends_with(end))
+    };
+    for (section, keys) in SECTIONS {
+        let outer = section.split('.').next().unwrap_or(section);
+        for key in keys.iter().filter(|key| names_a_file(key)) {
+            let is_of_node = NODE_KEYS.contains(&outer);
+            let is_known = FILE_KEYS.contains(&(section, key));
+            assert!(is_of_node != is_known, "`{key}` of [{section}]");
+        }
+    }
+    for key in NODE_KEYS {
+        assert!(SECTIONS[0].1.contains(key), "{key}");
+    }
 }
 
 #[test]

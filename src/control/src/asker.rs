@@ -79,3 +79,59 @@ fn tell(askers: &mut Vec<Asker>, outcome: &Outcome) {
         let _ = asker.send(outcome.clone());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(askers: &mut Askers, is_building: bool) -> oneshot::Receiver<Outcome> {
+        let (asker, outcome) = oneshot::channel();
+        askers.add(asker, is_building);
+        outcome
+    }
+
+    fn told(outcome: &mut oneshot::Receiver<Outcome>) -> Option<String> {
+        Some(outcome.try_recv().ok()?.to_json().to_string())
+    }
+
+    #[test]
+    fn each_hears_of_a_reload_that_began_after_it_asked() {
+        let mut askers = Askers::default();
+        let mut early = ask(&mut askers, false);
+        askers.begin();
+        let mut late = ask(&mut askers, true);
+        askers.publish(vec!["a change".to_owned()]);
+        assert_eq!(told(&mut early), None, "the shards have not confirmed");
+        // The next begins, and is wrong, before they have.
+        askers.begin();
+        askers.refuse(vec!["a fault".to_owned()]);
+        assert_eq!(
+            told(&mut late).as_deref(),
+            Some("{\"refused\":[\"a fault\"]}")
+        );
+        assert_eq!(told(&mut early), None);
+        askers.confirm(7);
+        let want = "{\"changes\":[\"a change\"],\"confirmed\":7}";
+        assert_eq!(told(&mut early).as_deref(), Some(want));
+        // Nobody is left, and nobody who has gone is missed.
+        drop(ask(&mut askers, false));
+        askers.refuse(Vec::new());
+    }
+
+    #[test]
+    fn a_newer_world_confirms_for_who_waits_for_the_one_before() {
+        let mut askers = Askers::default();
+        let mut one = ask(&mut askers, false);
+        askers.begin();
+        askers.publish(Vec::new());
+        let mut two = ask(&mut askers, false);
+        askers.begin();
+        askers.publish(Vec::new());
+        askers.confirm(9);
+        let want = "{\"changes\":[],\"confirmed\":9}";
+        assert_eq!(
+            [told(&mut one), told(&mut two)].map(Option::unwrap),
+            [want, want]
+        );
+    }
+}

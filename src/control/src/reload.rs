@@ -138,6 +138,25 @@ impl Loaded {
         Ok(loaded)
     }
 
+    /// The world of one generation of the store that the file names, be it in force or staged.
+    ///
+    /// # Errors
+    /// The file names no store, there is no such generation, and everything that is wrong with it.
+    pub fn from_store(path: &Path, id: u64) -> Result<Loaded, LoadError> {
+        let file = File::open(path).map_err(LoadError::Config)?;
+        let own = file.own().map_err(LoadError::Config)?;
+        let Some(at) = own.store else {
+            let why = format!("{}: names no store; add [store]", path.display());
+            return Err(LoadError::Files(vec![why]));
+        };
+        let fetched = Store::open(&at).and_then(|mut store| {
+            let generation = store.generation(id)?;
+            Cache::of(&own.state_dir).fetch(&mut store, generation)
+        });
+        let fetched = fetched.map_err(LoadError::Store)?;
+        Loaded::of_generation(&file, fetched, None, &|_, _| {})
+    }
+
     /// The world of a generation that was brought to this machine, with the node's part of `file`.
     ///
     /// # Errors

@@ -10,12 +10,10 @@ use std::time::SystemTime;
 #[derive(Clone, Debug)]
 pub(crate) struct FileStamp {
     pub(crate) path: PathBuf,
-    /// Device and number.
+    /// Device and number: a file that was moved here is another one, whatever its times.
     file: (u64, u64),
     length: u64,
     modified: Option<SystemTime>,
-    /// Another file that was moved here is another one, whatever its times.
-    inode: u64,
 }
 
 impl PartialEq for FileStamp {
@@ -39,7 +37,6 @@ impl FileStamp {
             file: (metadata.dev(), metadata.ino()),
             length: metadata.len(),
             modified: metadata.modified().ok(),
-            inode: metadata.ino(),
         })
     }
 }

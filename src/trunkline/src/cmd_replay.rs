@@ -27,13 +27,18 @@ Examples:
   trunkline route replay --config new.toml --cdrs cdr/
       what last month's calls would have cost by new prices, against what they did cost
   trunkline route replay --config new.toml --against trunkline.toml --cdrs cdr/*.jsonl --page moves.html
-      both routed again by the same rules, and a page with each vendor's share";
+      both routed again by the same rules, and a page with each vendor's share
+  trunkline route replay --config trunkline.toml --generation 13 --against trunkline.toml --cdrs cdr/
+      what a staged generation of the store would have changed against the one in force";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// The configuration to route by, in TOML.
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
+    /// Route by this generation of the store that it names, and not by what is in force.
+    #[arg(long, value_name = "N")]
+    generation: Option<u64>,
     /// Compare with this configuration instead of with what was recorded.
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
@@ -54,7 +59,10 @@ const TOLD_EACH: u64 = 100_000;
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let load =
         |path: &Path| Loaded::from_file(path, boot::FIRST_GENERATION, None).map_err(Failure::Load);
-    let staged = load(&arguments.config)?;
+    let staged = match arguments.generation {
+        Some(id) => Loaded::from_store(&arguments.config, id).map_err(Failure::Load)?,
+        None => load(&arguments.config)?,
+    };
     let before = arguments.against.as_deref().map(load).transpose()?;
     let files = files(&arguments.cdrs)?;
     let currencies = currencies(&staged.config);
@@ -71,7 +79,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     reading.progress.end();
     let words = Words {
         before: (arguments.against.as_ref()).map_or_else(|| "recorded".to_owned(), |it| name(it)),
-        after: name(&arguments.config),
+        after: match arguments.generation {
+            Some(id) => format!("generation {id}"),
+            None => name(&arguments.config),
+        },
         currency: staged.config.currency.clone(),
     };
     tell(&reading, &words, files.len(), arguments.page.as_deref())

@@ -24,6 +24,9 @@ pub(crate) struct Arguments {
     /// The configuration, in TOML.
     #[arg(long, short, value_name = "FILE")]
     config: PathBuf,
+    /// Ask this generation of the store that it names, and not what is in force.
+    #[arg(long, value_name = "N")]
+    generation: Option<u64>,
     /// The trunk that the call would come from.
     #[arg(long, value_name = "TRUNK")]
     from: String,
@@ -39,8 +42,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let loaded = Loaded::from_file(&arguments.config, boot::FIRST_GENERATION, None)
-        .map_err(Failure::Load)?;
+    let loaded = match arguments.generation {
+        Some(id) => Loaded::from_store(&arguments.config, id),
+        None => Loaded::from_file(&arguments.config, boot::FIRST_GENERATION, None),
+    };
+    let loaded = loaded.map_err(Failure::Load)?;
     let snapshot = &loaded.snapshot;
     let Some(trunk) = snapshot.trunk_named(&arguments.from) else {
         let known = snapshot.trunks().map(|trunk| trunk.name.to_string());

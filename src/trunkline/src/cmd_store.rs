@@ -24,7 +24,7 @@ One of them, the head, is in force. A change is staged, which checks it; looked 
 a name and a reason. The running node then takes it, and every shard confirms. Nothing that fails on
 the way changes what is in force.
 
-A first time, with a [store] in trunkline.toml:
+Examples. A first time, with a [store] in trunkline.toml:
   trunkline store init -c trunkline.toml
   trunkline store import -c trunkline.toml --author anna --comment \"as it was in the file\"
       and take the routing world out of trunkline.toml

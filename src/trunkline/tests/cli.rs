@@ -69,6 +69,7 @@ fn help_teaches_and_version_tells() {
         &["route", "explain"],
         &["route", "replay"],
         &["import"],
+        &["store"],
         &["stats"],
         &["demo"],
     ] {
@@ -88,6 +89,10 @@ fn a_wrong_command_line_is_status_2() {
         (&["check"], "--config"),
         (&["run", "--confg", "x"], "--config"),
         (&["route", "explain", "--config", "x", "1"], "--from"),
+        (
+            &["store", "commit", "--config", "x", "--author", "a"],
+            "--comment",
+        ),
         (&["demo", "--rate", "0"], "--rate"),
         (&["demo", "--seconds", "soon"], "--seconds"),
     ] {

@@ -11,7 +11,7 @@ mod server;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use config::StoreKind;
@@ -193,6 +193,29 @@ fn a_commit_and_a_rollback_in_mid_load(store: &str) {
     world.does(&["stage", folder], &["Staged as generation 3"]);
     world.does(&["check", "2"], &["store, generation 2 is good"]);
     world.does(&["diff", "2"], &words);
+    for (which, first) in [(&["--generation", "2"][..], "two"), (&[], "one")] {
+        let output = Command::new(env!("CARGO_BIN_EXE_trunkline"))
+            .args([
+                "route",
+                "explain",
+                "--from",
+                "customer",
+                "+15551234",
+                "--json",
+                "--config",
+            ])
+            .arg(world.scene.path("trunkline.toml"))
+            .args(which)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        let [one, two] = ["one", "two"].map(|name| said.find(&format!("\"{name}\"")).unwrap());
+        assert_eq!(
+            if one < two { "one" } else { "two" },
+            first,
+            "{which:?}\n{said}"
+        );
+    }
     gets(&vendors[0]);
     assert_eq!(vendors[1].figures().answered, 0);
 
@@ -297,6 +320,62 @@ fn calls_go_on_and_a_node_starts_while_the_database_is_away() {
     gets(&vendors[1]);
     let figures = caller.finish(PATIENCE).unwrap();
     assert_eq!(figures.failed, 0, "{figures:?}");
+}
+
+/// The command is killed at twenty moments from its start on: the head is one of those that were
+/// committed, whole and good, and the router works by one of them and goes on.
+#[test]
+fn a_killed_command_leaves_world_and_head_whole() {
+    let world = World::new();
+    let store = format!("path = \"{}\"", world.scene.path("store.db").display());
+    let node = world.node(&store);
+    let (router, vendors, caller, truth) = world.begin(&node);
+    gets(&vendors[0]);
+    for round in 1..=20 {
+        let folder = world.world(&format!("0.01{round:02}"));
+        let mut child = Command::new(env!("CARGO_BIN_EXE_trunkline"))
+            .args(["store", "import"])
+            .arg(folder)
+            .args(WHY)
+            .arg("--config")
+            .arg(world.scene.path("trunkline.toml"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(round * 4));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let head = world.does(&["log"], &["* generation "]);
+        let confirmed = router.stats()["control"]["generation_confirmed"]
+            .as_u64()
+            .unwrap();
+        assert!(
+            head.contains(&format!("generation {confirmed}, ")),
+            "{confirmed}\n{head}"
+        );
+        let output = Command::new(env!("CARGO_BIN_EXE_trunkline"))
+            .args(["check", "--config"])
+            .arg(world.scene.path("trunkline.toml"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    gets(&vendors[0]);
+    // What was staged by the killed ones is stale or not; work goes on with a new one.
+    let folder = world.world("0.03");
+    world.does(
+        &[&["import", folder.to_str().unwrap()], &WHY[..]].concat(),
+        &["All shards work by generation "],
+    );
+    gets(&vendors[1]);
+    let figures = caller.finish(PATIENCE).unwrap();
+    assert_eq!(
+        (figures.failed, figures.bye_unanswered),
+        (0, 0),
+        "{figures:?}"
+    );
+    router.judge(&[&truth], CALM);
 }
 
 #[test]
