@@ -111,6 +111,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "password_file",
             "password_env",
             "keep",
+            "follow_seconds",
         ],
     ),
     ("money", &["currency"]),

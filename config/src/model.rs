@@ -79,6 +79,8 @@ pub struct Store {
     pub kind: StoreKind,
     /// How many generations are kept to go back to.
     pub keep: usize,
+    /// How often the node looks whether the head is another one; 0: never.
+    pub follow_seconds: u32,
 }
 
 /// A database.

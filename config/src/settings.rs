@@ -324,7 +324,12 @@ pub(crate) fn store(root: &Section<'_>) -> Option<Store> {
         let path = section.text_or("path", "state/trunkline.db");
         StoreKind::Sqlite(path.into())
     };
-    Some(Store { kind, keep })
+    let follow_seconds = section.number_or("follow_seconds", 10, 0..=86_400);
+    Some(Store {
+        kind,
+        keep,
+        follow_seconds,
+    })
 }
 
 /// Where the server is. A password would show wherever the configuration does.

@@ -107,6 +107,7 @@ fn faults_of_the_section() {
             "take one of them out",
         ),
         ("keep = 0\n", "a whole number from 1 to 1000000"),
+        ("follow_seconds = 86401\n", "a whole number from 0 to 86400"),
     ] {
         let told = faults(section);
         assert!(

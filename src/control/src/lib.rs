@@ -24,6 +24,7 @@ mod cdr_file;
 mod cdr_writer;
 mod change;
 mod deck_files;
+mod follow;
 mod list_files;
 mod logs;
 mod metrics;

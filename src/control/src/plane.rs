@@ -18,6 +18,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::asker::{Asker, Askers};
 use crate::cdr_writer::CdrWriter;
+use crate::follow::Follower;
 use crate::logs::{Plain, RateLimit};
 use crate::node::Ended;
 use crate::reload::{LoadError, Loaded};
@@ -25,7 +26,7 @@ use crate::service::Service;
 use crate::view::{Phase, View};
 
 /// How often the shards' notices and old worlds are fetched.
-const TICK: Duration = Duration::from_millis(20);
+pub(crate) const TICK: Duration = Duration::from_millis(20);
 /// What the end may take beyond the drain: last records and files.
 const LAST_WORDS: Duration = Duration::from_secs(15);
 /// How often held-back messages are reported, in ticks.
@@ -167,6 +168,7 @@ pub(crate) struct Plane<H: Handler> {
     service: Service,
     /// Reloads that are asked for through the socket.
     asked: mpsc::Receiver<Asker>,
+    follower: Follower,
     /// The shards' turns when the service manager's watchdog was fed last.
     turns_seen: Vec<u64>,
     ticks: u64,
@@ -195,6 +197,7 @@ where
             log,
             service: Service::new(),
             asked,
+            follower: Follower::new(),
             turns_seen: Vec::new(),
             ticks: 0,
         }
@@ -336,10 +339,20 @@ where
             self.tables.askers.confirm(generation);
             self.remember();
         }
+        self.follow();
         let (view, seen) = (&self.view, &mut self.turns_seen);
         self.service.feed(|| view.all_turned_since(seen));
         if self.ticks.is_multiple_of(REPORT_TICKS) {
             self.log.report();
+        }
+    }
+
+    /// Takes the head of the store if somebody else has moved it.
+    fn follow(&mut self) {
+        let running = &self.tables.running;
+        let generation = running.stored.as_ref().map(|stored| stored.fetched.id);
+        if self.follower.tick(self.ticks, &running.config, generation) {
+            self.reload();
         }
     }
 
@@ -357,6 +370,9 @@ where
             Ok((loaded, changes)) => self.publish(loaded, changes),
             Err(error) => {
                 self.view.count_refused_reload();
+                if matches!(&error, LoadError::Store(why) if why.is_outage()) {
+                    self.follower.forget();
+                }
                 let messages = error.messages();
                 tracing::error!(
                     faults = messages.len(),

@@ -21,6 +21,7 @@ impl Desk {
         let at = config::Store {
             kind: StoreKind::Sqlite(folder.path().join("store.db")),
             keep: 10,
+            follow_seconds: 0,
         };
         Store::init(&at).unwrap();
         let store = Store::open(&at).unwrap();

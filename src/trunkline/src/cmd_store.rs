@@ -19,10 +19,10 @@ use crate::table::thousands;
 
 /// What `store --help` ends with.
 pub(crate) const EXAMPLES: &str = "\
-A store keeps generations of the routing world: trunks, gateways, decks with all prices, lists, routes.
-One of them, the head, is in force. A change is staged, which checks it; looked at; and committed with
-a name and a reason. The running node then takes it, and every shard confirms. Nothing that fails on
-the way changes what is in force.
+A store keeps generations of the routing world: trunks, gateways, decks with all prices, lists and
+routes. One of them, the head, is in force. A change is staged, which checks it; looked at; and
+committed with a name and a reason. The running node then takes it, and every shard confirms.
+Nothing that fails on the way changes what is in force.
 
 Examples. A first time, with a [store] in trunkline.toml:
   trunkline store init -c trunkline.toml

@@ -322,6 +322,37 @@ fn calls_go_on_and_a_node_starts_while_the_database_is_away() {
     assert_eq!(figures.failed, 0, "{figures:?}");
 }
 
+/// Somebody commits beside another node, or by hand: this one follows.
+#[test]
+fn a_node_takes_a_head_that_nobody_told_it_of() {
+    let world = World::new();
+    let path = world.scene.path("store.db");
+    let store = format!("path = \"{}\"\nfollow_seconds = 1", path.display());
+    let node = world.node(&store);
+    let (router, vendors, caller, truth) = world.begin(&node);
+    gets(&vendors[0]);
+    let at = config::Store {
+        kind: StoreKind::Sqlite(path),
+        keep: 100,
+        follow_seconds: 0,
+    };
+    let commit = |price: &str| {
+        let files = store::World::read(&world.world(price)).unwrap();
+        let mut store = store::Store::open(&at).unwrap();
+        let staged = store.stage(&files).unwrap();
+        store.commit(staged.id, "bert", "elsewhere").unwrap();
+    };
+    // Nobody has checked this one.
+    let seen = router.log_text().len();
+    commit("o.03");
+    router.wait_for_log(seen, "the running one stays in force");
+    gets(&vendors[0]);
+    commit("0.03");
+    gets(&vendors[1]);
+    judge(&router, caller, &truth, &[1, 3]);
+    assert_eq!(router.stats()["control"]["reloads_refused"], 1);
+}
+
 /// The command is killed at twenty moments from its start on: the head is one of those that were
 /// committed, whole and good, and the router works by one of them and goes on.
 #[test]

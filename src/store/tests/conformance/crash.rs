@@ -29,7 +29,12 @@ pub(crate) fn write_for_ever() {
     };
     let folder = std::env::var(FOLDER).expect("the tests of crashes say from where");
     let worlds = ["1", "2"].map(|name| World::read(&Path::new(&folder).join(name)).unwrap());
-    let mut store = Store::open(&config::Store { kind, keep: 3 }).unwrap();
+    let mut store = Store::open(&config::Store {
+        kind,
+        keep: 3,
+        follow_seconds: 0,
+    })
+    .unwrap();
     for world in worlds.iter().cycle() {
         let Ok(staged) = store.stage(world) else {
             return;

@@ -15,6 +15,7 @@ fn sqlite(path: &Path) -> Store {
     Store {
         kind: StoreKind::Sqlite(path.to_owned()),
         keep: 100,
+        follow_seconds: 0,
     }
 }
 

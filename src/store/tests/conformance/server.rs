@@ -66,6 +66,7 @@ impl Server {
                 Password::None,
             ),
             keep: 100,
+            follow_seconds: 0,
         }
     }
 
