@@ -21,7 +21,7 @@ use crate::error::Errors;
 use crate::routes::{Given, prefix};
 use crate::section::{cut, meant};
 use crate::text::Text;
-use crate::{Error, Margin, Mode, Place, Plan, Route, TARGETS_MAX, Target, WEIGHT_MAX};
+use crate::{Balance, Error, Margin, Mode, Place, Plan, Route, TARGETS_MAX, Target, WEIGHT_MAX};
 
 /// What rows are read against and where they go.
 pub(crate) struct Deck<'d> {
@@ -249,6 +249,7 @@ impl Row<'_> {
                     gateway: name.to_owned(),
                     weight,
                     priority: 0,
+                    when: None,
                 });
             } else {
                 let found = format!("the weight `{}`", cut(weight.unwrap_or_default()));
@@ -288,6 +289,7 @@ fn plain_plan(targets: Vec<Target>, has_weights: bool, attempts_max: usize) -> P
         } else {
             Mode::Ordered
         },
+        balance: Balance::Weighted,
         advance: None,
         attempts_max,
         ring_ms: 0,

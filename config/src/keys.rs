@@ -23,6 +23,8 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "currency",
             "deck",
             "list",
+            "calendar",
+            "holidays",
             "screen",
             "trunk",
             "gateway",
@@ -118,6 +120,8 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ("currency", &["name", "worth"]),
     ("deck", &["name", "file", "dialect"]),
     ("list", &["name", "file"]),
+    ("calendar", &["name", "zone", "hours", "dates", "holidays"]),
+    ("holidays", &["name", "dates"]),
     (
         "screen",
         &[
@@ -199,6 +203,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "prefix",
             "gateways",
             "mode",
+            "balance",
             "advance",
             "attempts_max",
             "ring_ms",
@@ -208,7 +213,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "call_seconds",
         ],
     ),
-    ("route.gateways", &["name", "weight", "priority"]),
+    ("route.gateways", &["name", "weight", "priority", "when"]),
 ];
 
 /// What is the node's own and stays in its file; everything else is the routing world, which may live

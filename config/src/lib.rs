@@ -7,11 +7,12 @@
 //!
 //! In the order of reading: `file.rs` (what is read, and a world that is elsewhere), `text.rs` (places), `section.rs` (one table of the file), `keys.rs` (all
 //! keys there are), `settings.rs` (the node's own sections), `peers.rs` (listeners, trunks, gateways),
-//! `prices.rs` (decks and currencies), `screen.rs` (lists of numbers), `routes.rs` and `deck.rs` (routes in TOML and in CSV). docs/configuration.md says the same for
+//! `prices.rs` (decks and currencies), `screen.rs` (lists of numbers), `calendars.rs`, `routes.rs` and `deck.rs` (routes in TOML and in CSV). docs/configuration.md says the same for
 //! operators; a test holds that it names every key. Tests: `tests/`, one case for each kind of fault.
 
 #![forbid(unsafe_code)]
 
+mod calendars;
 mod deck;
 mod error;
 mod file;
@@ -28,17 +29,18 @@ mod text;
 
 use std::path::Path;
 
+pub use calendars::CALENDARS_MAX;
 pub use deck::read_deck;
 pub use error::{ERRORS_MAX, Error, Place};
 pub use file::{File, Own, Part, World};
 pub use keys::{FILE_KEYS, NODE_KEYS, SECTIONS};
 pub use model::{
-    CalledStyle, Cdr, Coalesce, Config, Control, CurrencyWorth, DIGITS_MAX, Deck, Drain,
-    FeedbackAlgorithm, Gateway, Health, Io, LISTENERS_MAX, Limits, Listener, Log, LogFormat,
-    LogLevel, Margin, Metrics, Mode, Node, NumberList, Numbers, Overload, PRIORITY_MAX, Password,
-    PlainRule, Plan, Probe, Proxy, Route, Screen, Shards, Source, Sources, Steering, Store,
-    StoreKind, TARGETS_MAX, TECH_PREFIX_BYTES_MAX, Target, Timers, Trunk, UnknownSource,
-    WEIGHT_MAX,
+    Balance, Calendar, CalledStyle, Cdr, Coalesce, Config, Control, CurrencyWorth, DIGITS_MAX,
+    DateHours, DateRule, Deck, Drain, FeedbackAlgorithm, Gateway, Health, Hours, Io, LISTENERS_MAX,
+    Limits, Listener, Log, LogFormat, LogLevel, Margin, Metrics, Mode, Node, NumberList, Numbers,
+    Overload, PRIORITY_MAX, Password, PlainRule, Plan, Probe, Proxy, Route, Screen, Shards, Source,
+    Sources, Steering, Store, StoreKind, TARGETS_MAX, TECH_PREFIX_BYTES_MAX, Target, Timers, Trunk,
+    UnknownSource, WEIGHT_MAX, WeekHours, When,
 };
 pub use network::Network;
 
@@ -74,9 +76,10 @@ fn read(root: &Section<'_>, world: &Section<'_>, folder: &Path) -> Config {
     let listeners = peers::listeners(root);
     let decks = prices::decks(world, folder);
     let lists = screen::lists(world, folder);
+    let calendars = calendars::read(world);
     let (currency, currencies) = prices::money(world);
     let mut gateways = peers::gateways(world, &listeners, &decks);
-    let routes = routes::read(world, folder, proxy.attempts_max, &mut gateways);
+    let routes = routes::read(world, folder, proxy.attempts_max, &mut gateways, &calendars);
     Config {
         node: settings::node(&root.table("node")),
         limits: settings::limits(&root.table("limits")),
@@ -95,6 +98,7 @@ fn read(root: &Section<'_>, world: &Section<'_>, folder: &Path) -> Config {
         trunks: peers::trunks(world, &decks, &lists),
         screen: screen::screen(&world.table("screen"), &lists),
         decks,
+        calendars,
         lists,
         listeners: listeners
             .into_iter()

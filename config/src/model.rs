@@ -60,6 +60,8 @@ pub struct Config {
     pub currencies: Vec<CurrencyWorth>,
     /// `[[deck]]`
     pub decks: Vec<Deck>,
+    /// `[[calendar]]`, with what they take from `[[holidays]]`.
+    pub calendars: Vec<Calendar>,
     /// `[[list]]`
     pub lists: Vec<NumberList>,
     /// `[screen]`: what calls of all trunks are held against.
@@ -553,6 +555,8 @@ pub struct Plan {
     pub targets: Vec<Target>,
     /// How they take turns.
     pub mode: Mode,
+    /// How those that stand side by side do.
+    pub balance: Balance,
     /// What makes a call go on to the next; `None`: the router's default.
     pub advance: Option<Vec<String>>,
     /// The most attempts of a call.
@@ -627,8 +631,71 @@ pub struct Target {
     pub gateway: String,
     /// Its share, in a weighted route.
     pub weight: u32,
-    /// 0 comes first, in a route by cost.
+    /// 0 comes first, in a balanced route or one by cost.
     pub priority: u16,
+    /// When it may be tried; without, always.
+    pub when: Option<When>,
+}
+
+/// A calendar, and whether it has to be open or closed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct When {
+    /// The calendar's name.
+    pub calendar: String,
+    /// Whether it has to be open.
+    pub is_open: bool,
+}
+
+/// When something is open.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Calendar {
+    /// Its name.
+    pub name: String,
+    /// Its time zone, by its name in the IANA data base.
+    pub zone: String,
+    /// The hours of weekdays; all that name a day count for it.
+    pub week: Vec<WeekHours>,
+    /// Days that are not as their weekday. The first that fits a day counts.
+    pub dates: Vec<DateHours>,
+}
+
+/// Hours of some weekdays.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WeekHours {
+    /// Which, from Monday on.
+    pub days: [bool; 7],
+    /// When it is open then.
+    pub hours: Vec<Hours>,
+}
+
+/// Hours of a date.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DateHours {
+    /// Which.
+    pub date: DateRule,
+    /// When it is open then; not at all without any.
+    pub hours: Vec<Hours>,
+}
+
+/// A date, of one year or of every year.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DateRule {
+    /// The year; without, every year.
+    pub year: Option<i16>,
+    /// 1 to 12.
+    pub month: i8,
+    /// 1 to 31.
+    pub day: i8,
+}
+
+/// From one minute of a day until another, by the clock on the wall; if that is not later, of the next
+/// day.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Hours {
+    /// The first minute.
+    pub from_min: u16,
+    /// The first minute that is no more part of it, up to 24 hours.
+    pub until_min: u16,
 }
 
 /// How the gateways of a route take turns.
@@ -640,6 +707,25 @@ pub enum Mode {
     Weighted,
     /// The cheapest first.
     Cost,
+    /// By priority, side by side.
+    Balanced,
     /// All at once.
     Parallel,
+}
+
+/// How gateways that stand side by side take turns.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Balance {
+    /// By weight.
+    Weighted,
+    /// Whoever has the fewest calls up for its weight.
+    LeastCalls,
+    /// By who calls.
+    Caller,
+    /// By who is called.
+    Called,
+    /// By the Call-ID.
+    CallId,
+    /// Whoever answers soonest.
+    Fastest,
 }

@@ -4,11 +4,14 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::calendars::when;
 use crate::deck::{Deck, read_file};
 use crate::peers::Draft;
 use crate::prices::margin;
 use crate::section::{At, Mixed, Section, meant};
-use crate::{DIGITS_MAX, Mode, PRIORITY_MAX, Plan, Route, TARGETS_MAX, Target, WEIGHT_MAX};
+use crate::{
+    Balance, Calendar, DIGITS_MAX, Mode, PRIORITY_MAX, Plan, Route, TARGETS_MAX, Target, WEIGHT_MAX,
+};
 
 /// Where a prefix was first given a route.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -24,11 +27,12 @@ pub(crate) fn read(
     folder: &Path,
     attempts_max: usize,
     gateways: &mut [Draft],
+    calendars: &[Calendar],
 ) -> Vec<Route> {
     let mut given: HashMap<String, Given> = HashMap::new();
     let mut routes = Vec::new();
     for section in root.tables("route") {
-        let plan = Arc::new(plan(&section, attempts_max, gateways));
+        let plan = Arc::new(plan(&section, attempts_max, gateways, calendars));
         set_patience(&section, &plan, gateways);
         for (place, prefix) in prefixes(&section) {
             match given.get(&prefix) {
@@ -105,14 +109,20 @@ pub(crate) fn prefix(text: &str) -> Option<String> {
     (fits && digits.bytes().all(|octet| octet.is_ascii_digit())).then(|| digits.to_owned())
 }
 
-fn plan(section: &Section<'_>, attempts_max: usize, gateways: &[Draft]) -> Plan {
+fn plan(
+    section: &Section<'_>,
+    attempts_max: usize,
+    gateways: &[Draft],
+    calendars: &[Calendar],
+) -> Plan {
     let modes = [
         ("ordered", Mode::Ordered),
         ("weighted", Mode::Weighted),
         ("cost", Mode::Cost),
+        ("balanced", Mode::Balanced),
         ("parallel", Mode::Parallel),
     ];
-    let (targets, has_weights) = targets(section, gateways);
+    let (targets, has_weights) = targets(section, gateways, calendars);
     let mode = section.word_of("mode", &modes);
     if let (Some(mode @ (Mode::Ordered | Mode::Parallel)), true) = (mode, has_weights) {
         let word = if mode == Mode::Ordered {
@@ -132,14 +142,16 @@ fn plan(section: &Section<'_>, attempts_max: usize, gateways: &[Draft]) -> Plan 
     if mode == Some(Mode::Cost) {
         check_decks(section, &targets, gateways);
     }
-    let by_weight = if has_weights {
-        Mode::Weighted
-    } else {
-        Mode::Ordered
+    let balance = balance(section, mode);
+    let unsaid = match (balance, has_weights) {
+        (Some(_), _) => Mode::Balanced,
+        (None, true) => Mode::Weighted,
+        (None, false) => Mode::Ordered,
     };
     Plan {
         targets,
-        mode: mode.unwrap_or(by_weight),
+        mode: mode.unwrap_or(unsaid),
+        balance: balance.unwrap_or(Balance::Weighted),
         advance: advance(section),
         attempts_max: section.number_or("attempts_max", attempts_max, 1..=TARGETS_MAX as i128),
         ring_ms: section.number_or("ring_ms", 0, 0..=3_600_000),
@@ -147,6 +159,33 @@ fn plan(section: &Section<'_>, attempts_max: usize, gateways: &[Draft]) -> Plan 
         margin: margin(section),
         call_seconds: section.number_or("call_seconds", 180, 1..=86_400),
     }
+}
+
+/// How gateways that stand side by side take turns: where there are such.
+fn balance(section: &Section<'_>, mode: Option<Mode>) -> Option<Balance> {
+    let words = [
+        ("weighted", Balance::Weighted),
+        ("least-calls", Balance::LeastCalls),
+        ("caller", Balance::Caller),
+        ("called", Balance::Called),
+        ("call-id", Balance::CallId),
+        ("fastest", Balance::Fastest),
+    ];
+    let balance = section.word_of("balance", &words);
+    let word = match mode {
+        Some(Mode::Ordered) => "ordered",
+        Some(Mode::Weighted) => "weighted",
+        Some(Mode::Parallel) => "parallel",
+        Some(Mode::Cost | Mode::Balanced) | None => return balance,
+    };
+    if section.has("balance") {
+        let found = format!("`balance` in a route with mode = \"{word}\"");
+        let expected = "it in a balanced route, or one by cost";
+        let remedy = "set mode = \"balanced\", or take `balance` out";
+        let at = section.place_of("balance");
+        section.report.add(at, found, expected, remedy);
+    }
+    balance
 }
 
 /// Whoever is chosen by cost has to say what that is.
@@ -168,32 +207,21 @@ fn check_decks(section: &Section<'_>, targets: &[Target], gateways: &[Draft]) {
 }
 
 /// The gateways of a route, and whether any has a weight.
-fn targets(section: &Section<'_>, gateways: &[Draft]) -> (Vec<Target>, bool) {
+fn targets(
+    section: &Section<'_>,
+    gateways: &[Draft],
+    calendars: &[Calendar],
+) -> (Vec<Target>, bool) {
     if !section.has("gateways") {
         section.missing("gateways", "the names of gateways, in the order of trying");
         return (Vec::new(), false);
     }
-    let place = section.place_of("gateways");
     let items = section.mixed("gateways");
-    if section.len_of("gateways") == Some(0) {
-        let remedy = "name at least one gateway";
-        section
-            .report
-            .add(place, "no gateway", "at least one", remedy);
-    }
-    if items.len() > TARGETS_MAX {
-        let found = format!("{} gateways", items.len());
-        section.report.add(
-            place,
-            found,
-            format!("at most {TARGETS_MAX}"),
-            "take some out",
-        );
-    }
+    check_count(section, items.len());
     let mut has_weights = false;
     let mut targets: Vec<Target> = Vec::new();
     for item in items {
-        let mut priority = None;
+        let (mut priority, mut hours) = (None, None);
         let (name, weight) = match item {
             Mixed::Text(text) => (Some(text), None),
             Mixed::Table(table) => {
@@ -201,6 +229,7 @@ fn targets(section: &Section<'_>, gateways: &[Draft]) -> (Vec<Target>, bool) {
                     table.missing("name", "the name of a gateway");
                 }
                 has_weights |= table.has("weight");
+                hours = when(&table, calendars);
                 priority = table.number("priority", 0..=i128::from(PRIORITY_MAX));
                 (
                     table.text("name"),
@@ -228,10 +257,30 @@ fn targets(section: &Section<'_>, gateways: &[Draft]) -> (Vec<Target>, bool) {
                 gateway: name.value.to_owned(),
                 weight: weight.unwrap_or(1),
                 priority: priority.unwrap_or(0),
+                when: hours,
             });
         }
     }
     (targets, has_weights)
+}
+
+fn check_count(section: &Section<'_>, count: usize) {
+    let place = section.place_of("gateways");
+    if section.len_of("gateways") == Some(0) {
+        let remedy = "name at least one gateway";
+        section
+            .report
+            .add(place, "no gateway", "at least one", remedy);
+    }
+    if count > TARGETS_MAX {
+        let found = format!("{count} gateways");
+        section.report.add(
+            place,
+            found,
+            format!("at most {TARGETS_MAX}"),
+            "take some out",
+        );
+    }
 }
 
 /// Words that name final responses, silence and a phone that nobody answers.

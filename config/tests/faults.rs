@@ -743,3 +743,73 @@ fn a_deck_beside_the_configuration() {
         told(&folder)
     );
 }
+
+#[test]
+fn calendars() {
+    let calendar = "[[calendar]]\nname = \"c\"\n";
+    check(
+        &format!("{calendar}zone = \"Europe/Berlim\"\nhours = []\n"),
+        (3, 8),
+        &["`Europe/Berlim`", "IANA"],
+    );
+    check(calendar, (1, 1), &["[calendar] without `hours`"]);
+    check(
+        &format!("{calendar}hours = [\"mon-fri 8-18\"]\n"),
+        (3, 10),
+        &["`mon-fri 8-18`", "mon to sun"],
+    );
+    let good = format!("{calendar}hours = [\"daily 08:00-18:00\"]\n");
+    check(
+        &format!("{good}dates = [\"2026-02-29 closed\"]\n"),
+        (4, 10),
+        &["`2026-02-29 closed`", "12-31 closed"],
+    );
+    check(
+        &format!("{good}holidays = [\"nobody\"]\n"),
+        (4, 13),
+        &["`nobody`", "[[holidays]]"],
+    );
+    check(
+        "[[holidays]]\nname = \"h\"\ndates = [\"25.12.\"]\n",
+        (3, 10),
+        &["`25.12.`", "month-day"],
+    );
+    check(
+        "[[holidays]]\nname = \"h\"\n",
+        (1, 1),
+        &["[holidays] without `dates`"],
+    );
+    check(
+        &format!("{good}{good}"),
+        (5, 8),
+        &["the calendar `c` again"],
+    );
+    let route = "[[route]]\nprefix = \"1\"\ngateways = [{ name = \"vienna\", when = ";
+    check(
+        &format!("{good}{route}\"not d\" }}]\n"),
+        (6, 39),
+        &["`d`", "did you mean `c`?"],
+    );
+    check(
+        &format!("{route}\"c\" }}]\n"),
+        (3, 39),
+        &["the name of a [[calendar]]"],
+    );
+}
+
+#[test]
+fn balances_where_nobody_stands_side_by_side() {
+    let route = "[[route]]\nprefix = \"1\"\ngateways = [\"vienna\"]\n";
+    for mode in ["ordered", "weighted", "parallel"] {
+        check(
+            &format!("{route}mode = \"{mode}\"\nbalance = \"caller\"\n"),
+            (5, 11),
+            &["`balance` in a route", mode, "set mode = \"balanced\""],
+        );
+    }
+    check(
+        &format!("{route}balance = \"callers\"\n"),
+        (4, 11),
+        &["`callers`", "did you mean `caller`?"],
+    );
+}

@@ -5,10 +5,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use config::{CalledStyle, Config, Mode, PlainRule, Plan, UnknownSource};
+use config::{Balance, CalledStyle, Config, Mode, PlainRule, Plan, UnknownSource};
 use route::{
     AdvanceTable, EgressFormat, EgressStyle, GatewaySpec, HealthRules, ListenerSpec, Margin,
-    NumberFormat, PlanSpec, Probe, RouteSpec, ScreenSpec, Spec, TargetSpec, TrunkSpec,
+    NumberFormat, PlanSpec, Probe, RouteSpec, ScreenSpec, Spec, TargetSpec, TrunkSpec, WhenSpec,
 };
 
 use crate::deck_files::Library;
@@ -30,6 +30,7 @@ pub fn spec(config: &Config, library: &Library, lists: &Lists) -> Result<Spec, V
         decks: library.specs(config)?,
         rates: Arc::clone(&library.rates),
         lists: lists.specs(),
+        calendars: crate::hours::specs(&config.calendars, crate::now()),
         screen: screen(&config.screen),
         unknown_source: match config.sources.unknown {
             UnknownSource::Refuse => route::UnknownSource::Refuse,
@@ -199,6 +200,10 @@ fn plan(plan: &Plan) -> PlanSpec {
         gateway: target.gateway.clone(),
         weight: target.weight,
         priority: target.priority,
+        when: target.when.as_ref().map(|when| WhenSpec {
+            calendar: when.calendar.clone(),
+            is_open: when.is_open,
+        }),
     };
     let advance = plan.advance.as_deref().map(AdvanceTable::from_words);
     PlanSpec {
@@ -207,7 +212,16 @@ fn plan(plan: &Plan) -> PlanSpec {
             Mode::Ordered => route::Mode::Ordered,
             Mode::Weighted => route::Mode::Weighted,
             Mode::Cost => route::Mode::Cost,
+            Mode::Balanced => route::Mode::Balanced,
             Mode::Parallel => route::Mode::Parallel,
+        },
+        balance: match plan.balance {
+            Balance::Weighted => route::Balance::Weighted,
+            Balance::LeastCalls => route::Balance::LeastCalls,
+            Balance::Caller => route::Balance::Caller,
+            Balance::Called => route::Balance::Called,
+            Balance::CallId => route::Balance::CallId,
+            Balance::Fastest => route::Balance::Fastest,
         },
         advance: advance.map_or_else(AdvanceTable::default, |table| {
             table.expect("the configuration has checked the words")
@@ -268,6 +282,7 @@ mod tests {
         assert_eq!(config::WEIGHT_MAX, route::limits::WEIGHT_MAX);
         assert_eq!(config::PRIORITY_MAX, route::limits::PRIORITY_MAX);
         assert_eq!(config::DIGITS_MAX, route::limits::DIGITS_MAX);
+        assert_eq!(config::CALENDARS_MAX, route::limits::CALENDARS_MAX);
         assert_eq!(
             config::TECH_PREFIX_BYTES_MAX,
             route::limits::TECH_PREFIX_BYTES_MAX

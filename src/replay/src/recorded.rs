@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use base::Money;
-use route::Moment;
+use base::{GatewayId, Money};
+use route::{Moment, Scene};
 use serde::Deserialize;
 
 /// A call as its record has it.
@@ -15,6 +15,10 @@ pub struct Recorded {
     pub request_uri: Vec<u8>,
     /// Who called, in octets.
     pub from_uri: Vec<u8>,
+    /// The number of who called, in octets.
+    pub calling: Vec<u8>,
+    /// Its Call-ID, in octets.
+    pub call_id: Vec<u8>,
     /// When it began.
     pub at: Moment,
     /// How long it was answered, in microseconds; none if it was not.
@@ -78,6 +82,8 @@ struct Line {
     egress_gateway: String,
     request_uri: String,
     from_uri: String,
+    calling: String,
+    call_id: String,
     sold: Option<Price>,
     attempts: Vec<Attempt>,
 }
@@ -126,6 +132,8 @@ impl Recorded {
             trunk: line.ingress_trunk,
             request_uri: octets("request_uri", &line.request_uri)?,
             from_uri: octets("from_uri", &line.from_uri)?,
+            calling: octets("calling", &line.calling)?,
+            call_id: octets("call_id", &line.call_id)?,
             at: Moment::at(started.as_second()),
             answered_us: line.answered.map(|_| line.duration_us),
             cause: line.cause,
@@ -139,6 +147,22 @@ impl Recorded {
     pub(crate) fn outcome_of(&self, gateway: &str) -> Option<Outcome> {
         let tried = self.tried.iter().find(|tried| tried.gateway == gateway)?;
         Some(tried.outcome)
+    }
+}
+
+/// A call that is led through a world once more: there no other calls are up, and nobody has measured
+/// how good its vendors are.
+impl Scene for Recorded {
+    fn calls_up(&self, _: GatewayId) -> u32 {
+        0
+    }
+
+    fn caller(&self) -> &[u8] {
+        &self.calling
+    }
+
+    fn call_id(&self) -> &[u8] {
+        &self.call_id
     }
 }
 

@@ -84,9 +84,13 @@ impl<'w> World<'w> {
             dice: mixed(self.calls),
         };
         self.candidates.clear();
-        let found =
-            self.snapshot
-                .candidates(&ask, &self.health, &mut self.turns, &mut self.candidates);
+        let found = (self.snapshot).candidates(
+            &ask,
+            &self.health,
+            &mut self.turns,
+            call,
+            &mut self.candidates,
+        );
         match found {
             Ok(route) => self.walk(call, &ask, route),
             Err(NoRoute::NoPrefix) => Fate::Lost(Lost::NoRoute),

@@ -7,19 +7,20 @@ use std::sync::Arc;
 
 use base::{GatewayId, ListenerId, TrunkId};
 
+use crate::calendar::Calendar;
 use crate::gateway::{Around, host_text};
 use crate::ingress::{Egress, Ingress};
 use crate::limits::{
-    DIGITS_MAX, GATEWAYS_MAX, ROUTES_MAX, TARGETS_MAX, TECH_PREFIX_BYTES_MAX, TRUNKS_MAX,
-    WEIGHT_MAX,
+    CALENDARS_MAX, DIGITS_MAX, GATEWAYS_MAX, ROUTES_MAX, TARGETS_MAX, TECH_PREFIX_BYTES_MAX,
+    TRUNKS_MAX, WEIGHT_MAX,
 };
 use crate::pricing::{DeckInfo, Prices};
 use crate::screen::Screen;
 use crate::snapshot::{Known, Names};
-use crate::table::RouteTable;
+use crate::table::{Named, RouteTable};
 use crate::{
-    Coalesce, DeckId, DeckSpec, Gateway, GatewaySpec, NumberFormat, PlainRule, Snapshot, Source,
-    Spec, Trunk, TrunkSpec,
+    Balance, Coalesce, DeckId, DeckSpec, Gateway, GatewaySpec, NumberFormat, PlainRule, Snapshot,
+    Source, Spec, Trunk, TrunkSpec,
 };
 
 /// Why no snapshot can be built. The configuration finds nearly all of these first, with line and
@@ -124,6 +125,19 @@ pub enum BuildError {
         trunk: String,
         vendor: String,
     },
+    TooManyCalendars {
+        count: usize,
+    },
+    DuplicateCalendar {
+        name: String,
+    },
+    BadCalendar {
+        name: String,
+    },
+    UnknownCalendar {
+        prefix: String,
+        calendar: String,
+    },
 }
 
 impl fmt::Display for BuildError {
@@ -156,6 +170,10 @@ impl fmt::Display for BuildError {
             E::DuplicateList { name } => write!(f, "two lists are named `{name}`"),
             E::UnknownList { trunk, list } => write!(f, "trunk `{trunk}` is held against the list `{list}`, which does not exist"),
             E::UnknownVendor { trunk, vendor } => write!(f, "trunk `{trunk}` names `{vendor}`, which is neither a gateway nor the carrier of one"),
+            E::TooManyCalendars { count } => write!(f, "{count} calendars; at most {CALENDARS_MAX}"),
+            E::DuplicateCalendar { name } => write!(f, "two calendars are named `{name}`"),
+            E::BadCalendar { name } => write!(f, "calendar `{name}`: its changes are not in the order of time"),
+            E::UnknownCalendar { prefix, calendar } => write!(f, "route `{prefix}` names the calendar `{calendar}`, which does not exist"),
             E::NoDeck { prefix, gateway } => write!(f, "route `{prefix}` is by cost, and its gateway `{gateway}` has no deck"),
         }
     }
@@ -195,7 +213,13 @@ pub fn build(
     let trunks = build_trunks(spec, (&trunk_ids, &gateway_ids), &decks, &mut errors);
     let ingress = build_ingress(&trunks, &mut errors);
     let gateways = build_gateways(spec, &gateway_ids, &decks, &mut errors);
-    let table = RouteTable::build(&spec.routes, &gateway_ids, &gateways, &mut errors);
+    check_calendars(spec, &mut errors);
+    let named = Named {
+        ids: &gateway_ids,
+        gateways: &gateways,
+        calendars: &spec.calendars,
+    };
+    let table = RouteTable::build(&spec.routes, named, &mut errors);
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -225,7 +249,9 @@ pub fn build(
         rows: table.rows,
         digits: table.digits,
         catch_all: table.catch_all,
+        measures_trips: (table.plans.iter()).any(|plan| plan.balance == Balance::Fastest),
         plans: table.plans,
+        calendars: spec.calendars.iter().map(Calendar::new).collect(),
         prices,
     })
 }
@@ -336,6 +362,23 @@ fn check_lists(spec: &Spec, errors: &mut Vec<BuildError>) {
     errors.extend(repeated.map(|list| BuildError::DuplicateList {
         name: list.name.clone(),
     }));
+}
+
+fn check_calendars(spec: &Spec, errors: &mut Vec<BuildError>) {
+    let count = spec.calendars.len();
+    if count > CALENDARS_MAX {
+        errors.push(BuildError::TooManyCalendars { count });
+    }
+    let mut names = BTreeSet::new();
+    for calendar in &spec.calendars {
+        let name = || calendar.name.clone();
+        if !names.insert(&calendar.name) {
+            errors.push(BuildError::DuplicateCalendar { name: name() });
+        }
+        if !calendar.changes.is_sorted_by(|one, next| one < next) {
+            errors.push(BuildError::BadCalendar { name: name() });
+        }
+    }
 }
 
 fn build_trunks(

@@ -33,8 +33,8 @@ impl Candidate {
         self.verdict == Verdict::Try
     }
 
-    /// Whether it is left out for its price, for having none, or because the trunk says so: whatever a
-    /// vendor names, a call does not go there.
+    /// Whether it is left out for its price, for having none, for the hour, or because the trunk says
+    /// so: whatever a vendor names, a call does not go there.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         matches!(
@@ -44,6 +44,7 @@ impl Candidate {
                     | SkipReason::Blocked
                     | SkipReason::BelowMargin
                     | SkipReason::Excluded
+                    | SkipReason::OutOfHours
             )
         )
     }
@@ -75,6 +76,8 @@ pub enum SkipReason {
     BelowMargin,
     /// The trunk's calls never go to it.
     Excluded,
+    /// Its calendar says that it is not to be tried now.
+    OutOfHours,
 }
 
 impl SkipReason {
@@ -89,6 +92,7 @@ impl SkipReason {
             SkipReason::Blocked => "blocked",
             SkipReason::BelowMargin => "below margin",
             SkipReason::Excluded => "excluded",
+            SkipReason::OutOfHours => "out of hours",
         }
     }
 }

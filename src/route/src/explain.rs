@@ -2,12 +2,12 @@
 
 use std::fmt::{self, Write};
 
-use base::{Money, Time, TrunkId};
+use base::{GatewayId, Money, Time, TrunkId};
 use sip::Uri;
 
 use crate::{
     Ask, Blocked, Candidates, Gateway, GatewayState, Health, Margin, Moment, NoRoute, NumberBuffer,
-    NumberError, Price, Side, Snapshot, Turns, Verdict,
+    NumberError, Price, Scene, Side, Snapshot, Turns, Verdict,
 };
 
 /// What would be tried for one call.
@@ -27,8 +27,10 @@ pub struct Explanation {
     pub tech_prefix: String,
     /// The prefix that matched; `*` for the catch-all route.
     pub prefix: Option<String>,
-    /// `ordered`, `weighted`, `cost` or `parallel`.
+    /// `ordered`, `weighted`, `cost`, `balanced` or `parallel`.
     pub mode: Option<&'static str>,
+    /// How those that stand side by side take turns.
+    pub balance: Option<&'static str>,
     /// What the customer pays, if its trunk has a deck.
     pub sold: Option<Price>,
     /// What it pays for a call of the length that prices are compared by, in the common currency.
@@ -87,6 +89,8 @@ pub struct Step {
     pub margin: Option<Money>,
     /// Its priority in the route.
     pub priority: u16,
+    /// What put it where it stands, beside its price.
+    pub why: Vec<String>,
     /// The Request-URI that it would get.
     pub request_uri: String,
     /// How long it may stay silent.
@@ -106,13 +110,32 @@ impl fmt::Display for Refusal {
 
 /// When a call would come, and with which luck.
 #[derive(Clone, Copy, Debug)]
-pub struct Occasion {
+pub struct Occasion<'a> {
     /// On the axis of the gateways' health.
     pub now: Time,
     /// As prices have it.
     pub at: Moment,
     /// The random number.
     pub dice: u64,
+    /// Who calls.
+    pub caller: &'a [u8],
+    /// The Call-ID.
+    pub call_id: &'a [u8],
+}
+
+/// No call is up while one is explained.
+impl Scene for Occasion<'_> {
+    fn calls_up(&self, _: GatewayId) -> u32 {
+        0
+    }
+
+    fn caller(&self) -> &[u8] {
+        self.caller
+    }
+
+    fn call_id(&self) -> &[u8] {
+        self.call_id
+    }
 }
 
 /// Walks the path of a call from this trunk to this URI and tells what it met.
@@ -122,7 +145,7 @@ pub fn explain(
     health: &Health,
     trunk: TrunkId,
     uri: &Uri<'_>,
-    occasion: Occasion,
+    occasion: Occasion<'_>,
 ) -> Explanation {
     let mut told = Explanation {
         generation: snapshot.generation(),
@@ -133,6 +156,7 @@ pub fn explain(
         tech_prefix: String::new(),
         prefix: None,
         mode: None,
+        balance: None,
         sold: None,
         income: None,
         call_seconds: 0,
@@ -163,15 +187,21 @@ pub fn explain(
         at: occasion.at,
         dice: occasion.dice,
     };
-    told.candidates(snapshot, health, &ask, uri);
+    told.candidates(snapshot, health, (&ask, &occasion), uri);
     told
 }
 
 impl Explanation {
     /// Tells the candidates, or why there are none.
-    fn candidates(&mut self, snapshot: &Snapshot, health: &Health, ask: &Ask<'_>, uri: &Uri<'_>) {
+    fn candidates(
+        &mut self,
+        snapshot: &Snapshot,
+        health: &Health,
+        (ask, scene): (&Ask<'_>, &Occasion<'_>),
+        uri: &Uri<'_>,
+    ) {
         let (mut candidates, mut turns) = (Candidates::new(), Turns::new());
-        let found = snapshot.candidates(ask, health, &mut turns, &mut candidates);
+        let found = snapshot.candidates(ask, health, &mut turns, scene, &mut candidates);
         let found = found.and_then(|id| Ok((id, snapshot.asked(id, ask)?)));
         let (id, asked) = match found {
             Ok(found) => found,
@@ -185,23 +215,19 @@ impl Explanation {
         self.refused = first.is_none().then_some(Refusal::NothingToTry);
         self.prefix = Some(route.prefix.to_owned());
         self.mode = Some(route.mode.text());
+        self.balance = route.takes_turns().then(|| route.balance.text());
         self.attempts_max = route.attempts_max;
         let income = asked.income;
         (self.sold, self.income) = (asked.sold, income);
         self.call_seconds = route.length_ms / 1_000;
         self.margin = income.map(|_| route.margin);
         for (at, candidate) in candidates.iter().enumerate() {
-            let of_gateway = |target: &&crate::Target| target.gateway == candidate.gateway;
-            let target = route
-                .targets
-                .iter()
-                .zip(&asked.targets)
-                .find(|(target, _)| of_gateway(target));
-            let (Some(gateway), Some((target, asked))) =
-                (snapshot.gateway(candidate.gateway), target)
-            else {
+            let of_gateway = |target: &crate::Target| target.gateway == candidate.gateway;
+            let place = route.targets.iter().position(of_gateway);
+            let (Some(gateway), Some(place)) = (snapshot.gateway(candidate.gateway), place) else {
                 continue;
             };
+            let (target, asked) = (&route.targets[place], &asked.targets[place]);
             let mut request_uri = Vec::new();
             gateway.write_uri(ask.number, uri, &mut request_uri);
             let price = snapshot.price(candidate.gateway, ask.number, ask.at);
@@ -221,6 +247,7 @@ impl Explanation {
                 margin: income
                     .zip(cost)
                     .and_then(|(income, cost)| income.checked_sub(cost)),
+                why: snapshot.reasons(id, place, (ask, health), scene),
                 request_uri: text(&request_uri),
                 ..Step::of(gateway)
             });
@@ -237,7 +264,7 @@ pub fn explain_dialled(
     health: &Health,
     trunk: TrunkId,
     dialled: &str,
-    occasion: Occasion,
+    occasion: Occasion<'_>,
 ) -> Result<Explanation, sip::Error> {
     let mut typed = String::new();
     if !dialled.contains(':') {
@@ -271,7 +298,11 @@ impl fmt::Display for Explanation {
         }
         if let (Some(prefix), Some(mode)) = (&self.prefix, self.mode) {
             let most = self.attempts_max;
-            writeln!(f, "route      {prefix}   ({mode}, at most {most} attempts)")?;
+            write!(f, "route      {prefix}   ({mode}")?;
+            if let Some(balance) = self.balance {
+                write!(f, ", then {balance}")?;
+            }
+            writeln!(f, ", at most {most} attempts)")?;
         }
         if let (Some(sold), Some(income), Some(margin)) = (&self.sold, self.income, self.margin) {
             writeln!(f, "sold       {sold}")?;
@@ -321,6 +352,9 @@ impl fmt::Display for Step {
                 None => writeln!(f)?,
             }
         }
+        if !self.why.is_empty() {
+            writeln!(f, "     {}", self.why.join("; "))?;
+        }
         writeln!(f, "     {}", self.request_uri)
     }
 }
@@ -338,6 +372,7 @@ impl Explanation {
         json_text(&mut json, "tech_prefix", Some(&self.tech_prefix));
         json_text(&mut json, "prefix", self.prefix.as_deref());
         json_text(&mut json, "mode", self.mode);
+        json_text(&mut json, "balance", self.balance);
         json_price(&mut json, "sold", self.sold.as_ref());
         json_amount(&mut json, "income", self.income);
         json_number(&mut json, "call_seconds", self.call_seconds);
@@ -375,6 +410,7 @@ impl Step {
             cost: None,
             margin: None,
             priority: 0,
+            why: Vec::new(),
             request_uri: String::new(),
             no_response_ms: gateway.no_response_ms,
         }
@@ -391,6 +427,8 @@ impl Step {
         json_text(json, "state", Some(self.state.text()));
         json_text(json, "skipped", self.skipped);
         json_number(json, "priority", u64::from(self.priority));
+        let why = (!self.why.is_empty()).then(|| self.why.join("; "));
+        json_text(json, "why", why.as_deref());
         json_text(json, "deck", self.deck.as_deref());
         json_price(json, "price", self.price.as_ref());
         json_amount(json, "cost", self.cost);

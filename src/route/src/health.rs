@@ -29,6 +29,9 @@ const DOUBLINGS_MAX: u8 = 4;
 /// The share of its calls that a gateway gets at the beginning of its return.
 const ADMIT_FIRST_PER_MILLE: u64 = 100;
 
+/// How long a round trip is believed, at least.
+const TRIP_MS: u64 = 60_000;
+
 /// What happened to a gateway.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum HealthEvent {
@@ -131,6 +134,37 @@ struct Slot {
     slow_return_ms: u32,
     /// What the last [`Change`] said, so that the passing of time is reported once.
     told: Told,
+    trip: Trip,
+}
+
+/// How long a gateway takes to answer, smoothed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Trip {
+    /// 0: nothing is known.
+    smooth_us: u32,
+    /// After this moment nothing is known any more.
+    until: Time,
+}
+
+impl Trip {
+    const UNKNOWN: Trip = Trip {
+        smooth_us: 0,
+        until: Time::ZERO,
+    };
+
+    /// Takes in another one; it counts for an eighth, as in RFC 6298 §2.
+    fn take(&mut self, us: u64, now: Time, holds_ms: u64) {
+        let us = u32::try_from(us).unwrap_or(u32::MAX).max(1);
+        self.smooth_us = match self.get(now) {
+            Some(smooth) => ((u64::from(smooth) * 7 + u64::from(us)) / 8).max(1) as u32,
+            None => us,
+        };
+        self.until = now.plus_millis(holds_ms);
+    }
+
+    fn get(&self, now: Time) -> Option<u32> {
+        (self.smooth_us > 0 && now < self.until).then_some(self.smooth_us)
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -158,6 +192,7 @@ impl Slot {
         returns_alone: true,
         slow_return_ms: 0,
         told: Told::Up,
+        trip: Trip::UNKNOWN,
     };
 
     /// The phase at this time, which time alone may have changed.
@@ -330,6 +365,7 @@ impl Health {
             GatewayState::Up => {
                 *slot = Slot {
                     told: slot.told,
+                    trip: slot.trip,
                     ..Slot::FRESH
                 }
             }
@@ -355,6 +391,21 @@ impl Health {
             Phase::Down { until } => Told::Down { until },
             Phase::Returning { .. } => Told::Returning,
         };
+    }
+
+    /// Takes in how long a gateway took from a request to its first answer. That is forgotten after
+    /// a minute, or three probes if they are further apart: who is not asked may have become better.
+    pub fn note_round_trip(&mut self, gateway: &Gateway, us: u64, now: Time) {
+        if let Some(slot) = self.slots.get_mut(gateway.id.0 as usize) {
+            let probes_ms = gateway.probe.map_or(0, |it| u64::from(it.interval_ms) * 3);
+            slot.trip.take(us, now, probes_ms.max(TRIP_MS));
+        }
+    }
+
+    /// How long a gateway takes to answer, smoothed, in microseconds; `None`: nothing is known.
+    #[must_use]
+    pub fn round_trip(&self, gateway: GatewayId, now: Time) -> Option<u32> {
+        self.slots.get(gateway.0 as usize)?.trip.get(now)
     }
 
     /// How a gateway fares now, by what it did. Maintenance is not asked: the gateway says it.

@@ -11,14 +11,16 @@
 //! with the reason why it may be tried or not.
 //!
 //! In the order of a call: `ingress.rs`, `number.rs`, `screen.rs` with `lists.rs`, `prefix.rs`, `pricing.rs` with `rates.rs`,
-//! `order.rs` with `turns.rs`, `candidate.rs`, `health.rs`, `gateway.rs` (the Request-URI);
-//! `explain.rs` walks the same path and tells.
+//! `order.rs` with `balance.rs`, `turns.rs` and `calendar.rs`, `candidate.rs`, `health.rs`, `gateway.rs` (the Request-URI);
+//! `explain.rs` with `reasons.rs` walks the same path and tells.
 //! Tests are beside each file; `tests.rs` holds the path as a whole.
 
 #![forbid(unsafe_code)]
 
 mod advance;
+mod balance;
 mod build;
+mod calendar;
 mod candidate;
 mod code;
 mod compare;
@@ -33,6 +35,7 @@ mod prefix;
 mod pricing;
 mod rate;
 mod rates;
+mod reasons;
 mod screen;
 mod snapshot;
 mod spec;
@@ -45,7 +48,9 @@ mod turns;
 mod tests;
 
 pub use advance::AdvanceTable;
+pub use balance::{Balance, Scene};
 pub use build::{BuildError, build};
+pub use calendar::{CalendarSpec, WhenSpec};
 pub use candidate::{Candidate, Candidates, NoRoute, SkipReason, Verdict};
 pub use code::Code;
 pub use compare::PriceChanges;

@@ -1,5 +1,5 @@
-//! In which order the gateways of a route are tried: as written, by weight with one random number, or
-//! by cost.
+//! In which order the gateways of a route are tried: as written, by weight with one random number, by
+//! cost, or side by side as `balance.rs` says.
 
 use base::Money;
 use smallvec::SmallVec;
@@ -15,9 +15,10 @@ pub enum Mode {
     Ordered,
     /// In exact proportion to the weights; the others follow by chance in the same proportion.
     Weighted,
-    /// By priority, the cheapest of each first; those that cost the same by chance in proportion to
-    /// the weights.
+    /// By priority, the cheapest of each first; those that cost the same as the plan balances.
     Cost,
+    /// By priority, and those of one priority as the plan balances.
+    Balanced,
     /// As written, and all at once: the first that answers has the call.
     Parallel,
 }
@@ -30,6 +31,7 @@ impl Mode {
             Mode::Ordered => "ordered",
             Mode::Weighted => "weighted",
             Mode::Cost => "cost",
+            Mode::Balanced => "balanced",
             Mode::Parallel => "parallel",
         }
     }
@@ -39,27 +41,36 @@ impl Mode {
 pub(crate) type Order = SmallVec<[u8; TARGETS_MAX]>;
 
 /// Puts the places of `targets` in the order to try for this throw of the dice. `cost` says what the
-/// target at a place costs; it is asked for by cost only.
+/// target at a place costs, and is asked for by cost only; `turn` gives each of those that stand side
+/// by side a number, the lowest first.
 pub(crate) fn order(
     mode: Mode,
     targets: &[Target],
     dice: u64,
     cost: impl Fn(usize) -> Money,
+    turn: impl Fn(usize) -> u64,
 ) -> Order {
     let mut places: Order = (0..targets.len() as u8).collect();
     match mode {
         Mode::Ordered | Mode::Parallel => {}
         Mode::Weighted => weigh(targets, Dice::new(dice), &mut places),
-        Mode::Cost => rank(targets, dice, cost, &mut places),
+        Mode::Cost => rank(targets, dice, cost, turn, &mut places),
+        Mode::Balanced => rank(targets, dice, |_| Money::ZERO, turn, &mut places),
     }
     places
 }
 
-/// By priority and cost; those that are the same by weight.
+/// By priority and cost; those that are the same by their turn, and then by weight.
 ///
 /// Each target is one number: priority, cost, place from the highest bit on. What costs more than
 /// forty-five million units a call is all the same.
-fn rank(targets: &[Target], dice: u64, cost: impl Fn(usize) -> Money, places: &mut Order) {
+fn rank(
+    targets: &[Target],
+    dice: u64,
+    cost: impl Fn(usize) -> Money,
+    turn: impl Fn(usize) -> u64,
+    places: &mut Order,
+) {
     const PLACE_BITS: u32 = 5;
     const COST_BITS: u32 = 52;
     const _: () = assert!(TARGETS_MAX == 1 << PLACE_BITS && PRIORITY_MAX < 1 << 7);
@@ -75,6 +86,25 @@ fn rank(targets: &[Target], dice: u64, cost: impl Fn(usize) -> Money, places: &m
     }
     let mut at = 0;
     for tied in keys.chunk_by(|one, other| one >> PLACE_BITS == other >> PLACE_BITS) {
+        if tied.len() > 1 {
+            settle(targets, dice, &turn, &mut places[at..at + tied.len()]);
+        }
+        at += tied.len();
+    }
+}
+
+/// By their turn; those with the same by weight.
+fn settle(targets: &[Target], dice: u64, turn: impl Fn(usize) -> u64, places: &mut [u8]) {
+    let turns = places
+        .iter()
+        .map(|&place| (turn(usize::from(place)), place));
+    let mut turns: SmallVec<[(u64, u8); TARGETS_MAX]> = turns.collect();
+    turns.sort_unstable();
+    for (place, (_, sorted)) in places.iter_mut().zip(&turns) {
+        *place = *sorted;
+    }
+    let mut at = 0;
+    for tied in turns.chunk_by(|one, other| one.0 == other.0) {
         if tied.len() > 1 {
             weigh(targets, Dice::new(dice), &mut places[at..at + tied.len()]);
         }
@@ -149,8 +179,13 @@ mod tests {
                 gateway: GatewayId(at as u32),
                 weight,
                 priority: 0,
+                when: None,
             })
             .collect()
+    }
+
+    fn side_by_side(_: usize) -> u64 {
+        0
     }
 
     fn free(_: usize) -> Money {
@@ -166,7 +201,7 @@ mod tests {
         let mut firsts = BTreeMap::new();
         for k in 0..1_000 {
             let cost = |at: usize| Money::from_parts(costs[at]);
-            let order = order(Mode::Cost, &targets, mix(k), cost);
+            let order = order(Mode::Cost, &targets, mix(k), cost, side_by_side);
             assert_eq!(order[2], 0, "{order:?}");
             *firsts.entry((order[0], order[3])).or_insert(0_u32) += 1;
         }
@@ -176,13 +211,30 @@ mod tests {
         assert!((850..950).contains(&(of(2, 4) + of(3, 4))), "{firsts:?}");
     }
 
+    #[test]
+    fn by_priority_and_then_in_turn() {
+        let mut targets = targets(&[1, 1, 1, 3, 1]);
+        targets[1].priority = 2;
+        let turns = [7, 0, 3, 3, 9];
+        let mut heavy = 0;
+        for k in 0..1_000 {
+            let order = order(Mode::Balanced, &targets, mix(k), free, |at| turns[at]);
+            assert!(
+                matches!(&order[..], [2, 3, 0, 4, 1] | [3, 2, 0, 4, 1]),
+                "{order:?}"
+            );
+            heavy += usize::from(order[0] == 3);
+        }
+        assert!((690..810).contains(&heavy), "{heavy}");
+    }
+
     /// All throws that matter for the first choices: the fractions k / steps, at their middle.
     fn count(weights: &[u32], steps: u64, chosen: usize) -> BTreeMap<Vec<u8>, u64> {
         let targets = targets(weights);
         let mut counts = BTreeMap::new();
         for k in 0..steps {
             let dice = ((u128::from(k) * 2 + 1) << 63) / u128::from(steps);
-            let order = order(Mode::Weighted, &targets, dice as u64, free);
+            let order = order(Mode::Weighted, &targets, dice as u64, free, side_by_side);
             *counts.entry(order[..chosen].to_vec()).or_default() += 1;
         }
         counts
@@ -191,7 +243,13 @@ mod tests {
     #[test]
     fn as_written() {
         for dice in [0, 1, u64::MAX / 2, u64::MAX] {
-            let order = order(Mode::Ordered, &targets(&[1, 100, 7]), dice, free);
+            let order = order(
+                Mode::Ordered,
+                &targets(&[1, 100, 7]),
+                dice,
+                free,
+                side_by_side,
+            );
             assert_eq!(&order[..], [0, 1, 2]);
         }
     }
@@ -231,7 +289,7 @@ mod tests {
         let targets = targets(&weights);
         let mut last = BTreeMap::new();
         for k in 0..20_000_u64 {
-            let mut order = order(Mode::Weighted, &targets, mix(k), free);
+            let mut order = order(Mode::Weighted, &targets, mix(k), free, side_by_side);
             *last.entry(order[TARGETS_MAX - 1]).or_insert(0_u32) += 1;
             order.sort_unstable();
             assert!(

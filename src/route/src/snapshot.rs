@@ -8,6 +8,8 @@ use base::{GatewayId, ListenerId, Money, Time, Transport, TrunkId};
 use sip::Uri;
 use smallvec::SmallVec;
 
+use crate::balance::Scales;
+use crate::calendar::{Calendar, When};
 use crate::ingress::{Egress, Ingress};
 use crate::limits::TARGETS_MAX;
 use crate::number::normalise;
@@ -15,9 +17,9 @@ use crate::order::order;
 use crate::pricing::{Asked, AskedOfAll, Prices, Pricing};
 use crate::screen::Screen;
 use crate::{
-    AdvanceTable, Blocked, CallLimits, Candidate, Candidates, Coalesce, DeckId, Gateway, Health,
-    Margin, Mode, Moment, NoRoute, Number, NumberBuffer, NumberError, NumberFormat, Offers,
-    Prefixes, Price, Side, SkipReason, Source, Turns, UnknownSource, Verdict,
+    AdvanceTable, Balance, Blocked, CallLimits, Candidate, Candidates, Coalesce, DeckId, Gateway,
+    Health, Margin, Mode, Moment, NoRoute, Number, NumberBuffer, NumberError, NumberFormat, Offers,
+    Prefixes, Price, Scene, Side, SkipReason, Source, Turns, UnknownSource, Verdict,
 };
 
 /// A route: one prefix of one snapshot. Means nothing in another snapshot.
@@ -74,17 +76,30 @@ impl Trunk {
 pub(crate) struct Plan {
     pub(crate) targets: Box<[Target]>,
     pub(crate) mode: Mode,
+    pub(crate) balance: Balance,
+    /// By target, what its lots are drawn from, if a key of the call decides.
+    pub(crate) seeds: Box<[u64]>,
     pub(crate) advance: AdvanceTable,
     pub(crate) attempts_max: usize,
     pub(crate) ring_ms: u32,
     pub(crate) setup_ms: u32,
     /// What its gateways ask.
     pub(crate) pricing: Pricing,
-    /// Whether the calls of all trunks go to its gateways as they are written: none has a price, and
-    /// none a share.
+    /// Whether the calls of all trunks go to its gateways as they are written: none has a price, a
+    /// share or hours.
     pub(crate) is_plain: bool,
-    /// Its number among the weighted plans.
+    /// Its number among the plans with exact shares.
     pub(crate) turn: Option<u32>,
+}
+
+impl Plan {
+    /// Which of its targets stand side by side: those with the same number.
+    fn rank_of(&self, at: usize) -> u16 {
+        match self.mode {
+            Mode::Balanced => self.targets[at].priority,
+            Mode::Weighted | Mode::Ordered | Mode::Cost | Mode::Parallel => 0,
+        }
+    }
 }
 
 /// What happens to the calls of one route.
@@ -96,6 +111,8 @@ pub struct Route<'s> {
     pub targets: &'s [Target],
     /// How they are ordered for a call.
     pub mode: Mode,
+    /// How those that stand side by side take turns.
+    pub balance: Balance,
     /// What makes a call go on to the next gateway.
     pub advance: AdvanceTable,
     /// The most gateways tried for one call.
@@ -117,6 +134,16 @@ impl<'s> Route<'s> {
         self.mode == Mode::Parallel
     }
 
+    /// Whether it says how gateways that stand side by side take turns.
+    #[must_use]
+    pub fn takes_turns(&self) -> bool {
+        match self.mode {
+            Mode::Balanced => true,
+            Mode::Cost => self.balance != Balance::Weighted,
+            Mode::Ordered | Mode::Weighted | Mode::Parallel => false,
+        }
+    }
+
     /// The prefix as records write it.
     #[must_use]
     pub const fn prefix_text(&self) -> &'s [u8] {
@@ -131,8 +158,10 @@ pub struct Target {
     pub gateway: GatewayId,
     /// Its share, if the route is weighted.
     pub weight: u32,
-    /// 0 comes first, if the route is by cost.
+    /// 0 comes first, if the route is balanced or by cost.
     pub priority: u16,
+    /// When it may be tried.
+    pub(crate) when: Option<When>,
 }
 
 /// A call that asks where it may go.
@@ -198,6 +227,9 @@ pub struct Snapshot {
     pub(crate) digits: Box<str>,
     pub(crate) catch_all: Option<RouteId>,
     pub(crate) plans: Box<[Plan]>,
+    pub(crate) calendars: Box<[Calendar]>,
+    /// Whether any plan asks how fast gateways answer.
+    pub(crate) measures_trips: bool,
     pub(crate) prices: Prices,
 }
 
@@ -336,6 +368,12 @@ impl Snapshot {
         self.gateways_max
     }
 
+    /// Whether any route asks how fast gateways answer.
+    #[must_use]
+    pub fn measures_trips(&self) -> bool {
+        self.measures_trips
+    }
+
     /// How many routes there are, the catch-all one included.
     #[must_use]
     pub fn routes_len(&self) -> usize {
@@ -393,6 +431,7 @@ impl Snapshot {
         ask: &Ask<'_>,
         health: &Health,
         turns: &mut Turns,
+        scene: &impl Scene,
         out: &mut Candidates,
     ) -> Result<RouteId, NoRoute> {
         out.clear();
@@ -400,7 +439,7 @@ impl Snapshot {
         let id = self.find_route(ask.number)?;
         let plan = self.plan(id);
         if !plan.is_plain || trunk.deck.is_some() || !trunk.excluded.is_empty() {
-            self.choose(plan, trunk, ask, health, turns, out)?;
+            self.choose(plan, trunk, ask, health, turns, scene, out)?;
             return Ok(id);
         }
         for target in &plan.targets {
@@ -412,7 +451,7 @@ impl Snapshot {
         Ok(id)
     }
 
-    fn plan(&self, id: RouteId) -> &Plan {
+    pub(crate) fn plan(&self, id: RouteId) -> &Plan {
         &self.plans[self.rows[id.0 as usize].plan as usize]
     }
 
@@ -422,7 +461,7 @@ impl Snapshot {
         health.verdict(gateway, ask.now, ask.dice)
     }
 
-    /// As [`Snapshot::candidates`], where there are prices or shares.
+    /// As [`Snapshot::candidates`], where there are prices, shares or hours.
     #[inline(never)]
     fn choose(
         &self,
@@ -431,31 +470,49 @@ impl Snapshot {
         ask: &Ask<'_>,
         health: &Health,
         turns: &mut Turns,
+        scene: &impl Scene,
         out: &mut Candidates,
     ) -> Result<(), NoRoute> {
         let mut asked = AskedPlan::default();
         self.ask_all(plan, trunk, ask, &mut asked)?;
         out.sold = asked.sold;
         let asked = &asked.targets[..];
-        let of_target = |(target, asked): (&Target, &Asked)| match asked.unfit {
+        let mut of_target = |(target, asked): (&Target, &Asked)| match asked.unfit {
             _ if trunk.excluded.binary_search(&target.gateway).is_ok() => {
                 Verdict::Skip(SkipReason::Excluded)
             }
             Some(reason) => Verdict::Skip(reason),
-            None => self.verdict(target, ask, health),
+            None => match target.when {
+                Some(when) if !turns.is_open(self, when, ask.at) => {
+                    Verdict::Skip(SkipReason::OutOfHours)
+                }
+                _ => self.verdict(target, ask, health),
+            },
         };
         let verdicts: SmallVec<[Verdict; TARGETS_MAX]> =
-            plan.targets.iter().zip(asked).map(of_target).collect();
+            plan.targets.iter().zip(asked).map(&mut of_target).collect();
         // Whoever may not be tried comes last of his priority.
         let cost = |at: usize| match asked[at].unfit {
             Some(_) => Money::from_parts(i64::MAX),
             None => asked[at].cost,
         };
-        let mut places = order(plan.mode, &plan.targets, ask.dice, cost);
+        let scales = Scales::new(
+            plan.balance,
+            (&plan.targets, &plan.seeds),
+            ask,
+            health,
+            scene,
+        );
+        let turn = |at: usize| scales.weigh(at);
+        let mut places = order(plan.mode, &plan.targets, ask.dice, cost, turn);
         if let Some(turn) = plan.turn {
+            // Of a balanced plan, those of the first priority that has somebody.
+            let may_try = |at: &usize| verdicts[*at] == Verdict::Try;
+            let fit = (0..plan.targets.len()).filter(may_try);
+            let best = fit.map(|at| plan.rank_of(at)).min().unwrap_or(0);
             let share = |at: usize| match verdicts[at] {
-                Verdict::Try => plan.targets[at].weight,
-                Verdict::Skip(_) => 0,
+                Verdict::Try if plan.rank_of(at) == best => plan.targets[at].weight,
+                Verdict::Try | Verdict::Skip(_) => 0,
             };
             let first = turns.of(self, turn).give(share);
             let place =
@@ -546,6 +603,7 @@ impl Snapshot {
             prefix: self.prefix(id),
             targets: &plan.targets,
             mode: plan.mode,
+            balance: plan.balance,
             advance: plan.advance,
             attempts_max: plan.attempts_max,
             ring_ms: plan.ring_ms,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use base::Transport;
 
 use crate::{
-    AdvanceTable, Coalesce, Currency, EgressFormat, HealthRules, ListSpec, Margin, Mode,
-    NumberFormat, Probe, Rates, ScreenSpec, Source, Worth,
+    AdvanceTable, Balance, CalendarSpec, Coalesce, Currency, EgressFormat, HealthRules, ListSpec,
+    Margin, Mode, NumberFormat, Probe, Rates, ScreenSpec, Source, WhenSpec, Worth,
 };
 
 /// The bounds of a snapshot; `build` refuses what goes over one, by name.
@@ -20,6 +20,8 @@ pub mod limits {
     pub const TARGETS_MAX: usize = 32;
     /// The most routes.
     pub const ROUTES_MAX: usize = 16_000_000;
+    /// The most calendars.
+    pub const CALENDARS_MAX: usize = 1_024;
     /// The largest priority of a gateway in a route.
     pub const PRIORITY_MAX: u16 = 100;
     /// The largest weight of a gateway in a route.
@@ -59,6 +61,8 @@ pub struct Spec {
     pub decks: Vec<DeckSpec>,
     /// What they ask.
     pub rates: Arc<Rates>,
+    /// The calendars.
+    pub calendars: Vec<CalendarSpec>,
     /// The lists of numbers.
     pub lists: Vec<ListSpec>,
     /// What calls of all trunks are held against.
@@ -82,6 +86,7 @@ impl Default for Spec {
             routes: Vec::new(),
             decks: Vec::new(),
             lists: Vec::new(),
+            calendars: Vec::new(),
             screen: ScreenSpec::default(),
             rates: Arc::default(),
             unknown_source: UnknownSource::Refuse,
@@ -243,6 +248,8 @@ pub struct PlanSpec {
     pub targets: Vec<TargetSpec>,
     /// How they are ordered for a call.
     pub mode: Mode,
+    /// How those that stand side by side take turns, if the plan is balanced or by cost.
+    pub balance: Balance,
     /// What makes a call go on to the next gateway.
     pub advance: AdvanceTable,
     /// The most gateways tried for one call.
@@ -268,9 +275,11 @@ impl PlanSpec {
                     gateway: (*name).to_owned(),
                     weight: 1,
                     priority: 0,
+                    when: None,
                 })
                 .collect(),
             mode: Mode::Ordered,
+            balance: Balance::Weighted,
             advance: AdvanceTable::default(),
             attempts_max: 3,
             ring_ms: 0,
@@ -288,8 +297,10 @@ pub struct TargetSpec {
     pub gateway: String,
     /// Its share of the calls, if the plan is weighted.
     pub weight: u32,
-    /// 0 comes first, if the plan is by cost.
+    /// 0 comes first, if the plan is balanced or by cost.
     pub priority: u16,
+    /// When it may be tried; without, always.
+    pub when: Option<WhenSpec>,
 }
 
 /// The numbers under one prefix.

@@ -5,11 +5,16 @@ use std::sync::Arc;
 
 use base::GatewayId;
 
+use crate::balance::digest;
 use crate::build::Ids;
+use crate::calendar::When;
 use crate::limits::{DIGITS_MAX, TARGETS_MAX, WEIGHT_MAX};
 use crate::pricing::Pricing;
 use crate::snapshot::{Plan, Row};
-use crate::{BuildError, Gateway, Mode, PlanSpec, Prefixes, RouteId, RouteSpec, Target};
+use crate::{
+    Balance, BuildError, CalendarSpec, Gateway, Mode, PlanSpec, Prefixes, RouteId, RouteSpec,
+    Target, WhenSpec,
+};
 
 /// What a snapshot keeps of its routes.
 #[derive(Default)]
@@ -25,8 +30,7 @@ impl RouteTable {
     /// Sorts the routes; what is wrong goes to `errors`, and then the table is empty.
     pub(crate) fn build(
         specs: &[RouteSpec],
-        ids: &Ids,
-        gateways: &[Option<Gateway>],
+        named: Named<'_>,
         errors: &mut Vec<BuildError>,
     ) -> RouteTable {
         let mut sorted: Vec<&RouteSpec> = specs.iter().collect();
@@ -38,7 +42,7 @@ impl RouteTable {
             let prefix = pair[0].prefix.clone();
             errors.push(BuildError::DuplicatePrefix { prefix });
         }
-        let mut plans = Plans::of(gateways);
+        let mut plans = Plans::of(named);
         let (mut rows, mut digits) = (Vec::with_capacity(sorted.len()), String::new());
         let mut catch_all = None;
         for spec in &sorted {
@@ -53,7 +57,7 @@ impl RouteTable {
             rows.push(Row {
                 start,
                 length: (digits.len() as u32 - start) as u8,
-                plan: plans.intern(spec, ids, errors),
+                plan: plans.intern(spec, errors),
             });
         }
         if !errors.is_empty() {
@@ -80,10 +84,47 @@ fn is_digit_prefix(prefix: &str) -> bool {
     (1..=DIGITS_MAX).contains(&prefix.len()) && prefix.bytes().all(|octet| octet.is_ascii_digit())
 }
 
+/// What the plans of a spec name.
+#[derive(Clone, Copy)]
+pub(crate) struct Named<'s> {
+    pub(crate) ids: &'s Ids,
+    pub(crate) gateways: &'s [Option<Gateway>],
+    pub(crate) calendars: &'s [CalendarSpec],
+}
+
+impl Named<'_> {
+    fn gateway(&self, target: &Target) -> Option<&Gateway> {
+        self.gateways.get(target.gateway.0 as usize)?.as_ref()
+    }
+
+    fn when(
+        &self,
+        spec: &WhenSpec,
+        prefix: impl Fn() -> String,
+        errors: &mut Vec<BuildError>,
+    ) -> Option<When> {
+        let found = self
+            .calendars
+            .iter()
+            .position(|it| it.name == spec.calendar);
+        let Some(found) = found else {
+            errors.push(BuildError::UnknownCalendar {
+                prefix: prefix(),
+                calendar: spec.calendar.clone(),
+            });
+            return None;
+        };
+        Some(When {
+            calendar: found as u16,
+            is_open: spec.is_open,
+        })
+    }
+}
+
 /// Plans that were built already: by where they are, then by what they say, so that a
 /// deck of a million rows is compared by address only.
 struct Plans<'s> {
-    gateways: &'s [Option<Gateway>],
+    named: Named<'s>,
     by_place: BTreeMap<*const PlanSpec, u32>,
     by_value: BTreeMap<&'s PlanSpec, u32>,
     built: Vec<Plan>,
@@ -91,9 +132,9 @@ struct Plans<'s> {
 }
 
 impl<'s> Plans<'s> {
-    fn of(gateways: &'s [Option<Gateway>]) -> Plans<'s> {
+    fn of(named: Named<'s>) -> Plans<'s> {
         Plans {
-            gateways,
+            named,
             by_place: BTreeMap::new(),
             by_value: BTreeMap::new(),
             built: Vec::new(),
@@ -101,7 +142,7 @@ impl<'s> Plans<'s> {
         }
     }
 
-    fn intern(&mut self, spec: &'s RouteSpec, ids: &Ids, errors: &mut Vec<BuildError>) -> u32 {
+    fn intern(&mut self, spec: &'s RouteSpec, errors: &mut Vec<BuildError>) -> u32 {
         let place = Arc::as_ptr(&spec.plan);
         if let Some(&at) = self.by_place.get(&place) {
             return at;
@@ -110,8 +151,13 @@ impl<'s> Plans<'s> {
             Some(&at) => at,
             None => {
                 let at = self.built.len() as u32;
-                let mut plan = build_plan(spec, ids, self.gateways, errors);
-                if plan.mode == Mode::Weighted {
+                let mut plan = build_plan(spec, self.named, errors);
+                let has_shares = match plan.mode {
+                    Mode::Weighted => true,
+                    Mode::Balanced => plan.balance == Balance::Weighted,
+                    Mode::Ordered | Mode::Cost | Mode::Parallel => false,
+                };
+                if has_shares {
                     plan.turn = Some(self.weighted_count);
                     self.weighted_count += 1;
                 }
@@ -125,15 +171,10 @@ impl<'s> Plans<'s> {
     }
 }
 
-fn build_plan(
-    spec: &RouteSpec,
-    ids: &Ids,
-    gateways: &[Option<Gateway>],
-    errors: &mut Vec<BuildError>,
-) -> Plan {
+fn build_plan(spec: &RouteSpec, named: Named<'_>, errors: &mut Vec<BuildError>) -> Plan {
     let plan = &*spec.plan;
-    let targets = build_targets(spec, ids, errors);
-    let gateway = |target: &Target| gateways.get(target.gateway.0 as usize)?.as_ref();
+    let targets = build_targets(spec, named, errors);
+    let gateway = |target: &Target| named.gateway(target);
     let deck = |target: &Target| gateway(target)?.deck;
     let decks: Vec<_> = targets.iter().map(deck).collect();
     if plan.mode == Mode::Cost {
@@ -147,21 +188,32 @@ fn build_plan(
                 }),
         );
     }
-    let is_priced = decks.iter().any(Option::is_some);
+    let is_plain = decks.iter().all(Option::is_none)
+        && matches!(plan.mode, Mode::Ordered | Mode::Parallel)
+        && targets.iter().all(|target| target.when.is_none());
+    let seed = |target: &Target| {
+        let name = gateway(target).map_or("", |gateway| &gateway.name);
+        digest(name.as_bytes())
+    };
     Plan {
+        seeds: match plan.balance.is_by_key() {
+            true => targets.iter().map(seed).collect(),
+            false => Box::default(),
+        },
         targets: targets.into(),
         mode: plan.mode,
+        balance: plan.balance,
         advance: plan.advance,
         attempts_max: plan.attempts_max.max(1),
         ring_ms: plan.ring_ms,
         setup_ms: plan.setup_ms,
         pricing: Pricing::new(&decks, plan.margin, u64::from(plan.call_seconds) * 1_000),
-        is_plain: !is_priced && plan.mode != Mode::Weighted,
+        is_plain,
         turn: None,
     }
 }
 
-fn build_targets(spec: &RouteSpec, ids: &Ids, errors: &mut Vec<BuildError>) -> Vec<Target> {
+fn build_targets(spec: &RouteSpec, named: Named<'_>, errors: &mut Vec<BuildError>) -> Vec<Target> {
     let (plan, prefix) = (&*spec.plan, || spec.prefix.clone());
     match plan.targets.len() {
         0 => errors.push(BuildError::NoTargets { prefix: prefix() }),
@@ -174,7 +226,7 @@ fn build_targets(spec: &RouteSpec, ids: &Ids, errors: &mut Vec<BuildError>) -> V
     let mut targets: Vec<Target> = Vec::new();
     for target in &plan.targets {
         let gateway = || target.gateway.clone();
-        let Some(id) = ids.of(&target.gateway).map(GatewayId) else {
+        let Some(id) = named.ids.of(&target.gateway).map(GatewayId) else {
             errors.push(BuildError::UnknownGateway {
                 prefix: prefix(),
                 gateway: gateway(),
@@ -199,6 +251,7 @@ fn build_targets(spec: &RouteSpec, ids: &Ids, errors: &mut Vec<BuildError>) -> V
             gateway: id,
             weight: target.weight,
             priority: target.priority,
+            when: (target.when.as_ref()).and_then(|when| named.when(when, prefix, errors)),
         });
     }
     targets

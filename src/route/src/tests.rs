@@ -1,5 +1,6 @@
 //! The path of a call through a snapshot, as a whole; one file for each thing that is checked.
 
+mod balance;
 mod build;
 mod explain;
 mod health;

@@ -304,8 +304,10 @@ impl Handler for Router {
     }
 
     fn letter(&mut self, _from: ShardId, letter: Letter, out: &mut Out) {
-        let Letter::Health { gateway, state } = letter;
-        self.adopt_health(gateway, state, out);
+        match letter {
+            Letter::Health { gateway, state } => self.adopt_health(gateway, state, out),
+            Letter::RoundTrip { gateway, us } => self.note_trip(gateway, us.into(), out),
+        }
     }
 
     fn deadline(&mut self, token: u64, out: &mut Out) {

@@ -1,13 +1,13 @@
 //! A new request of a trunk: whose it is, where it may go, and a call is born.
 
-use base::{Flow, SlotId, Time, TrunkId, Wall};
+use base::{Flow, GatewayId, SlotId, Time, TrunkId, Wall};
 use call::proxy;
 use call::token::RouteMark;
 use call::{Call, DialogNames, Fork, Invite, Moment, Purpose, Target, next_hop};
 use cdr::{Cause, Identity, Party};
 use route::{
-    Ask, CallLimits, Candidates, Mode, NoRoute, Number, NumberBuffer, NumberError, RouteId, Side,
-    Snapshot,
+    Ask, CallLimits, Candidates, Mode, NoRoute, Number, NumberBuffer, NumberError, RouteId, Scene,
+    Side, Snapshot,
 };
 use shards::Inbound;
 use sip::{HeaderId, Message, Method, NameAddr, Uri};
@@ -16,7 +16,7 @@ use transaction::{Kind, ServerEvent};
 
 use crate::attempt::Dialled;
 use crate::counters::{Count, TrunkCell};
-use crate::gauges::{Full, Limited};
+use crate::gauges::{Full, Gauges, Limited};
 use crate::held::{Held, Plan};
 use crate::local::Header;
 use crate::paths::listed;
@@ -29,6 +29,26 @@ struct Denied {
     status: u16,
     cause: Cause,
     count: Count,
+}
+
+/// What routing may ask of a call and of the moment.
+struct Seen<'a, 'm> {
+    gauges: &'a Gauges,
+    message: &'a Message<'m>,
+}
+
+impl Scene for Seen<'_, '_> {
+    fn calls_up(&self, gateway: GatewayId) -> u32 {
+        self.gauges.in_use(Limited::Gateway(gateway))
+    }
+
+    fn caller(&self) -> &[u8] {
+        user_of(calling_uri(self.message))
+    }
+
+    fn call_id(&self) -> &[u8] {
+        self.message.call_id()
+    }
 }
 
 /// The values of a Contact header.
@@ -384,7 +404,11 @@ impl Router {
                     dice: out.random(),
                 };
                 let (turns, candidates) = (&mut self.turns, &mut plan.candidates);
-                let found = self.world.candidates(&ask, &self.health, turns, candidates);
+                let scene = Seen {
+                    gauges: &self.gauges,
+                    message,
+                };
+                let found = (self.world).candidates(&ask, &self.health, turns, &scene, candidates);
                 *route = found.ok();
                 if let (Some(sold), Some(call)) = (plan.candidates.sold, call)
                     && let Some(call) = self.calls.get_mut(call)

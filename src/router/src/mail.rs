@@ -15,6 +15,13 @@ pub enum Letter {
         /// To what.
         state: GatewayState,
     },
+    /// A gateway answered a probe.
+    RoundTrip {
+        /// Which.
+        gateway: GatewayId,
+        /// After how many microseconds.
+        us: u32,
+    },
 }
 
 const NAME_BYTES: usize = 64;

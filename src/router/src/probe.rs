@@ -27,6 +27,8 @@ pub(crate) struct Probing {
     pub(crate) client: Option<SlotId>,
     /// When it counts as unanswered; taken by the first verdict.
     timer: Option<TimerId>,
+    /// When it was sent.
+    sent: Time,
     /// When the next one is due.
     next: Time,
 }
@@ -50,6 +52,7 @@ impl Router {
                     gateway: gateway.id,
                     client: None,
                     timer: None,
+                    sent: Time::ZERO,
                     next: self
                         .health
                         .first_probe(gateway, out.now())
@@ -113,6 +116,7 @@ impl Router {
         };
         self.count(Count::ProbesSent, out);
         self.probes[at].client = Some(client);
+        self.probes[at].sent = out.now();
         self.probes[at].timer = out.arm(timeout_ms * 1_000, Wake::Probe(client).token());
         self.step_client(client, ClientEvent::Start { packet }, None, out);
     }
@@ -172,10 +176,31 @@ impl Router {
         let Some(probe) = self.probe_of(client) else {
             return;
         };
-        let gateway = probe.gateway;
+        let (gateway, sent) = (probe.gateway, probe.sent);
         if let Some(timer) = probe.timer.take() {
             out.cancel(timer);
             self.health_event(gateway, HealthEvent::ProbeOk, out);
+            if self.world.measures_trips() {
+                self.tell_trip(gateway, out.now().micros_since(sent), out);
+            }
+        }
+    }
+
+    /// How long a gateway took to answer a probe, for all shards: only one of them asks it.
+    fn tell_trip(&mut self, gateway: GatewayId, us: u64, out: &mut Out) {
+        let us = u32::try_from(us).unwrap_or(u32::MAX);
+        self.note_trip(gateway, us.into(), out);
+        for shard in (0..self.settings.shards).map(base::ShardId) {
+            if shard != self.shard {
+                out.post(shard, Letter::RoundTrip { gateway, us });
+            }
+        }
+    }
+
+    /// How long a gateway took from a request to its first answer.
+    pub(crate) fn note_trip(&mut self, id: GatewayId, us: u64, out: &Out) {
+        if let Some(gateway) = self.world.gateway(id) {
+            self.health.note_round_trip(gateway, us, out.now());
         }
     }
 

@@ -136,6 +136,9 @@ impl Router {
         if let Purpose::Initial { call } = purpose {
             if let Some(gateway) = gateway {
                 self.gateway_spoke(gateway, status, is_first, out);
+                if is_first && self.world.measures_trips() {
+                    self.note_first_answer(call, at, gateway, out);
+                }
             }
             if status < 300 {
                 dialog = self.note_dialog(call, at, vendor, response, out);
@@ -176,6 +179,14 @@ impl Router {
             200..300 => self.count_gateway(gateway, GatewayCell::Answered, out),
             300.. => self.count_gateway(gateway, GatewayCell::Refused, out),
             _ => {}
+        }
+    }
+
+    /// The first response to an attempt: how long that took counts, if any route asks for it.
+    fn note_first_answer(&mut self, call: SlotId, at: usize, gateway: GatewayId, out: &Out) {
+        let attempt = self.calls.get(call).and_then(|call| call.attempts.get(at));
+        if let Some(started) = attempt.map(|attempt| attempt.started) {
+            self.note_trip(gateway, out.now().micros_since(started), out);
         }
     }
 

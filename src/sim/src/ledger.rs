@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base::Time;
 
 use crate::machine::Record;
-use crate::plan::{Order, Plan, vendor_name};
+use crate::plan::{EPOCH, Hours, Order, Plan, vendor_name};
 
 /// The calls of a world as their carriers saw them.
 #[derive(Debug, Default)]
@@ -153,9 +153,9 @@ fn judge_call(
             plan.attempts_max
         ));
     }
-    records
-        .iter()
-        .try_for_each(|record| judge_prices(record, plan))?;
+    records.iter().try_for_each(|record| {
+        judge_prices(record, plan).and_then(|()| judge_hours(record, plan))
+    })?;
     if circumstances.restarts > 0 {
         // A lost memory loses records; what it must not do is invent any.
         let most = story.answers_sent.len() + 1 + circumstances.restarts;
@@ -213,6 +213,28 @@ fn judge_prices(record: &Record, plan: &Plan) -> Result<(), String> {
             ));
         }
         before = Some(price);
+    }
+    Ok(())
+}
+
+/// Nobody is asked out of hours. A call is led by those of the moment at which it came; it may wait for
+/// a while until it is looked at.
+fn judge_hours(record: &Record, plan: &Plan) -> Result<(), String> {
+    const WAIT_US: i64 = 1_000_000;
+    let began = record.started.0 - EPOCH.0;
+    for attempt in &record.attempts {
+        let of_vendor = |hours: &&Hours| vendor_name(hours.vendor) == attempt.gateway;
+        let Some(hours) = plan.hours.iter().find(of_vendor) else {
+            continue;
+        };
+        let within = i64::from(hours.opens_s) * 1_000_000..i64::from(hours.closes_s) * 1_000_000;
+        let may = |at: &i64| within.contains(at) != hours.is_inverted;
+        if !may(&began) && !may(&(began + WAIT_US)) {
+            let name = &attempt.gateway;
+            return Err(format!(
+                "`{name}` was asked {began} us after the beginning, {hours:?}"
+            ));
+        }
     }
     Ok(())
 }
@@ -318,6 +340,7 @@ mod tests {
         Record {
             id: format!("id{duration_us}"),
             call_id: "c".to_owned(),
+            started: EPOCH,
             called: String::new(),
             trunk: String::new(),
             gateway: "b".to_owned(),

@@ -9,15 +9,15 @@ use std::sync::Arc;
 use base::{GatewayId, ListenerId, Money, ShardId, Time, Transport, TrunkId, Wall};
 use call::Keys;
 use route::{
-    AdvanceTable, CallLimits, Code, Currency, DeckId, DeckSpec, GatewaySpec, HealthRules,
-    ListenerSpec, Margin, Mode, Moment, PlanSpec, Probe, Rate, RatesBuilder, RouteSpec, Snapshot,
-    Source, Spec, TargetSpec, TrunkSpec, UnknownSource, Worth,
+    AdvanceTable, Balance, CalendarSpec, CallLimits, Code, Currency, DeckId, DeckSpec, GatewaySpec,
+    HealthRules, ListenerSpec, Margin, Mode, Moment, PlanSpec, Probe, Rate, RatesBuilder,
+    RouteSpec, Snapshot, Source, Spec, TargetSpec, TrunkSpec, UnknownSource, WhenSpec, Worth,
 };
 use router::{COUNTERS, Gauges, HISTOGRAMS, Limited, Listener, Router, Settings};
 use shards::{Handler, Limits, World, WorldConfig};
 use transaction::Timing;
 
-use crate::plan::{self, Plan};
+use crate::plan::{self, EPOCH, Plan};
 
 const GATEWAYS_MAX: usize = 16;
 const TRUNKS_MAX: usize = 4;
@@ -48,6 +48,8 @@ pub struct Record {
     pub id: String,
     /// The call's Call-ID.
     pub call_id: String,
+    /// When it came.
+    pub started: Wall,
     /// Digits called.
     pub called: String,
     /// The trunk it came from.
@@ -100,6 +102,7 @@ impl Machine {
         let gauges = Arc::new(Gauges::new(plan.shards, TRUNKS_MAX, GATEWAYS_MAX));
         let config = WorldConfig {
             seed: plan.seed ^ (number as u64).rotate_left(40),
+            wall_epoch: EPOCH,
             shards: plan.shards,
             is_steered: plan.is_steered,
             listeners: vec![shards::ListenerSpec {
@@ -405,6 +408,7 @@ fn spec(plan: &Plan, number: usize) -> Spec {
         },
         ..Spec::default()
     };
+    spec.calendars = plan.hours.iter().map(calendar).collect();
     if plan.has_canary {
         add_canary(&mut spec);
     }
@@ -412,6 +416,16 @@ fn spec(plan: &Plan, number: usize) -> Spec {
         add_decks(plan, &mut spec);
     }
     spec
+}
+
+/// When a vendor may be tried, by its name.
+fn calendar(hours: &plan::Hours) -> CalendarSpec {
+    let moment = |second: u32| Moment::at(EPOCH.0 / 1_000_000 + i64::from(second));
+    CalendarSpec {
+        name: plan::vendor_name(hours.vendor),
+        is_open: false,
+        changes: vec![moment(hours.opens_s), moment(hours.closes_s)],
+    }
 }
 
 /// A deck for each vendor, and one of the customer's if somebody asks what it pays.
@@ -469,6 +483,12 @@ fn plan_spec(plan: &Plan, gateways: &[(String, SocketAddr)]) -> PlanSpec {
                 gateway: name.clone(),
                 weight: 1,
                 priority: 0,
+                when: (plan.hours.iter())
+                    .find(|hours| plan::vendor_name(hours.vendor) == *name)
+                    .map(|hours| WhenSpec {
+                        calendar: name.clone(),
+                        is_open: !hours.is_inverted,
+                    }),
             })
             .collect(),
         mode: match plan.order {
@@ -476,6 +496,15 @@ fn plan_spec(plan: &Plan, gateways: &[(String, SocketAddr)]) -> PlanSpec {
             plan::Order::Weight => Mode::Weighted,
             plan::Order::Parallel => Mode::Parallel,
             plan::Order::Cost => Mode::Cost,
+            plan::Order::Balanced => Mode::Balanced,
+        },
+        balance: match plan.balance {
+            plan::Balance::Weighted => Balance::Weighted,
+            plan::Balance::LeastCalls => Balance::LeastCalls,
+            plan::Balance::Caller => Balance::Caller,
+            plan::Balance::Called => Balance::Called,
+            plan::Balance::CallId => Balance::CallId,
+            plan::Balance::Fastest => Balance::Fastest,
         },
         advance,
         attempts_max: usize::from(plan.attempts_max),
@@ -512,6 +541,7 @@ fn record(call: &cdr::Call<'_>) -> Record {
     Record {
         id: text(call.id),
         call_id: text(identity.call_id),
+        started: call.started,
         called: text(identity.called),
         trunk: text(call.ingress_trunk),
         gateway: text(call.egress_gateway),

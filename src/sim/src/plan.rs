@@ -3,6 +3,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use base::Wall;
+
 /// The first router, T.
 pub const ROUTER: SocketAddr = v4(192, 0, 2, 1);
 /// The second router, U, where a world has one.
@@ -13,6 +15,8 @@ pub const CUSTOMER: SocketAddr = v4(192, 0, 2, 10);
 pub const CANARY: SocketAddr = v4(192, 0, 2, 11);
 /// The number of the gateway that takes the canary's calls.
 pub const CANARY_VENDOR: usize = 6;
+/// When worlds begin by the clock on the wall: 2026.
+pub const EPOCH: Wall = Wall(1_767_225_600_000_000);
 /// A stranger, X.
 pub const STRANGER: SocketAddr = v4(203, 0, 113, 9);
 /// A trap, Z: nothing may ever arrive there.
@@ -47,6 +51,10 @@ pub struct Plan {
     pub vendors: usize,
     /// In which order they are tried.
     pub order: Order,
+    /// How they take turns, if they are tried side by side or by cost.
+    pub balance: Balance,
+    /// When they may be tried; those that are not in it, always.
+    pub hours: Vec<Hours>,
     /// What their decks and the customer's say; empty: there are none.
     pub prices: Prices,
     /// Causes that advance, in the configuration's words; empty for the default.
@@ -99,6 +107,8 @@ impl Default for Plan {
             is_steered: false,
             vendors: 3,
             order: Order::List,
+            balance: Balance::Weighted,
+            hours: Vec::new(),
             prices: Prices::default(),
             advance: Vec::new(),
             attempts_max: 3,
@@ -135,6 +145,38 @@ pub enum Order {
     Parallel,
     /// The cheapest first.
     Cost,
+    /// Side by side.
+    Balanced,
+}
+
+/// How vendors that are tried side by side take turns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// By weight.
+    Weighted,
+    /// By the calls that they have up.
+    LeastCalls,
+    /// By who calls.
+    Caller,
+    /// By who is called.
+    Called,
+    /// By the Call-ID.
+    CallId,
+    /// By how fast they answer.
+    Fastest,
+}
+
+/// When a vendor may be tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hours {
+    /// Which.
+    pub vendor: usize,
+    /// From this second of the world on.
+    pub opens_s: u32,
+    /// The first second that is no more part of it.
+    pub closes_s: u32,
+    /// Whether it is the other way around: not within, but before and after.
+    pub is_inverted: bool,
 }
 
 /// The rate decks of a world.

@@ -76,7 +76,7 @@ pub const LAYERS: &[Layer] = &[
           &["core_affinity", "crossbeam-queue", "crossbeam-utils", "hashbrown", "libc", "mio", "socket2"]),
     outer("router",     "src/router",      &["base", "sip", "transaction", "route", "call", "cdr", "overload", "shards"],
           CORE_OTHERS),
-    outer("config",     "config",          &["base"], &["serde", "toml", "csv"]),
+    outer("config",     "config",          &["base"], &["serde", "toml", "csv", "jiff"]),
     outer("decks",      "src/decks",       &["base", "route"], &["calamine", "csv", "encoding_rs", "jiff", "serde", "toml"]),
     outer("import",     "src/import",      &[], &["csv", "toml"]),
     outer("replay",     "src/replay",      &["base", "sip", "route", "cdr"], &["jiff", "serde", "serde_json"]),

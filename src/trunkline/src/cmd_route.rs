@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use base::Time;
 use clap::Args;
 use control::Loaded;
-use route::{Health, Occasion};
+use route::{Health, Moment, Occasion};
 
 use crate::boot;
 use crate::failure::{Failure, print};
@@ -17,7 +17,8 @@ real one. All gateways count as up, but those in maintenance.
 
 Examples:
   trunkline route explain --config trunkline.toml --from customer-1 +442079460001
-  trunkline route explain --config trunkline.toml --from customer-1 sip:0044207946@192.0.2.1 --json";
+  trunkline route explain --config trunkline.toml --from customer-1 sip:0044207946@192.0.2.1 --json
+  trunkline route explain --config trunkline.toml --from customer-1 +442079460001 --at 2026-12-24T18:00:00Z";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -36,6 +37,15 @@ pub(crate) struct Arguments {
     /// The random number of a weighted choice: the same gives the same order.
     #[arg(long, value_name = "N", default_value_t = 0)]
     dice: u64,
+    /// Who calls, for routes that balance by it.
+    #[arg(long, value_name = "NUMBER", default_value = "")]
+    caller: String,
+    /// The Call-ID, for routes that balance by it.
+    #[arg(long, value_name = "ID", default_value = "")]
+    call_id: String,
+    /// When the call would come: prices and calendars are those of then. Without a zone it is UTC.
+    #[arg(long, value_name = "TIME", value_parser = at)]
+    at: Option<Moment>,
     /// What was dialled: the user part of a Request-URI, or a whole sip: or tel: URI.
     #[arg(value_name = "NUMBER")]
     number: String,
@@ -56,8 +66,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (number, dice) = (&arguments.number, arguments.dice);
     let occasion = Occasion {
         now: Time::ZERO,
-        at: control::now(),
+        at: arguments.at.unwrap_or_else(control::now),
         dice,
+        caller: arguments.caller.as_bytes(),
+        call_id: arguments.call_id.as_bytes(),
     };
     let explanation = route::explain_dialled(snapshot, &health, trunk.id, number, occasion)
         .map_err(|error| Failure::Number(number.clone(), error))?;
@@ -70,4 +82,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         text.push('\n');
     }
     print(&text)
+}
+
+fn at(text: &str) -> Result<Moment, String> {
+    let found = control::moment(text);
+    found.ok_or_else(|| "write it as 2026-12-24T18:00:00Z, or as 2026-12-24".to_owned())
 }

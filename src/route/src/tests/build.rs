@@ -139,6 +139,7 @@ fn routes_name_gateways_that_exist_once_with_a_weight() {
                 gateway: "g2".to_owned(),
                 weight,
                 priority: 0,
+                when: None,
             };
             for (prefix, weight) in [("3", 0), ("4", 10_001)] {
                 let plan = PlanSpec {

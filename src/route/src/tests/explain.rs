@@ -8,10 +8,12 @@ use crate::{
     explain_dialled,
 };
 
-const OCCASION: Occasion = Occasion {
+const OCCASION: Occasion<'_> = Occasion {
     now: Time::ZERO,
     at: Moment(1),
     dice: 0,
+    caller: b"",
+    call_id: b"",
 };
 
 fn told(world: &Snapshot, health: &Health, dialled: &str, now: Time) -> crate::Explanation {
@@ -66,12 +68,12 @@ fn the_same_for_programs() {
     let json = told(&world, &health, "sip:+1202@x", Time::ZERO).to_json();
     let want = concat!(
         r#"{"generation":1,"trunk":"alpha","dialled":"+1202","number":"1202","rule":"+E.164","#,
-        r#""tech_prefix":"","prefix":"1","mode":"ordered","sold":null,"income":null,"call_seconds":180,"margin":null,"#,
+        r#""tech_prefix":"","prefix":"1","mode":"ordered","balance":null,"sold":null,"income":null,"call_seconds":180,"margin":null,"#,
         r#""attempts_max":3,"#,
         r#""refused":"no gateway of the route may be tried now","candidates":["#,
         r#"{"position":1,"gateway":"g2","carrier":"","address":"192.0.2.2:5060","#,
         r#""transport":"udp","weight":1,"state":"maintenance","skipped":"in maintenance","priority":0,"#,
-        r#""deck":null,"price":null,"cost":null,"margin":null,"#,
+        r#""why":null,"deck":null,"price":null,"cost":null,"margin":null,"#,
         r#""request_uri":"sip:+1202@192.0.2.2","no_response_ms":2000}]}"#,
     );
     assert_eq!(json, want);

@@ -3,16 +3,33 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use base::{Money, Time, TrunkId};
+use base::{GatewayId, Money, Time, TrunkId};
 use sip::Uri;
 
 use super::{at, built, gateway, spec};
 use crate::order::mix;
 use crate::{
     Ask, Candidates, Code, Currency, DeckId, DeckSpec, Health, HealthEvent, ListSpec, Mode, Moment,
-    Named, NoRoute, NumberBuffer, NumbersBuilder, PlanSpec, Rate, RatesBuilder, RouteSpec, Side,
-    Snapshot, Source, Spec, TargetSpec, TrunkSpec, Turns, UnknownSource, Worth,
+    Named, NoRoute, NumberBuffer, NumbersBuilder, PlanSpec, Rate, RatesBuilder, RouteSpec, Scene,
+    Side, Snapshot, Source, Spec, TargetSpec, TrunkSpec, Turns, UnknownSource, Worth,
 };
+
+/// No gateway has a call, and nobody calls.
+struct Nobody;
+
+impl Scene for Nobody {
+    fn calls_up(&self, _: GatewayId) -> u32 {
+        0
+    }
+
+    fn caller(&self) -> &[u8] {
+        b""
+    }
+
+    fn call_id(&self) -> &[u8] {
+        b""
+    }
+}
 
 /// A call from the first trunk.
 fn ask<'n>(number: &'n crate::Number<'n>, dice: u64) -> Ask<'n> {
@@ -44,7 +61,7 @@ fn tried_in_turn(
     assert_eq!(trunk, TrunkId(0));
     let number = world.number(trunk, &uri, &mut buffer).expect(dialled);
     let mut out = Candidates::new();
-    let id = world.candidates(&ask(&number, dice), health, turns, &mut out)?;
+    let id = world.candidates(&ask(&number, dice), health, turns, &Nobody, &mut out)?;
     let mut text = world.route(id).prefix.to_owned();
     for candidate in &out {
         let name = world.gateway_name(candidate.gateway);
@@ -132,6 +149,7 @@ fn weighted(weights: &[(&str, u32)]) -> RouteSpec {
         gateway: gateway.to_owned(),
         weight,
         priority: 0,
+        when: None,
     });
     RouteSpec {
         prefix: "7".to_owned(),
@@ -306,7 +324,7 @@ fn prices_begin_by_themselves() {
             at: Moment(at),
             ..ask(&number, 0)
         };
-        let found = world.candidates(&ask, &Health::new(8), &mut Turns::new(), &mut out);
+        let found = world.candidates(&ask, &Health::new(8), &mut Turns::new(), &Nobody, &mut out);
         found.expect("a route");
         let sold = out.sold.expect("a price").per_minute.parts();
         let (_, gateway) = out.next_to_try(0).expect("a gateway");
@@ -356,7 +374,13 @@ fn next_to_try_skips_those_left_out() {
     let number = crate::Number::from_digits(b"49");
     let health = Health::new(8);
     world
-        .candidates(&ask(&number, 0), &health, &mut Turns::new(), &mut out)
+        .candidates(
+            &ask(&number, 0),
+            &health,
+            &mut Turns::new(),
+            &Nobody,
+            &mut out,
+        )
         .expect("a route");
     let id = |name: &str| gateway(&world, name).id;
     assert_eq!(out.next_to_try(0), Some((0, id("g1"))));
@@ -378,7 +402,13 @@ fn a_call_of_an_unknown_trunk_goes_nowhere() {
         trunk: TrunkId(7),
         ..ask(&number, 0)
     };
-    let found = world.candidates(&stranger, &Health::new(8), &mut Turns::new(), &mut out);
+    let found = world.candidates(
+        &stranger,
+        &Health::new(8),
+        &mut Turns::new(),
+        &Nobody,
+        &mut out,
+    );
     assert_eq!((found, out.len()), (Err(NoRoute::NoPrefix), 0));
 }
 
@@ -484,6 +514,7 @@ fn whom_a_trunk_excludes_is_never_tried() {
             &ask(&number, 0),
             &Health::new(8),
             &mut Turns::new(),
+            &Nobody,
             &mut out,
         );
         found.expect("a route");

@@ -313,6 +313,7 @@ fn option_of_world(plan: &mut Plan, option: &Condition) -> Result<(), String> {
                 "weight" => Order::Weight,
                 "parallel" => Order::Parallel,
                 "cost" => Order::Cost,
+                "balanced" => Order::Balanced,
                 _ => return Err(format!("`{value}`: list, weight or parallel?")),
             }
         }

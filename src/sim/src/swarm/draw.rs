@@ -3,7 +3,7 @@
 use base::Time;
 
 use crate::dice::Dice;
-use crate::plan::{Link, Order, Plan, PriceRow};
+use crate::plan::{Balance, Hours, Link, Order, Plan, PriceRow};
 
 /// A world, ready to be played.
 #[derive(Debug, Clone)]
@@ -195,6 +195,7 @@ pub fn draw(seed: u64) -> Draw {
     let mut plan = draw_plan(seed, &mut dice);
     price(&mut plan);
     limit(&mut plan);
+    share(&mut plan, span_us);
     let vendors = (0..plan.vendors).map(|_| draw_vendor(&mut dice)).collect();
     Draw {
         link: draw_link(&mut dice),
@@ -287,6 +288,41 @@ fn limit(plan: &mut Plan) {
     plan.max_calls = some(10);
     plan.calls_per_second = some(5);
     plan.vendor_calls = some(4);
+}
+
+/// Gives a third of the worlds vendors that stand side by side, and a third vendors with hours, as
+/// [`price`] gives prices.
+fn share(plan: &mut Plan, span_us: u64) {
+    let mut dice = Dice::new(plan.seed ^ 0x0073_6861_7265);
+    if super::kept_seeds().contains(&plan.seed) {
+        return;
+    }
+    if dice.chance(330) {
+        plan.balance = dice.one_of(&[
+            Balance::Weighted,
+            Balance::LeastCalls,
+            Balance::Caller,
+            Balance::Called,
+            Balance::CallId,
+            Balance::Fastest,
+        ]);
+        if plan.prices.rows.is_empty() {
+            plan.order = Order::Balanced;
+        }
+    }
+    if dice.chance(330) {
+        for vendor in 0..plan.vendors {
+            let opens_s = dice.below(span_us / 1_000_000) as u32;
+            if dice.chance(600) {
+                plan.hours.push(Hours {
+                    vendor,
+                    opens_s,
+                    closes_s: opens_s + dice.between(1, 20) as u32,
+                    is_inverted: dice.chance(500),
+                });
+            }
+        }
+    }
 }
 
 fn draw_link(dice: &mut Dice) -> Link {

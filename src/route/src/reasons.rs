@@ -1,0 +1,126 @@
+//! Why a gateway of a route stands where it stands, in words: for people, not for calls.
+
+use crate::balance::Scales;
+use crate::snapshot::Target;
+use crate::{Ask, Balance, Health, Mode, Moment, RouteId, Scene, Snapshot};
+
+impl Snapshot {
+    /// What put the target at `place` of a route where it is, beside its price: a sentence for each
+    /// reason.
+    pub(crate) fn reasons(
+        &self,
+        route: RouteId,
+        place: usize,
+        (ask, health): (&Ask<'_>, &Health),
+        scene: &impl Scene,
+    ) -> Vec<String> {
+        let plan = self.plan(route);
+        let target = &plan.targets[place];
+        let mut told = Vec::new();
+        told.extend(self.hours(target, ask.at));
+        let has_ranks = matches!(plan.mode, Mode::Balanced | Mode::Cost);
+        if has_ranks
+            && plan
+                .targets
+                .iter()
+                .any(|it| it.priority != plan.targets[0].priority)
+        {
+            told.push(format!("priority {}", target.priority));
+        }
+        if has_ranks {
+            let scales = Scales::new(
+                plan.balance,
+                (&plan.targets, &plan.seeds),
+                ask,
+                health,
+                scene,
+            );
+            told.extend(scales.told(place));
+        }
+        told
+    }
+
+    /// `business-hours is closed, for 13 h 20 min more`
+    fn hours(&self, target: &Target, at: Moment) -> Option<String> {
+        let when = target.when?;
+        let calendar = &self.calendars[usize::from(when.calendar)];
+        let span = calendar.span(at);
+        let state = if span.is_open { "open" } else { "closed" };
+        let wanted = if when.is_open {
+            ""
+        } else {
+            ", as it has to be"
+        };
+        let wanted = if span.is_open == when.is_open {
+            wanted
+        } else {
+            ""
+        };
+        let until = match span.until {
+            Moment::LAST => "and no change is known".to_owned(),
+            until => format!("for {} more", length(until.0 - at.0)),
+        };
+        Some(format!("{} is {state}{wanted}, {until}", calendar.name))
+    }
+}
+
+impl<S: Scene> Scales<'_, S> {
+    /// What counts for a target, in words.
+    fn told(&self, place: usize) -> Option<String> {
+        let target = &self.targets[place];
+        let weight = target.weight;
+        let lot = || f64::from_bits(self.weigh(place));
+        Some(match self.balance {
+            Balance::Weighted => return None,
+            Balance::LeastCalls => {
+                let up = self.scene.calls_up(target.gateway);
+                format!("{up} calls up for a weight of {weight}")
+            }
+            Balance::Caller => format!("drew {:.4} for the caller, the least is first", lot()),
+            Balance::Called => {
+                format!(
+                    "drew {:.4} for the called number, the least is first",
+                    lot()
+                )
+            }
+            Balance::CallId => format!("drew {:.4} for the Call-ID, the least is first", lot()),
+            Balance::Fastest => match self.health.round_trip(target.gateway, self.now) {
+                Some(us) => format!("answers within {}.{} ms", us / 1_000, us / 100 % 10),
+                None => "nobody knows how fast it answers".to_owned(),
+            },
+        })
+    }
+}
+
+/// A time in the two largest of its units.
+fn length(seconds: u32) -> String {
+    let (days, hours) = (seconds / 86_400, seconds / 3_600 % 24);
+    let (minutes, seconds) = (seconds / 60 % 60, seconds % 60);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, _) => format!("{minutes} min {seconds} s"),
+        (0, ..) => format!("{hours} h {minutes} min"),
+        _ => format!("{days} d {hours} h"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::length;
+
+    #[test]
+    fn lengths_in_their_two_largest_units() {
+        let told = [0, 59, 60, 3_599, 3_600, 86_399, 86_400, 900_000].map(length);
+        let want = [
+            "0 s",
+            "59 s",
+            "1 min 0 s",
+            "59 min 59 s",
+            "1 h 0 min",
+            "23 h 59 min",
+            "1 d 0 h",
+            "10 d 10 h",
+        ];
+        assert_eq!(told, want);
+    }
+}
