@@ -25,6 +25,7 @@ mod cdr_writer;
 mod change;
 mod deck_files;
 mod follow;
+mod history;
 mod hours;
 mod list_files;
 mod logs;

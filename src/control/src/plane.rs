@@ -342,6 +342,9 @@ where
         self.follow();
         let (view, seen) = (&self.view, &mut self.turns_seen);
         self.service.feed(|| view.all_turned_since(seen));
+        if self.ticks.is_multiple_of(REPORT_TICKS) && self.view.phase() != Phase::Starting {
+            self.view.look_at_gateways();
+        }
         if self.ticks.is_multiple_of(REPORT_TICKS) {
             self.log.report();
         }

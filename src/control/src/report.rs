@@ -33,6 +33,7 @@ pub fn stats_report(view: &View) -> Value {
         "trouble": view.trouble(),
         "control": control,
         "gateways": rows_report(view.gateways()),
+        "health": view.health(),
         "trunks": rows_report(view.trunks()),
         "shards": shards,
         "total": total,

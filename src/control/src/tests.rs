@@ -96,6 +96,20 @@ fn view() -> Arc<View> {
 }
 
 #[test]
+fn the_report_says_how_gateways_fared() {
+    let view = view();
+    assert_eq!(stats_report(&view)["health"], json!([]));
+    view.look_at_gateways();
+    let health = &stats_report(&view)["health"];
+    // Of the shards' states the worst counts.
+    assert_eq!(health[1]["gateway"], "gw-2");
+    assert_eq!(health[1]["state"], "returning");
+    assert_eq!(health[1]["before"], json!([]));
+    let since = health[1]["since"].as_str().expect("a text");
+    assert!(since.parse::<jiff::Timestamp>().is_ok(), "{since}");
+}
+
+#[test]
 fn the_report_has_shards_and_sums_and_names() {
     let report = stats_report(&view());
     assert_eq!(report["node"], "n1");

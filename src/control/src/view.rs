@@ -12,6 +12,7 @@ use shards::steer::Steering;
 use shards::{CounterDef, CounterKind, Metric, ShardStats};
 
 use crate::CdrStatus;
+use crate::history::History;
 
 /// One number that a handler counts for each gateway or trunk: name, help, whether it is a gauge.
 pub type Cell = (&'static str, &'static str, bool);
@@ -83,6 +84,7 @@ pub struct View {
     cdr: Arc<CdrStatus>,
     steering: Arc<Steering>,
     snapshot: RwLock<Arc<Snapshot>>,
+    history: RwLock<History>,
     confirmed: AtomicU64,
     phase: AtomicU8,
     reloads: AtomicU64,
@@ -109,6 +111,7 @@ impl View {
             steering,
             confirmed: AtomicU64::new(snapshot.generation()),
             snapshot: RwLock::new(snapshot),
+            history: RwLock::default(),
             phase: AtomicU8::new(Phase::Starting as u8),
             reloads: AtomicU64::new(0),
             reloads_refused: AtomicU64::new(0),
@@ -243,6 +246,39 @@ impl View {
         let rows = cells.iter().enumerate();
         rows.map(|(place, &cell)| (cell, value(place, cell.2)))
             .collect()
+    }
+
+    /// Notes how the gateways are.
+    pub(crate) fn look_at_gateways(&self) {
+        let state = |cells: &[(Cell, u64)]| {
+            let of_state = cells.iter().find(|((name, ..), _)| *name == "state");
+            of_state.map(|(_, value)| *value)
+        };
+        let rows = self.gateways().into_iter();
+        let states = rows.filter_map(|(name, cells)| Some((name, state(&cells)?)));
+        let states = states.collect();
+        self.history.write().look(states, jiff::Timestamp::now());
+    }
+
+    /// How the gateways fared, as the stats write it: the state, since when, and what was before, the
+    /// last first.
+    #[must_use]
+    pub fn health(&self) -> serde_json::Value {
+        let time = |at: &jiff::Timestamp| format!("{at:.0}");
+        let history = self.history.read();
+        let row = |(name, past): (&String, &crate::history::Past)| {
+            let (since, state) = past.changes.back()?;
+            let before = past.changes.iter().rev().skip(1);
+            let before = before
+                .map(|(since, state)| serde_json::json!({ "state": state, "since": time(since) }));
+            Some(serde_json::json!({
+                "gateway": name,
+                "state": state,
+                "since": time(since),
+                "before": before.collect::<Vec<_>>(),
+            }))
+        };
+        history.gateways().filter_map(row).collect()
     }
 
     /// Whether every shard has made its first turn.

@@ -99,6 +99,7 @@ fn tables(stats: &Value, all: bool) -> String {
     let shards = stats["shards"].as_array().unwrap_or(&empty);
     push(&mut text, "control", pairs(&stats["control"], all));
     push(&mut text, "gateway", named_rows(&stats["gateways"]));
+    push(&mut text, "health", health(&stats["health"]));
     push(&mut text, "trunk", named_rows(&stats["trunks"]));
     push(&mut text, "time", times(&stats["total"]["histograms"]));
     push(&mut text, "calls", columns(stats, shards, "handler", all));
@@ -144,6 +145,24 @@ fn named_rows(list: &Value) -> Vec<Vec<String>> {
         let mut row = vec![object["name"].as_str().unwrap_or("?").to_owned()];
         row.extend(keys.iter().map(|key| number(&object[key.as_str()])));
         rows.push(row);
+    }
+    rows
+}
+
+/// One row for each gateway: how it is, since when, and what it was before.
+fn health(list: &Value) -> Vec<Vec<String>> {
+    let word = |value: &Value| value.as_str().unwrap_or("?").to_owned();
+    let mut rows = vec![["", "state", "since", "before"].map(str::to_owned).to_vec()];
+    for gateway in list.as_array().unwrap_or(&Vec::new()) {
+        let empty = Vec::new();
+        let before = gateway["before"].as_array().unwrap_or(&empty).iter();
+        let before = before.map(|it| format!("{} {}", word(&it["state"]), word(&it["since"])));
+        rows.push(vec![
+            word(&gateway["gateway"]),
+            word(&gateway["state"]),
+            word(&gateway["since"]),
+            before.collect::<Vec<_>>().join(", "),
+        ]);
     }
     rows
 }
@@ -196,6 +215,8 @@ mod tests {
             "node": "n1", "version": "1.2.3", "trouble": null,
             "control": { "uptime_seconds": 3, "reloads": 0 },
             "gateways": [{ "name": "gw-1", "attempts": 7, "state": 0 }],
+            "health": [{ "gateway": "gw-1", "state": "up", "since": "2026-11-21T10:00:09Z",
+                "before": [{ "state": "down", "since": "2026-11-21T10:00:02Z" }] }],
             "trunks": [],
             "shards": [shard(1_200), shard(34)],
             "total": {
@@ -212,6 +233,9 @@ uptime_seconds      3
 
 gateway  attempts  state
 gw-1            7      0
+
+health  state                 since                     before
+gw-1       up  2026-11-21T10:00:09Z  down 2026-11-21T10:00:02Z
 
 time           count  p50_us  p99_us  max_us
 setup_time_us      2      10      20      30

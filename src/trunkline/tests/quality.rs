@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 
-use harness::{Gateway, PATIENCE, Scene, tables};
+use harness::{Gateway, PATIENCE, Scene, tables, wait_for};
 
 /// A switch that asks where its calls go, and is told by 302.
 struct Switch {
@@ -186,4 +186,21 @@ fn a_gateway_out_of_hours_is_not_tried() {
         summer.contains("day is closed, for 13 h 30 min more"),
         "{summer}"
     );
+}
+
+#[test]
+fn the_stats_say_since_when() {
+    let scene = Scene::new();
+    let [customer, at, one] = [(); 3].map(|()| scene.address());
+    let tables = tables(customer.ip(), &[Gateway::udp("one", one)], "");
+    let router = scene.router(&format!("{}{tables}", scene.head(&[at])));
+    let health = wait_for("a look at the gateways", PATIENCE, || {
+        let health = router.stats()["health"][0].clone();
+        (!health.is_null()).then_some(health)
+    });
+    assert_eq!(
+        (&health["gateway"], &health["state"]),
+        (&"one".into(), &"up".into())
+    );
+    assert!(health["since"].as_str().unwrap().ends_with('Z'), "{health}");
 }
