@@ -290,6 +290,7 @@ fn plain_plan(targets: Vec<Target>, has_weights: bool, attempts_max: usize) -> P
             Mode::Ordered
         },
         balance: Balance::Weighted,
+        quality: None,
         advance: None,
         attempts_max,
         ring_ms: 0,

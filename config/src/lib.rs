@@ -7,7 +7,7 @@
 //!
 //! In the order of reading: `file.rs` (what is read, and a world that is elsewhere), `text.rs` (places), `section.rs` (one table of the file), `keys.rs` (all
 //! keys there are), `settings.rs` (the node's own sections), `peers.rs` (listeners, trunks, gateways),
-//! `prices.rs` (decks and currencies), `screen.rs` (lists of numbers), `calendars.rs`, `routes.rs` and `deck.rs` (routes in TOML and in CSV). docs/configuration.md says the same for
+//! `prices.rs` (decks and currencies), `screen.rs` (lists of numbers), `calendars.rs`, `quality.rs`, `routes.rs` and `deck.rs` (routes in TOML and in CSV). docs/configuration.md says the same for
 //! operators; a test holds that it names every key. Tests: `tests/`, one case for each kind of fault.
 
 #![forbid(unsafe_code)]
@@ -21,6 +21,7 @@ mod model;
 mod network;
 mod peers;
 mod prices;
+mod quality;
 mod routes;
 mod screen;
 mod section;
@@ -35,12 +36,13 @@ pub use error::{ERRORS_MAX, Error, Place};
 pub use file::{File, Own, Part, World};
 pub use keys::{FILE_KEYS, NODE_KEYS, SECTIONS};
 pub use model::{
-    Balance, Calendar, CalledStyle, Cdr, Coalesce, Config, Control, CurrencyWorth, DIGITS_MAX,
-    DateHours, DateRule, Deck, Drain, FeedbackAlgorithm, Gateway, Health, Hours, Io, LISTENERS_MAX,
-    Limits, Listener, Log, LogFormat, LogLevel, Margin, Metrics, Mode, Node, NumberList, Numbers,
-    Overload, PRIORITY_MAX, Password, PlainRule, Plan, Probe, Proxy, Route, Screen, Shards, Source,
-    Sources, Steering, Store, StoreKind, TARGETS_MAX, TECH_PREFIX_BYTES_MAX, Target, Timers, Trunk,
-    UnknownSource, WEIGHT_MAX, WeekHours, When,
+    Balance, Below, Calendar, CalledStyle, Cdr, Coalesce, Config, Control, CurrencyWorth,
+    DESTINATION_DIGITS_MAX, DIGITS_MAX, DateHours, DateRule, Deck, Drain, FeedbackAlgorithm,
+    Gateway, Health, Hours, Io, LISTENERS_MAX, Limits, Listener, Log, LogFormat, LogLevel, Margin,
+    Metrics, Mode, Node, NumberList, Numbers, Overload, PRIORITY_MAX, Password, PlainRule, Plan,
+    Probe, Proxy, Quality, Route, Screen, Shards, Source, Sources, Steering, Store, StoreKind,
+    TARGETS_MAX, TECH_PREFIX_BYTES_MAX, Target, Timers, Trunk, UnknownSource, WEIGHT_MAX,
+    WeekHours, When,
 };
 pub use network::Network;
 
@@ -77,9 +79,19 @@ fn read(root: &Section<'_>, world: &Section<'_>, folder: &Path) -> Config {
     let decks = prices::decks(world, folder);
     let lists = screen::lists(world, folder);
     let calendars = calendars::read(world);
+    let qualities = quality::read(world);
     let (currency, currencies) = prices::money(world);
     let mut gateways = peers::gateways(world, &listeners, &decks);
-    let routes = routes::read(world, folder, proxy.attempts_max, &mut gateways, &calendars);
+    let routes = routes::read(
+        world,
+        folder,
+        proxy.attempts_max,
+        &mut gateways,
+        routes::Objects {
+            calendars: &calendars,
+            qualities: &qualities,
+        },
+    );
     Config {
         node: settings::node(&root.table("node")),
         limits: settings::limits(&root.table("limits")),
@@ -99,6 +111,7 @@ fn read(root: &Section<'_>, world: &Section<'_>, folder: &Path) -> Config {
         screen: screen::screen(&world.table("screen"), &lists),
         decks,
         calendars,
+        qualities,
         lists,
         listeners: listeners
             .into_iter()

@@ -20,6 +20,8 @@ pub const PRIORITY_MAX: u16 = 100;
 pub const WEIGHT_MAX: u32 = 10_000;
 /// The most digits of a prefix.
 pub const DIGITS_MAX: usize = 32;
+/// The most digits of a destination.
+pub const DESTINATION_DIGITS_MAX: u8 = 9;
 /// The longest tech prefix.
 pub const TECH_PREFIX_BYTES_MAX: usize = 16;
 
@@ -62,6 +64,8 @@ pub struct Config {
     pub decks: Vec<Deck>,
     /// `[[calendar]]`, with what they take from `[[holidays]]`.
     pub calendars: Vec<Calendar>,
+    /// `[[quality]]`
+    pub qualities: Vec<Quality>,
     /// `[[list]]`
     pub lists: Vec<NumberList>,
     /// `[screen]`: what calls of all trunks are held against.
@@ -182,6 +186,8 @@ pub struct Limits {
     pub gateways_max: usize,
     /// Trunk names over the life of the process, of all shards.
     pub trunks_max: usize,
+    /// Gateways by destinations whose quality is measured at a time, of the process.
+    pub quality_rows: usize,
     /// Armed timers.
     pub timers: usize,
     /// Messages from other shards that wait.
@@ -557,6 +563,8 @@ pub struct Plan {
     pub mode: Mode,
     /// How those that stand side by side do.
     pub balance: Balance,
+    /// The class of quality that its gateways must keep to.
+    pub quality: Option<String>,
     /// What makes a call go on to the next; `None`: the router's default.
     pub advance: Option<Vec<String>>,
     /// The most attempts of a call.
@@ -709,6 +717,8 @@ pub enum Mode {
     Cost,
     /// By priority, side by side.
     Balanced,
+    /// The best first.
+    Quality,
     /// All at once.
     Parallel,
 }
@@ -728,4 +738,44 @@ pub enum Balance {
     CallId,
     /// Whoever answers soonest.
     Fastest,
+}
+
+/// What vendors must keep to, and how they are measured. Shares are in thousandths.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Quality {
+    /// Its name.
+    pub name: String,
+    /// The least share of attempts that are answered.
+    pub min_asr: Option<u16>,
+    /// The least share of attempts that are effective.
+    pub min_ner: Option<u16>,
+    /// The least that answered calls last on average.
+    pub min_acd_s: Option<u32>,
+    /// The longest that it takes until it rings, on average.
+    pub max_pdd_ms: Option<u32>,
+    /// The largest share of answered calls that are short.
+    pub max_short: Option<u16>,
+    /// Calls that last less are short.
+    pub short_s: u32,
+    /// How many digits of a number are its destination.
+    pub digits: u8,
+    /// What is over so long ago counts no more.
+    pub window_s: u32,
+    /// Less says nothing.
+    pub sample: u32,
+    /// The share of its calls that a vendor below the bounds still gets.
+    pub trial: u16,
+    /// How long it takes until it gets all of them again.
+    pub return_s: u32,
+    /// What becomes of a vendor below the bounds.
+    pub below: Below,
+}
+
+/// What becomes of a vendor whose quality is below its bounds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Below {
+    /// It is tried last.
+    Behind,
+    /// It is left out.
+    Skip,
 }

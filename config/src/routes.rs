@@ -8,9 +8,11 @@ use crate::calendars::when;
 use crate::deck::{Deck, read_file};
 use crate::peers::Draft;
 use crate::prices::margin;
+use crate::quality::of_route;
 use crate::section::{At, Mixed, Section, meant};
 use crate::{
-    Balance, Calendar, DIGITS_MAX, Mode, PRIORITY_MAX, Plan, Route, TARGETS_MAX, Target, WEIGHT_MAX,
+    Balance, Calendar, DIGITS_MAX, Mode, PRIORITY_MAX, Plan, Quality, Route, TARGETS_MAX, Target,
+    WEIGHT_MAX,
 };
 
 /// Where a prefix was first given a route.
@@ -22,17 +24,24 @@ pub(crate) enum Given {
     Deck(u64),
 }
 
+/// What routes name beside gateways.
+#[derive(Clone, Copy)]
+pub(crate) struct Objects<'o> {
+    pub(crate) calendars: &'o [Calendar],
+    pub(crate) qualities: &'o [Quality],
+}
+
 pub(crate) fn read(
     root: &Section<'_>,
     folder: &Path,
     attempts_max: usize,
     gateways: &mut [Draft],
-    calendars: &[Calendar],
+    objects: Objects<'_>,
 ) -> Vec<Route> {
     let mut given: HashMap<String, Given> = HashMap::new();
     let mut routes = Vec::new();
     for section in root.tables("route") {
-        let plan = Arc::new(plan(&section, attempts_max, gateways, calendars));
+        let plan = Arc::new(plan(&section, attempts_max, gateways, objects));
         set_patience(&section, &plan, gateways);
         for (place, prefix) in prefixes(&section) {
             match given.get(&prefix) {
@@ -113,16 +122,17 @@ fn plan(
     section: &Section<'_>,
     attempts_max: usize,
     gateways: &[Draft],
-    calendars: &[Calendar],
+    objects: Objects<'_>,
 ) -> Plan {
     let modes = [
         ("ordered", Mode::Ordered),
         ("weighted", Mode::Weighted),
         ("cost", Mode::Cost),
         ("balanced", Mode::Balanced),
+        ("quality", Mode::Quality),
         ("parallel", Mode::Parallel),
     ];
-    let (targets, has_weights) = targets(section, gateways, calendars);
+    let (targets, has_weights) = targets(section, gateways, objects.calendars);
     let mode = section.word_of("mode", &modes);
     if let (Some(mode @ (Mode::Ordered | Mode::Parallel)), true) = (mode, has_weights) {
         let word = if mode == Mode::Ordered {
@@ -143,6 +153,10 @@ fn plan(
         check_decks(section, &targets, gateways);
     }
     let balance = balance(section, mode);
+    let quality = of_route(section, objects.qualities);
+    if mode == Some(Mode::Quality) && !section.has("quality") {
+        section.missing("quality", "the name of a [[quality]] in a route by quality");
+    }
     let unsaid = match (balance, has_weights) {
         (Some(_), _) => Mode::Balanced,
         (None, true) => Mode::Weighted,
@@ -152,6 +166,7 @@ fn plan(
         targets,
         mode: mode.unwrap_or(unsaid),
         balance: balance.unwrap_or(Balance::Weighted),
+        quality,
         advance: advance(section),
         attempts_max: section.number_or("attempts_max", attempts_max, 1..=TARGETS_MAX as i128),
         ring_ms: section.number_or("ring_ms", 0, 0..=3_600_000),
@@ -176,11 +191,11 @@ fn balance(section: &Section<'_>, mode: Option<Mode>) -> Option<Balance> {
         Some(Mode::Ordered) => "ordered",
         Some(Mode::Weighted) => "weighted",
         Some(Mode::Parallel) => "parallel",
-        Some(Mode::Cost | Mode::Balanced) | None => return balance,
+        Some(Mode::Cost | Mode::Quality | Mode::Balanced) | None => return balance,
     };
     if section.has("balance") {
         let found = format!("`balance` in a route with mode = \"{word}\"");
-        let expected = "it in a balanced route, or one by cost";
+        let expected = "it in a balanced route, or one by cost or quality";
         let remedy = "set mode = \"balanced\", or take `balance` out";
         let at = section.place_of("balance");
         section.report.add(at, found, expected, remedy);

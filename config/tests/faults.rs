@@ -813,3 +813,41 @@ fn balances_where_nobody_stands_side_by_side() {
         &["`callers`", "did you mean `caller`?"],
     );
 }
+
+#[test]
+fn qualities() {
+    let class = "[[quality]]\nname = \"q\"\n";
+    check(
+        &format!("{class}min_asr = \"130 %\"\n"),
+        (3, 11),
+        &["`130 %`", "100 %"],
+    );
+    check(
+        &format!("{class}max_short = \"0.1\"\n"),
+        (3, 13),
+        &["`0.1`", "a % behind it"],
+    );
+    check(&format!("{class}digits = 10\n"), (3, 10), &["from 0 to 9"]);
+    check(
+        &format!("{class}below = \"behynd\"\n"),
+        (3, 9),
+        &["did you mean `behind`?"],
+    );
+    check(
+        &format!("{class}{class}"),
+        (4, 8),
+        &["the quality `q` again"],
+    );
+    let route = "[[route]]\nprefix = \"1\"\ngateways = [\"vienna\"]\n";
+    check(
+        &format!("{route}quality = \"q\"\n"),
+        (4, 11),
+        &["the name of a [[quality]]"],
+    );
+    check(
+        &format!("{route}mode = \"quality\"\n"),
+        (1, 1),
+        &["[route] without `quality`"],
+    );
+    check("[limits]\nquality_rows = 3\n", (2, 16), &["from 16"]);
+}

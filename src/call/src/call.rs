@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 
 use base::{FlowId, GatewayId, SlotId, TextId, Time, TimerId, Transport, TrunkId, Wall};
 use cdr::{Cause, Party};
-use route::Price;
+use route::{Place, Price};
 use smallvec::SmallVec;
 
 use crate::compact::{Moment, Packed};
@@ -89,6 +89,8 @@ pub struct Attempt {
     pub bought: Option<Price>,
     /// Whether it holds a channel of its gateway.
     pub holds_channel: bool,
+    /// Where its quality is counted, until that was done.
+    pub measured: Option<Place>,
 }
 
 impl Attempt {
@@ -257,6 +259,7 @@ impl Call {
             q850: None,
             bought: None,
             holds_channel: false,
+            measured: None,
         });
         self.attempts.len() - 1
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::ShardId;
-use route::Snapshot;
+use route::{Quality, Snapshot};
 use shards::{Handler, RuntimeConfig, StartError};
 use tokio::sync::mpsc;
 
@@ -38,6 +38,8 @@ pub struct Setup {
     pub runtime: RuntimeConfig,
     /// Where the handlers keep their numbers of gateways and trunks.
     pub layout: Layout,
+    /// What the handlers count of vendors' quality.
+    pub quality: Arc<Quality>,
     /// Where call records go.
     pub cdr: CdrOptions,
     /// Where metrics are served; `None` for nowhere.
@@ -159,6 +161,7 @@ where
             writer.status(),
             running.steering(),
             setup.loaded.snapshot.clone(),
+            setup.quality,
         );
         let (askers, asked) = mpsc::channel(CONNECTIONS_MAX);
         let plane = Plane::new(

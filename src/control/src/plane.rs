@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
-use route::Snapshot;
+use route::{Judge, Snapshot};
 use shards::steer::{Network, Steering, Unsteered};
 use shards::{Handler, Running};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -171,6 +171,7 @@ pub(crate) struct Plane<H: Handler> {
     follower: Follower,
     /// The shards' turns when the service manager's watchdog was fed last.
     turns_seen: Vec<u64>,
+    judge: Judge,
     ticks: u64,
 }
 
@@ -199,6 +200,7 @@ where
             asked,
             follower: Follower::new(),
             turns_seen: Vec::new(),
+            judge: Judge::new(),
             ticks: 0,
         }
     }
@@ -344,6 +346,7 @@ where
         self.service.feed(|| view.all_turned_since(seen));
         if self.ticks.is_multiple_of(REPORT_TICKS) && self.view.phase() != Phase::Starting {
             self.view.look_at_gateways();
+            self.judge();
         }
         if self.ticks.is_multiple_of(REPORT_TICKS) {
             self.log.report();
@@ -364,6 +367,28 @@ where
         let stored = self.tables.running.stored.clone();
         if let Some(stored) = stored.filter(|stored| stored.instead.is_none()) {
             spawn_blocking(move || stored.remember());
+        }
+    }
+
+    /// Adds up what the shards counted of vendors' quality, and tells who fell and who came back.
+    fn judge(&mut self) {
+        let world = self.view.snapshot();
+        let now_s = self.view.started().elapsed().as_secs();
+        for change in self.judge.look(self.view.quality_table(), &world, now_s) {
+            let per_cent = |share: Option<u16>| share.map(|it| f64::from(it) / 10.0);
+            tracing::warn!(
+                gateway = world.gateway_name(change.row.gateway),
+                destination = change.row.destination,
+                class = world.quality_name(change.row.class),
+                asr = per_cent(change.mark.asr),
+                ner = per_cent(change.mark.ner),
+                acd_s = change.mark.acd_s,
+                pdd_ms = change.mark.pdd_ms,
+                short = per_cent(change.mark.short),
+                "quality: {} -> {}",
+                change.from.text(),
+                change.to.text()
+            );
         }
     }
 

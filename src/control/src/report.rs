@@ -34,6 +34,7 @@ pub fn stats_report(view: &View) -> Value {
         "control": control,
         "gateways": rows_report(view.gateways()),
         "health": view.health(),
+        "quality": view.quality(),
         "trunks": rows_report(view.trunks()),
         "shards": shards,
         "total": total,

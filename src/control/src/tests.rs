@@ -90,6 +90,7 @@ fn view() -> Arc<View> {
         cdr,
         Arc::default(),
         Arc::new(snapshot),
+        Arc::new(route::Quality::new(2, 16)),
     );
     view.set_phase(Phase::Serving);
     Arc::new(view)

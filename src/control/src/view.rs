@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use base::{GatewayId, TrunkId};
 use parking_lot::RwLock;
-use route::Snapshot;
+use route::{Quality, Snapshot};
 use shards::steer::Steering;
 use shards::{CounterDef, CounterKind, Metric, ShardStats};
 
@@ -85,6 +85,7 @@ pub struct View {
     steering: Arc<Steering>,
     snapshot: RwLock<Arc<Snapshot>>,
     history: RwLock<History>,
+    quality: Arc<Quality>,
     confirmed: AtomicU64,
     phase: AtomicU8,
     reloads: AtomicU64,
@@ -100,6 +101,7 @@ impl View {
         cdr: Arc<CdrStatus>,
         steering: Arc<Steering>,
         snapshot: Arc<Snapshot>,
+        quality: Arc<Quality>,
     ) -> View {
         View {
             node,
@@ -112,6 +114,7 @@ impl View {
             confirmed: AtomicU64::new(snapshot.generation()),
             snapshot: RwLock::new(snapshot),
             history: RwLock::default(),
+            quality,
             phase: AtomicU8::new(Phase::Starting as u8),
             reloads: AtomicU64::new(0),
             reloads_refused: AtomicU64::new(0),
@@ -279,6 +282,34 @@ impl View {
             }))
         };
         history.gateways().filter_map(row).collect()
+    }
+
+    /// What the shards count of vendors' quality.
+    pub(crate) fn quality_table(&self) -> &Quality {
+        &self.quality
+    }
+
+    /// How good vendors are, as the stats write it: by class, gateway and destination. Shares are in
+    /// thousandths; null: too few calls to say.
+    #[must_use]
+    pub fn quality(&self) -> serde_json::Value {
+        let world = self.snapshot();
+        let mut rows = self.quality.rows();
+        rows.sort_by(|one, other| one.0.cmp(&other.0));
+        let row = |(row, mark): (route::RowName, route::Mark)| {
+            serde_json::json!({
+                "class": world.quality_name(row.class),
+                "gateway": world.gateway_name(row.gateway),
+                "destination": row.destination,
+                "admitted": mark.admit_per_mille,
+                "asr": mark.asr,
+                "ner": mark.ner,
+                "acd_s": mark.acd_s,
+                "pdd_ms": mark.pdd_ms,
+                "short": mark.short,
+            })
+        };
+        rows.into_iter().map(row).collect()
     }
 
     /// Whether every shard has made its first turn.

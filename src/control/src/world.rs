@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use config::{Balance, CalledStyle, Config, Mode, PlainRule, Plan, UnknownSource};
 use route::{
-    AdvanceTable, EgressFormat, EgressStyle, GatewaySpec, HealthRules, ListenerSpec, Margin,
-    NumberFormat, PlanSpec, Probe, RouteSpec, ScreenSpec, Spec, TargetSpec, TrunkSpec, WhenSpec,
+    AdvanceTable, Bounds, EgressFormat, EgressStyle, GatewaySpec, HealthRules, ListenerSpec,
+    Margin, NumberFormat, PlanSpec, Probe, QualitySpec, RouteSpec, ScreenSpec, Spec, TargetSpec,
+    TrunkSpec, WhenSpec,
 };
 
 use crate::deck_files::Library;
@@ -30,6 +31,7 @@ pub fn spec(config: &Config, library: &Library, lists: &Lists) -> Result<Spec, V
         decks: library.specs(config)?,
         rates: Arc::clone(&library.rates),
         lists: lists.specs(),
+        qualities: config.qualities.iter().map(quality).collect(),
         calendars: crate::hours::specs(&config.calendars, crate::now()),
         screen: screen(&config.screen),
         unknown_source: match config.sources.unknown {
@@ -172,6 +174,26 @@ fn gateway(gateway: &config::Gateway) -> GatewaySpec {
     }
 }
 
+fn quality(class: &config::Quality) -> QualitySpec {
+    QualitySpec {
+        name: class.name.clone(),
+        bounds: Bounds {
+            asr_min: class.min_asr,
+            ner_min: class.min_ner,
+            acd_s_min: class.min_acd_s,
+            pdd_ms_max: class.max_pdd_ms,
+            short_max: class.max_short,
+            short_s: class.short_s,
+        },
+        digits: class.digits,
+        window_s: class.window_s,
+        sample: class.sample,
+        trial_per_mille: class.trial,
+        return_s: class.return_s,
+        skips: class.below == config::Below::Skip,
+    }
+}
+
 fn coalesce(word: config::Coalesce) -> route::Coalesce {
     match word {
         config::Coalesce::Off => route::Coalesce::Off,
@@ -213,6 +235,7 @@ fn plan(plan: &Plan) -> PlanSpec {
             Mode::Weighted => route::Mode::Weighted,
             Mode::Cost => route::Mode::Cost,
             Mode::Balanced => route::Mode::Balanced,
+            Mode::Quality => route::Mode::Quality,
             Mode::Parallel => route::Mode::Parallel,
         },
         balance: match plan.balance {
@@ -223,6 +246,7 @@ fn plan(plan: &Plan) -> PlanSpec {
             Balance::CallId => route::Balance::CallId,
             Balance::Fastest => route::Balance::Fastest,
         },
+        quality: plan.quality.clone(),
         advance: advance.map_or_else(AdvanceTable::default, |table| {
             table.expect("the configuration has checked the words")
         }),
@@ -282,6 +306,10 @@ mod tests {
         assert_eq!(config::WEIGHT_MAX, route::limits::WEIGHT_MAX);
         assert_eq!(config::PRIORITY_MAX, route::limits::PRIORITY_MAX);
         assert_eq!(config::DIGITS_MAX, route::limits::DIGITS_MAX);
+        assert_eq!(
+            config::DESTINATION_DIGITS_MAX,
+            route::DESTINATION_DIGITS_MAX
+        );
         assert_eq!(config::CALENDARS_MAX, route::limits::CALENDARS_MAX);
         assert_eq!(
             config::TECH_PREFIX_BYTES_MAX,

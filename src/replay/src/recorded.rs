@@ -3,7 +3,7 @@
 use std::fmt;
 
 use base::{GatewayId, Money};
-use route::{Moment, Scene};
+use route::{Moment, Quality, Scene};
 use serde::Deserialize;
 
 /// A call as its record has it.
@@ -163,6 +163,10 @@ impl Scene for Recorded {
 
     fn call_id(&self) -> &[u8] {
         &self.call_id
+    }
+
+    fn quality(&self) -> Option<&Quality> {
+        None
     }
 }
 

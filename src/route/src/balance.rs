@@ -14,7 +14,7 @@ use base::{GatewayId, Time};
 
 use crate::order::mix;
 use crate::snapshot::Target;
-use crate::{Ask, Health};
+use crate::{Ask, Health, Quality};
 
 /// How gateways of a route that stand side by side take turns.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -64,6 +64,8 @@ pub trait Scene {
     fn caller(&self) -> &[u8];
     /// The Call-ID.
     fn call_id(&self) -> &[u8];
+    /// How good vendors are; without, all are.
+    fn quality(&self) -> Option<&Quality>;
 }
 
 /// What decides between gateways that stand side by side, for one call.

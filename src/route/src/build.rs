@@ -11,8 +11,8 @@ use crate::calendar::Calendar;
 use crate::gateway::{Around, host_text};
 use crate::ingress::{Egress, Ingress};
 use crate::limits::{
-    CALENDARS_MAX, DIGITS_MAX, GATEWAYS_MAX, ROUTES_MAX, TARGETS_MAX, TECH_PREFIX_BYTES_MAX,
-    TRUNKS_MAX, WEIGHT_MAX,
+    CALENDARS_MAX, DIGITS_MAX, GATEWAYS_MAX, QUALITIES_MAX, ROUTES_MAX, TARGETS_MAX,
+    TECH_PREFIX_BYTES_MAX, TRUNKS_MAX, WEIGHT_MAX,
 };
 use crate::pricing::{DeckInfo, Prices};
 use crate::screen::Screen;
@@ -138,6 +138,19 @@ pub enum BuildError {
         prefix: String,
         calendar: String,
     },
+    TooManyQualities {
+        count: usize,
+    },
+    DuplicateQuality {
+        name: String,
+    },
+    UnknownQuality {
+        prefix: String,
+        quality: String,
+    },
+    NoQuality {
+        prefix: String,
+    },
 }
 
 impl fmt::Display for BuildError {
@@ -174,6 +187,10 @@ impl fmt::Display for BuildError {
             E::DuplicateCalendar { name } => write!(f, "two calendars are named `{name}`"),
             E::BadCalendar { name } => write!(f, "calendar `{name}`: its changes are not in the order of time"),
             E::UnknownCalendar { prefix, calendar } => write!(f, "route `{prefix}` names the calendar `{calendar}`, which does not exist"),
+            E::TooManyQualities { count } => write!(f, "{count} names of classes of quality since the start; at most {QUALITIES_MAX}"),
+            E::DuplicateQuality { name } => write!(f, "two classes of quality are named `{name}`"),
+            E::UnknownQuality { prefix, quality } => write!(f, "route `{prefix}` names the class of quality `{quality}`, which does not exist"),
+            E::NoQuality { prefix } => write!(f, "route `{prefix}` is by quality, and names no class of it"),
             E::NoDeck { prefix, gateway } => write!(f, "route `{prefix}` is by cost, and its gateway `{gateway}` has no deck"),
         }
     }
@@ -213,11 +230,13 @@ pub fn build(
     let trunks = build_trunks(spec, (&trunk_ids, &gateway_ids), &decks, &mut errors);
     let ingress = build_ingress(&trunks, &mut errors);
     let gateways = build_gateways(spec, &gateway_ids, &decks, &mut errors);
+    let qualities = quality_ids(spec, previous, &mut errors);
     check_calendars(spec, &mut errors);
     let named = Named {
         ids: &gateway_ids,
         gateways: &gateways,
         calendars: &spec.calendars,
+        qualities: &qualities,
     };
     let table = RouteTable::build(&spec.routes, named, &mut errors);
     if !errors.is_empty() {
@@ -252,6 +271,8 @@ pub fn build(
         measures_trips: (table.plans.iter()).any(|plan| plan.balance == Balance::Fastest),
         plans: table.plans,
         calendars: spec.calendars.iter().map(Calendar::new).collect(),
+        qualities: qualities.arrange(&spec.qualities, |class| &class.name),
+        quality_names: qualities.names,
         prices,
     })
 }
@@ -336,6 +357,17 @@ impl Ids {
         }
     }
 
+    /// Things by the ids of their names.
+    fn arrange<T: Clone>(&self, all: &[T], name: impl Fn(&T) -> &str) -> Box<[Option<T>]> {
+        let mut arranged = vec![None; self.names.len()];
+        for thing in all {
+            if let Some(id) = self.of(name(thing)) {
+                arranged[id as usize] = Some(thing.clone());
+            }
+        }
+        arranged.into()
+    }
+
     pub(crate) fn of(&self, name: &str) -> Option<u32> {
         self.wanted.get(name).copied()
     }
@@ -362,6 +394,19 @@ fn check_lists(spec: &Spec, errors: &mut Vec<BuildError>) {
     errors.extend(repeated.map(|list| BuildError::DuplicateList {
         name: list.name.clone(),
     }));
+}
+
+/// The classes of quality keep their ids, as gateways do: what was counted stays theirs.
+fn quality_ids(spec: &Spec, previous: Option<&Snapshot>, errors: &mut Vec<BuildError>) -> Ids {
+    let known = previous.map_or(&[][..], |old| &old.quality_names);
+    let ids = Ids::assign(known, spec.qualities.iter().map(|it| (&*it.name, "")));
+    let count = ids.names.len();
+    if count > QUALITIES_MAX {
+        errors.push(BuildError::TooManyQualities { count });
+    }
+    let repeated = ids.repeated.iter().cloned();
+    errors.extend(repeated.map(|name| BuildError::DuplicateQuality { name }));
+    ids
 }
 
 fn check_calendars(spec: &Spec, errors: &mut Vec<BuildError>) {

@@ -5,8 +5,8 @@ use std::fmt;
 use base::GatewayId;
 use smallvec::SmallVec;
 
-use crate::Price;
 use crate::limits::TARGETS_MAX;
+use crate::{Measure, Price};
 
 /// One gateway of a call, and whether it may be tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,8 +33,8 @@ impl Candidate {
         self.verdict == Verdict::Try
     }
 
-    /// Whether it is left out for its price, for having none, for the hour, or because the trunk says
-    /// so: whatever a vendor names, a call does not go there.
+    /// Whether it is left out for its price, for having none, for the hour, for its quality, or because the
+    /// trunk says so: whatever a vendor names, a call does not go there.
     #[must_use]
     pub fn is_forbidden(&self) -> bool {
         matches!(
@@ -45,6 +45,7 @@ impl Candidate {
                     | SkipReason::BelowMargin
                     | SkipReason::Excluded
                     | SkipReason::OutOfHours
+                    | SkipReason::Poor
             )
         )
     }
@@ -78,6 +79,8 @@ pub enum SkipReason {
     Excluded,
     /// Its calendar says that it is not to be tried now.
     OutOfHours,
+    /// Its quality is below the bounds of the plan, which leaves such out.
+    Poor,
 }
 
 impl SkipReason {
@@ -93,6 +96,7 @@ impl SkipReason {
             SkipReason::BelowMargin => "below margin",
             SkipReason::Excluded => "excluded",
             SkipReason::OutOfHours => "out of hours",
+            SkipReason::Poor => "poor quality",
         }
     }
 }
@@ -104,6 +108,8 @@ pub struct Candidates {
     list: SmallVec<[Candidate; TARGETS_MAX]>,
     /// What the customer pays for the call, if its trunk has a deck.
     pub sold: Option<Price>,
+    /// What its attempts are measured as, if they are.
+    pub measure: Option<Measure>,
 }
 
 impl Candidates {
@@ -125,6 +131,7 @@ impl Candidates {
     pub fn clear(&mut self) {
         self.list.clear();
         self.sold = None;
+        self.measure = None;
     }
 
     /// Adds one at the end. The caller has at most [`TARGETS_MAX`]: more go to the heap.

@@ -7,7 +7,7 @@ use sip::Uri;
 
 use crate::{
     Ask, Blocked, Candidates, Gateway, GatewayState, Health, Margin, Moment, NoRoute, NumberBuffer,
-    NumberError, Price, Scene, Side, Snapshot, Turns, Verdict,
+    NumberError, Price, Quality, Scene, Side, Snapshot, Turns, Verdict,
 };
 
 /// What would be tried for one call.
@@ -27,7 +27,7 @@ pub struct Explanation {
     pub tech_prefix: String,
     /// The prefix that matched; `*` for the catch-all route.
     pub prefix: Option<String>,
-    /// `ordered`, `weighted`, `cost`, `balanced` or `parallel`.
+    /// `ordered`, `weighted`, `cost`, `balanced`, `quality` or `parallel`.
     pub mode: Option<&'static str>,
     /// How those that stand side by side take turns.
     pub balance: Option<&'static str>,
@@ -121,6 +121,8 @@ pub struct Occasion<'a> {
     pub caller: &'a [u8],
     /// The Call-ID.
     pub call_id: &'a [u8],
+    /// How good vendors are; without, all are.
+    pub quality: Option<&'a Quality>,
 }
 
 /// No call is up while one is explained.
@@ -135,6 +137,10 @@ impl Scene for Occasion<'_> {
 
     fn call_id(&self) -> &[u8] {
         self.call_id
+    }
+
+    fn quality(&self) -> Option<&Quality> {
+        self.quality
     }
 }
 

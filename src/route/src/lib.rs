@@ -11,9 +11,9 @@
 //! with the reason why it may be tried or not.
 //!
 //! In the order of a call: `ingress.rs`, `number.rs`, `screen.rs` with `lists.rs`, `prefix.rs`, `pricing.rs` with `rates.rs`,
-//! `order.rs` with `balance.rs`, `turns.rs` and `calendar.rs`, `candidate.rs`, `health.rs`, `gateway.rs` (the Request-URI);
+//! `order.rs` with `balance.rs`, `turns.rs`, `calendar.rs` and `quality.rs`, `candidate.rs`, `health.rs`, `gateway.rs` (the Request-URI);
 //! `explain.rs` with `reasons.rs` walks the same path and tells.
-//! Tests are beside each file; `tests.rs` holds the path as a whole.
+//! `judge.rs` says, off the shards, what quality comes to. Tests are beside each file; `tests.rs` holds the path as a whole.
 
 #![forbid(unsafe_code)]
 
@@ -28,11 +28,13 @@ mod explain;
 mod gateway;
 mod health;
 mod ingress;
+mod judge;
 mod lists;
 mod number;
 mod order;
 mod prefix;
 mod pricing;
+mod quality;
 mod rate;
 mod rates;
 mod reasons;
@@ -58,11 +60,16 @@ pub use explain::{Explanation, Occasion, Refusal, Step, explain, explain_dialled
 pub use gateway::{Coalesce, EgressFormat, EgressStyle, Gateway, HealthRules, Probe};
 pub use health::{Change, GatewayState, Health, HealthEvent};
 pub use ingress::Source;
+pub use judge::{Change as QualityChange, Judge, Standing};
 pub use lists::{Entry, Named, NotANumber, Numbers, NumbersBuilder};
 pub use number::{Number, NumberBuffer, NumberError, NumberFormat, PlainRule, Rule};
 pub use order::Mode;
 pub use prefix::Prefixes;
 pub use pricing::{Margin, Worth};
+pub use quality::{
+    Bounds, ClassId, DESTINATION_DIGITS_MAX, Ending, Mark, Measure, Place, Quality, QualitySpec,
+    RowName, is_effective, is_no_verdict,
+};
 pub use rate::{Currency, Price, Rate, Steps};
 pub use rates::{DeckId, Moment, Offer, Offers, Overlap, RateId, Rates, RatesBuilder};
 pub use screen::{Blocked, ListSpec, ScreenSpec, Side};

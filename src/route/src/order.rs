@@ -19,6 +19,9 @@ pub enum Mode {
     Cost,
     /// By priority, and those of one priority as the plan balances.
     Balanced,
+    /// By priority, the best of each first, as far as that is known; those that are alike as the plan
+    /// balances.
+    Quality,
     /// As written, and all at once: the first that answers has the call.
     Parallel,
 }
@@ -32,6 +35,7 @@ impl Mode {
             Mode::Weighted => "weighted",
             Mode::Cost => "cost",
             Mode::Balanced => "balanced",
+            Mode::Quality => "quality",
             Mode::Parallel => "parallel",
         }
     }
@@ -41,7 +45,7 @@ impl Mode {
 pub(crate) type Order = SmallVec<[u8; TARGETS_MAX]>;
 
 /// Puts the places of `targets` in the order to try for this throw of the dice. `cost` says what the
-/// target at a place costs, and is asked for by cost only; `turn` gives each of those that stand side
+/// target at a place costs, or how bad it is, and is asked for by cost and quality only; `turn` gives each of those that stand side
 /// by side a number, the lowest first.
 pub(crate) fn order(
     mode: Mode,
@@ -54,7 +58,7 @@ pub(crate) fn order(
     match mode {
         Mode::Ordered | Mode::Parallel => {}
         Mode::Weighted => weigh(targets, Dice::new(dice), &mut places),
-        Mode::Cost => rank(targets, dice, cost, turn, &mut places),
+        Mode::Cost | Mode::Quality => rank(targets, dice, cost, turn, &mut places),
         Mode::Balanced => rank(targets, dice, |_| Money::ZERO, turn, &mut places),
     }
     places

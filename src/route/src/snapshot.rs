@@ -13,13 +13,15 @@ use crate::calendar::{Calendar, When};
 use crate::ingress::{Egress, Ingress};
 use crate::limits::TARGETS_MAX;
 use crate::number::normalise;
-use crate::order::order;
+use crate::order::{Order, order};
 use crate::pricing::{Asked, AskedOfAll, Prices, Pricing};
 use crate::screen::Screen;
+use crate::split::Split;
 use crate::{
-    AdvanceTable, Balance, Blocked, CallLimits, Candidate, Candidates, Coalesce, DeckId, Gateway,
-    Health, Margin, Mode, Moment, NoRoute, Number, NumberBuffer, NumberError, NumberFormat, Offers,
-    Prefixes, Price, Scene, Side, SkipReason, Source, Turns, UnknownSource, Verdict,
+    AdvanceTable, Balance, Blocked, CallLimits, Candidate, Candidates, ClassId, Coalesce, DeckId,
+    Gateway, Health, Margin, Mark, Measure, Mode, Moment, NoRoute, Number, NumberBuffer,
+    NumberError, NumberFormat, Offers, Prefixes, Price, QualitySpec, Scene, Side, SkipReason,
+    Source, Turns, UnknownSource, Verdict,
 };
 
 /// A route: one prefix of one snapshot. Means nothing in another snapshot.
@@ -77,6 +79,7 @@ pub(crate) struct Plan {
     pub(crate) targets: Box<[Target]>,
     pub(crate) mode: Mode,
     pub(crate) balance: Balance,
+    pub(crate) quality: Option<ClassId>,
     /// By target, what its lots are drawn from, if a key of the call decides.
     pub(crate) seeds: Box<[u64]>,
     pub(crate) advance: AdvanceTable,
@@ -86,18 +89,34 @@ pub(crate) struct Plan {
     /// What its gateways ask.
     pub(crate) pricing: Pricing,
     /// Whether the calls of all trunks go to its gateways as they are written: none has a price, a
-    /// share or hours.
+    /// share or hours, and nobody asks for its quality.
     pub(crate) is_plain: bool,
     /// Its number among the plans with exact shares.
     pub(crate) turn: Option<u32>,
 }
 
 impl Plan {
+    /// Puts whoever is owed most first, of the good ones, if there are any; of a balanced plan, of those
+    /// of the first priority that has somebody. The others stay as they are.
+    fn divide(&self, split: &mut Split, verdicts: &Verdicts, marks: &Marks, places: &mut Order) {
+        let may_try = |at: &usize| verdicts[*at] == Verdict::Try;
+        let fit = (0..self.targets.len()).filter(may_try);
+        let rank = |at: usize| (marks.is_behind(at), self.rank_of(at));
+        let best = fit.map(rank).min().unwrap_or_default();
+        let share = |at: usize| match verdicts[at] {
+            Verdict::Try if rank(at) == best => self.targets[at].weight,
+            Verdict::Try | Verdict::Skip(_) => 0,
+        };
+        let first = split.give(share);
+        let place = first.and_then(|first| places.iter().position(|&at| usize::from(at) == first));
+        places[..=place.unwrap_or(0)].rotate_right(1);
+    }
+
     /// Which of its targets stand side by side: those with the same number.
     fn rank_of(&self, at: usize) -> u16 {
         match self.mode {
             Mode::Balanced => self.targets[at].priority,
-            Mode::Weighted | Mode::Ordered | Mode::Cost | Mode::Parallel => 0,
+            Mode::Weighted | Mode::Ordered | Mode::Cost | Mode::Quality | Mode::Parallel => 0,
         }
     }
 }
@@ -139,7 +158,7 @@ impl<'s> Route<'s> {
     pub fn takes_turns(&self) -> bool {
         match self.mode {
             Mode::Balanced => true,
-            Mode::Cost => self.balance != Balance::Weighted,
+            Mode::Cost | Mode::Quality => self.balance != Balance::Weighted,
             Mode::Ordered | Mode::Weighted | Mode::Parallel => false,
         }
     }
@@ -228,6 +247,9 @@ pub struct Snapshot {
     pub(crate) catch_all: Option<RouteId>,
     pub(crate) plans: Box<[Plan]>,
     pub(crate) calendars: Box<[Calendar]>,
+    /// By class.
+    pub(crate) qualities: Box<[Option<QualitySpec>]>,
+    pub(crate) quality_names: Names,
     /// Whether any plan asks how fast gateways answer.
     pub(crate) measures_trips: bool,
     pub(crate) prices: Prices,
@@ -368,6 +390,27 @@ impl Snapshot {
         self.gateways_max
     }
 
+    /// A class of quality of this snapshot.
+    #[must_use]
+    pub fn quality(&self, class: ClassId) -> Option<&QualitySpec> {
+        self.qualities.get(usize::from(class.0))?.as_ref()
+    }
+
+    /// The name of a class of quality, of a removed one too; empty if there never was one.
+    #[must_use]
+    pub fn quality_name(&self, class: ClassId) -> &str {
+        let known = self.quality_names.get(usize::from(class.0));
+        known.map_or("", |it| &it.name)
+    }
+
+    /// A class of quality by name.
+    #[must_use]
+    pub fn quality_named(&self, name: &str) -> Option<ClassId> {
+        let at = self.quality_names.iter().position(|it| &*it.name == name)?;
+        let class = ClassId(at as u16);
+        self.quality(class).map(|_| class)
+    }
+
     /// Whether any route asks how fast gateways answer.
     #[must_use]
     pub fn measures_trips(&self) -> bool {
@@ -489,11 +532,12 @@ impl Snapshot {
                 _ => self.verdict(target, ask, health),
             },
         };
-        let verdicts: SmallVec<[Verdict; TARGETS_MAX]> =
-            plan.targets.iter().zip(asked).map(&mut of_target).collect();
+        let mut verdicts: Verdicts = plan.targets.iter().zip(asked).map(&mut of_target).collect();
+        let marks = self.judge(plan, ask, scene, &mut verdicts, out);
         // Whoever may not be tried comes last of his priority.
         let cost = |at: usize| match asked[at].unfit {
             Some(_) => Money::from_parts(i64::MAX),
+            None if plan.mode == Mode::Quality => Money::from_parts(marks.badness(at)),
             None => asked[at].cost,
         };
         let scales = Scales::new(
@@ -505,20 +549,9 @@ impl Snapshot {
         );
         let turn = |at: usize| scales.weigh(at);
         let mut places = order(plan.mode, &plan.targets, ask.dice, cost, turn);
+        marks.move_back(&mut places);
         if let Some(turn) = plan.turn {
-            // Of a balanced plan, those of the first priority that has somebody.
-            let may_try = |at: &usize| verdicts[*at] == Verdict::Try;
-            let fit = (0..plan.targets.len()).filter(may_try);
-            let best = fit.map(|at| plan.rank_of(at)).min().unwrap_or(0);
-            let share = |at: usize| match verdicts[at] {
-                Verdict::Try if plan.rank_of(at) == best => plan.targets[at].weight,
-                Verdict::Try | Verdict::Skip(_) => 0,
-            };
-            let first = turns.of(self, turn).give(share);
-            let place =
-                first.and_then(|first| places.iter().position(|&at| usize::from(at) == first));
-            // Whoever is owed most comes first, the others as they were.
-            places[..=place.unwrap_or(0)].rotate_right(1);
+            plan.divide(turns.of(self, turn), &verdicts, &marks, &mut places);
         }
         for at in places.into_iter().map(usize::from) {
             out.push(Candidate {
@@ -527,6 +560,51 @@ impl Snapshot {
             });
         }
         Ok(())
+    }
+
+    /// How good the targets of a plan are. Those that are not, and are not asked on trial, are left out
+    /// or come last, as the class says.
+    fn judge(
+        &self,
+        plan: &Plan,
+        ask: &Ask<'_>,
+        scene: &impl Scene,
+        verdicts: &mut Verdicts,
+        out: &mut Candidates,
+    ) -> Marks {
+        let mut marks = Marks::default();
+        let class = plan.quality.and_then(|id| Some((id, self.quality(id)?)));
+        let (Some((id, class)), Some(quality)) = (class, scene.quality()) else {
+            return marks;
+        };
+        let measure = Measure::new(id, class.digits, ask.number);
+        out.measure = Some(measure);
+        for (at, target) in plan.targets.iter().enumerate() {
+            let mark = quality.mark(measure, target.gateway);
+            marks.badness.push(mark.badness());
+            if verdicts[at] != Verdict::Try || mark.admits(target.gateway, ask.dice) {
+                continue;
+            }
+            match class.skips {
+                true => verdicts[at] = Verdict::Skip(SkipReason::Poor),
+                false => marks.behind |= 1 << at,
+            }
+        }
+        marks
+    }
+
+    /// What the judge says of a gateway of a route for such a call, if the route asks for it.
+    pub(crate) fn mark(
+        &self,
+        route: RouteId,
+        place: usize,
+        ask: &Ask<'_>,
+        scene: &impl Scene,
+    ) -> Option<Mark> {
+        let plan = self.plan(route);
+        let (id, quality) = (plan.quality?, scene.quality()?);
+        let measure = Measure::new(id, self.quality(id)?.digits, ask.number);
+        Some(quality.mark(measure, plan.targets[place].gateway))
     }
 
     /// What the customer pays for a call, and what each gateway of a plan asks for it.
@@ -624,6 +702,43 @@ impl Snapshot {
         match &self.digits[row.start as usize..][..usize::from(row.length)] {
             "" => "*",
             digits => digits,
+        }
+    }
+}
+
+/// By target of a plan.
+type Verdicts = SmallVec<[Verdict; TARGETS_MAX]>;
+
+/// How good the targets of a plan are.
+#[derive(Default)]
+struct Marks {
+    /// By target; empty if nobody asks.
+    badness: SmallVec<[u32; TARGETS_MAX]>,
+    /// Those that come last: a bit for each.
+    behind: u32,
+}
+
+const _: () = assert!(TARGETS_MAX <= u32::BITS as usize, "a bit for each target");
+
+impl Marks {
+    fn badness(&self, at: usize) -> i64 {
+        self.badness.get(at).copied().unwrap_or(0).into()
+    }
+
+    fn is_behind(&self, at: usize) -> bool {
+        self.behind >> at & 1 == 1
+    }
+
+    /// Moves those that come last behind the others; either keep their order.
+    fn move_back(&self, places: &mut Order) {
+        if self.behind != 0 {
+            let (good, poor): (Order, Order) = places
+                .iter()
+                .copied()
+                .partition(|&at| !self.is_behind(usize::from(at)));
+            places.clear();
+            places.extend(good);
+            places.extend(poor);
         }
     }
 }

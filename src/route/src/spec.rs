@@ -7,7 +7,7 @@ use base::Transport;
 
 use crate::{
     AdvanceTable, Balance, CalendarSpec, Coalesce, Currency, EgressFormat, HealthRules, ListSpec,
-    Margin, Mode, NumberFormat, Probe, Rates, ScreenSpec, Source, WhenSpec, Worth,
+    Margin, Mode, NumberFormat, Probe, QualitySpec, Rates, ScreenSpec, Source, WhenSpec, Worth,
 };
 
 /// The bounds of a snapshot; `build` refuses what goes over one, by name.
@@ -20,6 +20,8 @@ pub mod limits {
     pub const TARGETS_MAX: usize = 32;
     /// The most routes.
     pub const ROUTES_MAX: usize = 16_000_000;
+    /// The most names of classes of quality that a process may ever have known.
+    pub const QUALITIES_MAX: usize = 1_024;
     /// The most calendars.
     pub const CALENDARS_MAX: usize = 1_024;
     /// The largest priority of a gateway in a route.
@@ -61,6 +63,8 @@ pub struct Spec {
     pub decks: Vec<DeckSpec>,
     /// What they ask.
     pub rates: Arc<Rates>,
+    /// The classes of quality.
+    pub qualities: Vec<QualitySpec>,
     /// The calendars.
     pub calendars: Vec<CalendarSpec>,
     /// The lists of numbers.
@@ -87,6 +91,7 @@ impl Default for Spec {
             decks: Vec::new(),
             lists: Vec::new(),
             calendars: Vec::new(),
+            qualities: Vec::new(),
             screen: ScreenSpec::default(),
             rates: Arc::default(),
             unknown_source: UnknownSource::Refuse,
@@ -250,6 +255,8 @@ pub struct PlanSpec {
     pub mode: Mode,
     /// How those that stand side by side take turns, if the plan is balanced or by cost.
     pub balance: Balance,
+    /// The class of quality that its gateways must keep to, by name.
+    pub quality: Option<String>,
     /// What makes a call go on to the next gateway.
     pub advance: AdvanceTable,
     /// The most gateways tried for one call.
@@ -280,6 +287,7 @@ impl PlanSpec {
                 .collect(),
             mode: Mode::Ordered,
             balance: Balance::Weighted,
+            quality: None,
             advance: AdvanceTable::default(),
             attempts_max: 3,
             ring_ms: 0,

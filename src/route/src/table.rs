@@ -12,8 +12,8 @@ use crate::limits::{DIGITS_MAX, TARGETS_MAX, WEIGHT_MAX};
 use crate::pricing::Pricing;
 use crate::snapshot::{Plan, Row};
 use crate::{
-    Balance, BuildError, CalendarSpec, Gateway, Mode, PlanSpec, Prefixes, RouteId, RouteSpec,
-    Target, WhenSpec,
+    Balance, BuildError, CalendarSpec, ClassId, Gateway, Mode, PlanSpec, Prefixes, RouteId,
+    RouteSpec, Target, WhenSpec,
 };
 
 /// What a snapshot keeps of its routes.
@@ -90,11 +90,30 @@ pub(crate) struct Named<'s> {
     pub(crate) ids: &'s Ids,
     pub(crate) gateways: &'s [Option<Gateway>],
     pub(crate) calendars: &'s [CalendarSpec],
+    pub(crate) qualities: &'s Ids,
 }
 
 impl Named<'_> {
     fn gateway(&self, target: &Target) -> Option<&Gateway> {
         self.gateways.get(target.gateway.0 as usize)?.as_ref()
+    }
+
+    fn quality(&self, spec: &RouteSpec, errors: &mut Vec<BuildError>) -> Option<ClassId> {
+        let Some(class) = &spec.plan.quality else {
+            if spec.plan.mode == Mode::Quality {
+                let prefix = spec.prefix.clone();
+                errors.push(BuildError::NoQuality { prefix });
+            }
+            return None;
+        };
+        let found = self.qualities.of(class);
+        if found.is_none() {
+            errors.push(BuildError::UnknownQuality {
+                prefix: spec.prefix.clone(),
+                quality: class.clone(),
+            });
+        }
+        found.map(|id| ClassId(id as u16))
     }
 
     fn when(
@@ -155,7 +174,7 @@ impl<'s> Plans<'s> {
                 let has_shares = match plan.mode {
                     Mode::Weighted => true,
                     Mode::Balanced => plan.balance == Balance::Weighted,
-                    Mode::Ordered | Mode::Cost | Mode::Parallel => false,
+                    Mode::Ordered | Mode::Cost | Mode::Quality | Mode::Parallel => false,
                 };
                 if has_shares {
                     plan.turn = Some(self.weighted_count);
@@ -190,7 +209,8 @@ fn build_plan(spec: &RouteSpec, named: Named<'_>, errors: &mut Vec<BuildError>) 
     }
     let is_plain = decks.iter().all(Option::is_none)
         && matches!(plan.mode, Mode::Ordered | Mode::Parallel)
-        && targets.iter().all(|target| target.when.is_none());
+        && targets.iter().all(|target| target.when.is_none())
+        && plan.quality.is_none();
     let seed = |target: &Target| {
         let name = gateway(target).map_or("", |gateway| &gateway.name);
         digest(name.as_bytes())
@@ -203,6 +223,7 @@ fn build_plan(spec: &RouteSpec, named: Named<'_>, errors: &mut Vec<BuildError>) 
         targets: targets.into(),
         mode: plan.mode,
         balance: plan.balance,
+        quality: named.quality(spec, errors),
         advance: plan.advance,
         attempts_max: plan.attempts_max.max(1),
         ring_ms: plan.ring_ms,

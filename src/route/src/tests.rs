@@ -6,6 +6,7 @@ mod explain;
 mod health;
 mod number;
 mod path;
+mod quality;
 mod uri;
 
 use std::net::SocketAddr;

@@ -253,6 +253,8 @@ impl Router {
         };
         let (source, inner) = (held.fork.source.peer, held.fork.source.listener);
         let breadth = held.plan.breadth;
+        let measure = held.plan.candidates.measure.filter(|_| holds_channel);
+        let measured = self.measured(measure, id, out);
         let mut text = std::mem::take(&mut self.uri_text);
         text.clear();
         let changes = self.target_uri(fork, dialled, next, &mut text, out);
@@ -269,6 +271,7 @@ impl Router {
                 breadth,
                 price,
                 holds_channel,
+                measured,
             },
             Some(id),
             patience_ms,
@@ -396,6 +399,7 @@ impl Router {
             let at = call.attempt(gateway, sent_to, out.now(), &mut self.spares);
             call.attempts[at].bought = onward.price;
             call.attempts[at].holds_channel = onward.holds_channel;
+            call.attempts[at].measured = onward.measured;
         }
     }
 }

@@ -27,14 +27,11 @@ impl Router {
         out: &mut Out,
     ) {
         let status = response.status();
-        if let Some(call) = self.call_of(fork).and_then(|call| self.calls.get_mut(call)) {
-            let q850 = proxy::reason_q850(response);
-            let cause = call::verdict::cause_of(status);
-            let freed = call.attempt_ended(at, status, cause, out.now());
-            if let Some(attempt) = call.attempts.get_mut(at) {
-                attempt.q850 = q850;
-            }
-            self.give_channel(freed);
+        self.end_attempt(fork, at, (status, call::verdict::cause_of(status)), out);
+        if let Some(call) = self.call_of(fork).and_then(|call| self.calls.get_mut(call))
+            && let Some(attempt) = call.attempts.get_mut(at)
+        {
+            attempt.q850 = proxy::reason_q850(response);
         }
         if status / 100 == 3 {
             self.note_redirect(fork, at, response, out);
@@ -80,10 +77,7 @@ impl Router {
         if branch.is_pending() && !branch.abandoned {
             self.count(Count::TimedOut, out);
             self.branch_was_silent(fork, at, cause, out);
-            if let Some(call) = self.call_of(fork).and_then(|call| self.calls.get_mut(call)) {
-                let freed = call.attempt_ended(at, 0, cause, out.now());
-                self.give_channel(freed);
-            }
+            self.end_attempt(fork, at, (0, cause), out);
         }
         let advances = self.forks.get(fork).is_some_and(|held| {
             let table = &held.plan.advance;
@@ -123,10 +117,7 @@ impl Router {
         if let Some(packet) = keep(response.bytes(), out) {
             plan.redirect = Some(Redirect { packet, next: 0 });
         }
-        if let Some(call) = self.call_of(fork).and_then(|call| self.calls.get_mut(call)) {
-            let freed = call.attempt_ended(at, response.status(), Cause::Redirected, out.now());
-            self.give_channel(freed);
-        }
+        self.end_attempt(fork, at, (response.status(), Cause::Redirected), out);
     }
 
     /// Does what a step of the fork says about a branch that failed, in its order.

@@ -77,6 +77,7 @@ counters! {
     TrunkFull "trunk_full" "INVITEs refused because their trunk has all its calls up",
     TrunkFast "trunk_fast" "INVITEs refused because their trunk began all its calls of a second",
     GatewayFull "gateway_full" "attempts not made because the gateway has all its calls up",
+    QualityFull "quality_full" "attempts whose quality was not counted because the table was full",
     GatewayFast "gateway_fast" "attempts not made because the gateway got all its calls of a second",
     BlockedCalled "blocked_called" "calls refused because a list has the called number",
     BlockedCalling "blocked_calling" "calls refused because a list has the calling number",

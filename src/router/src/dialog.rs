@@ -293,6 +293,7 @@ impl Router {
             breadth,
             price: None,
             holds_channel: false,
+            measured: None,
         };
         if message.method() == Method::Ack {
             // No transaction for the ACK of a 2xx: every copy goes its way (§16.11).

@@ -9,10 +9,14 @@
 //! algorithm): a tenth of a second's calls may come at once, so in no second more than a tenth above
 //! the limit get through.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use base::{GatewayId, ShardId, Time, TrunkId};
-use route::CallLimits;
+use route::{CallLimits, Quality};
+
+/// Rows of quality where nobody says how many.
+const QUALITY_ROWS: usize = 4_096;
 
 /// A cell on cache lines of its own.
 #[repr(align(128))]
@@ -49,19 +53,38 @@ pub struct Gauges {
     trunks_max: usize,
     /// By shard, what it holds of each cell. Written by that shard only.
     held: Box<[Box<[AtomicU32]>]>,
+    quality: Arc<Quality>,
 }
 
 impl Gauges {
     /// Gauges for so many trunks and gateways over the life of the process.
     #[must_use]
     pub fn new(shards: u16, trunks_max: usize, gateways_max: usize) -> Gauges {
+        Gauges::with_quality(shards, trunks_max, gateways_max, QUALITY_ROWS)
+    }
+
+    /// The same, with room for so many rows of quality.
+    #[must_use]
+    pub fn with_quality(
+        shards: u16,
+        trunks_max: usize,
+        gateways_max: usize,
+        quality_rows: usize,
+    ) -> Gauges {
         let count = trunks_max + gateways_max;
         let row = |_| (0..count).map(|_| AtomicU32::new(0)).collect();
         Gauges {
             cells: (0..count).map(|_| Cell::default()).collect(),
             trunks_max,
             held: (0..shards).map(row).collect(),
+            quality: Arc::new(Quality::new(shards, quality_rows)),
         }
+    }
+
+    /// How good vendors are.
+    #[must_use]
+    pub fn quality(&self) -> &Arc<Quality> {
+        &self.quality
     }
 
     /// A shard begins: what one before it held is given back.

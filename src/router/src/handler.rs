@@ -155,6 +155,10 @@ impl Router {
         held.fork.branches[at].state = call::BranchState::Final(503);
         held.fork.branches[at].abandoned = true;
         if let Some(call) = self.call_of(fork).and_then(|call| self.calls.get_mut(call)) {
+            // The same gateway is asked again: that is one attempt for its quality.
+            if let Some(attempt) = call.attempts.get_mut(at) {
+                attempt.measured = None;
+            }
             let freed = call.attempt_ended(at, 0, cdr::Cause::TransportError, out.now());
             self.give_channel(freed);
         }

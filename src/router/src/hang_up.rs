@@ -3,6 +3,7 @@
 use base::{GatewayId, SlotId};
 use call::{Attempt, Invite, Names, encode_record};
 use cdr::{Cause, Party};
+use route::Ending;
 
 use crate::counters::{Count, DIAL_DELAY, SETUP_TIME, TrunkCell};
 use crate::gauges::Limited;
@@ -33,8 +34,21 @@ impl Router {
             return;
         };
         let first = !call.is_answered();
+        let attempt = usize::from(call.dialogs[dialog].attempt);
+        let attempt = call
+            .attempts
+            .get(attempt)
+            .filter(|it| it.answered.is_none());
+        let answered = attempt.and_then(|attempt| {
+            let rang = attempt.progress.get().unwrap_or(now);
+            let rang_after_us = rang.micros_since(attempt.started);
+            Some((attempt.measured?, Ending::Answered { rang_after_us }))
+        });
         if !call.answered(dialog, status, now) {
             return;
+        }
+        if let Some((place, ending)) = answered {
+            self.gauges.quality().count(self.shard, place, ending);
         }
         let (began, trunk, timer) = (call.began, call.trunk, call.timer);
         if first {
@@ -158,6 +172,9 @@ impl Router {
             if due {
                 let done = self.record(id, Some(at), out);
                 waits |= !done;
+                if done {
+                    self.count_hang_up(id, at);
+                }
                 if let Some(call) = self.calls.get_mut(id) {
                     call.dialogs[at].is_recorded = done;
                 }

@@ -6,8 +6,8 @@ use call::token::RouteMark;
 use call::{Call, DialogNames, Fork, Invite, Moment, Purpose, Target, next_hop};
 use cdr::{Cause, Identity, Party};
 use route::{
-    Ask, CallLimits, Candidates, Mode, NoRoute, Number, NumberBuffer, NumberError, RouteId, Scene,
-    Side, Snapshot,
+    Ask, CallLimits, Candidates, Mode, NoRoute, Number, NumberBuffer, NumberError, Quality,
+    RouteId, Scene, Side, Snapshot,
 };
 use shards::Inbound;
 use sip::{HeaderId, Message, Method, NameAddr, Uri};
@@ -48,6 +48,10 @@ impl Scene for Seen<'_, '_> {
 
     fn call_id(&self) -> &[u8] {
         self.message.call_id()
+    }
+
+    fn quality(&self) -> Option<&Quality> {
+        Some(self.gauges.quality())
     }
 }
 

@@ -20,6 +20,7 @@
 //! | `response.rs`, `branch.rs` | a response arrives; what its branch's fork wants done |
 //! | `accepted.rs` | what is left of a request that was answered |
 //! | `act.rs` | the actions of transactions are carried out |
+//! | `quality.rs` | what becomes of attempts is counted |
 //! | `hang_up.rs` | a call ends: its record, its channel, its slot |
 //! | `probe.rs` | gateways are asked whether they live |
 //! | `fellow.rs` | which messages may leave together |
@@ -49,6 +50,7 @@ mod mail;
 mod overload;
 mod paths;
 mod probe;
+mod quality;
 mod request;
 mod response;
 mod settings;

@@ -7,7 +7,7 @@ use base::{Flow, ListenerId, PacketId, SlotId, Transport};
 use call::Keys;
 use call::proxy::Routes;
 use call::token::{ROUTE_PARAM, ROUTE_TOKEN_BYTES, RouteText};
-use route::Price;
+use route::{Place, Price};
 use sip::forward::{self, ViaHead};
 use sip::relay::Relay;
 use sip::{Edits, HeaderId, Message, Method, NameAddr, Uri};
@@ -79,6 +79,8 @@ pub(crate) struct Onward<'a> {
     pub(crate) price: Option<Price>,
     /// Whether the attempt holds a channel of its gateway.
     pub(crate) holds_channel: bool,
+    /// Where its quality is counted.
+    pub(crate) measured: Option<Place>,
 }
 
 /// Text in a fixed place. What does not fit is cut, which the sizes below rule out.

@@ -10,6 +10,7 @@ mod counting;
 use bench::Setup;
 use bench::script::{Script, Step};
 use counting::counted;
+use route::Balance;
 
 /// Calls to warm up with: tables, pools and buffers reach the size that they keep.
 const WARM: usize = 400;
@@ -29,7 +30,17 @@ fn a_routed_call_allocates_nothing() {
         ("a call that is cancelled", Step::CANCELLED),
         ("a refusal", Step::REFUSED),
     ] {
-        for setup in [Setup::new(), Setup::new().wholesale()] {
+        let policies = [
+            Balance::Weighted,
+            Balance::LeastCalls,
+            Balance::Caller,
+            Balance::Fastest,
+        ];
+        let policies = policies.map(|balance| Setup::new().with_policy(balance));
+        for setup in [Setup::new(), Setup::new().wholesale()]
+            .into_iter()
+            .chain(policies)
+        {
             check(name, steps, name == repeated, setup);
         }
     }

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use base::{GatewayId, ListenerId, Money, ShardId, Time, Transport, TrunkId, Wall};
 use call::Keys;
 use route::{
-    AdvanceTable, Balance, CalendarSpec, CallLimits, Code, Currency, DeckId, DeckSpec, GatewaySpec,
-    HealthRules, ListenerSpec, Margin, Mode, Moment, PlanSpec, Probe, Rate, RatesBuilder,
-    RouteSpec, Snapshot, Source, Spec, TargetSpec, TrunkSpec, UnknownSource, WhenSpec, Worth,
+    AdvanceTable, Balance, Bounds, CalendarSpec, CallLimits, Code, Currency, DeckId, DeckSpec,
+    GatewaySpec, HealthRules, Judge, ListenerSpec, Margin, Mode, Moment, PlanSpec, Probe,
+    QualitySpec, Rate, RatesBuilder, RouteSpec, Snapshot, Source, Spec, TargetSpec, TrunkSpec,
+    UnknownSource, WhenSpec, Worth,
 };
 use router::{COUNTERS, Gauges, HISTOGRAMS, Limited, Listener, Router, Settings};
 use shards::{Handler, Limits, World, WorldConfig};
@@ -34,6 +35,8 @@ pub struct Machine {
     snapshot: Arc<Snapshot>,
     spec: Spec,
     gauges: Arc<Gauges>,
+    judge: Judge,
+    judged_s: u64,
     records: Vec<Record>,
     number: usize,
     plan_seed: u64,
@@ -124,6 +127,8 @@ impl Machine {
             snapshot,
             spec,
             gauges,
+            judge: Judge::new(),
+            judged_s: 0,
             records: Vec::new(),
             number,
             plan_seed: plan.seed,
@@ -156,7 +161,27 @@ impl Machine {
                 all.push((sent.at, sent.flow.peer, sent.bytes.to_vec()));
             }
         });
+        if ran {
+            self.judge();
+        }
         ran.then_some(all)
+    }
+
+    /// Once a second of the world, as the control plane does.
+    fn judge(&mut self) {
+        let now_s = self.world.now().0 / 1_000_000;
+        if now_s > self.judged_s && !self.spec.qualities.is_empty() {
+            self.judged_s = now_s;
+            self.judge
+                .look(self.gauges.quality(), &self.snapshot, now_s);
+        }
+    }
+
+    /// How many attempts were counted for their quality, how many of them as answered, and how many
+    /// answered calls as over.
+    #[must_use]
+    pub fn measured(&self) -> [u64; 3] {
+        self.gauges.quality().totals()
     }
 
     /// The shard that owns a Call-ID: it is keyed, so nobody outside can tell.
@@ -408,6 +433,7 @@ fn spec(plan: &Plan, number: usize) -> Spec {
         },
         ..Spec::default()
     };
+    spec.qualities = plan.quality.map(quality).into_iter().collect();
     spec.calendars = plan.hours.iter().map(calendar).collect();
     if plan.has_canary {
         add_canary(&mut spec);
@@ -416,6 +442,25 @@ fn spec(plan: &Plan, number: usize) -> Spec {
         add_decks(plan, &mut spec);
     }
     spec
+}
+
+/// Bounds that vendors fall below within seconds, and come back from.
+fn quality(below: plan::Below) -> QualitySpec {
+    QualitySpec {
+        name: "all".to_owned(),
+        bounds: Bounds {
+            asr_min: Some(500),
+            pdd_ms_max: Some(3_000),
+            short_s: 5,
+            ..Bounds::default()
+        },
+        digits: 2,
+        window_s: 32,
+        sample: 3,
+        trial_per_mille: 200,
+        return_s: 5,
+        skips: below == plan::Below::Skip,
+    }
 }
 
 /// When a vendor may be tried, by its name.
@@ -497,6 +542,7 @@ fn plan_spec(plan: &Plan, gateways: &[(String, SocketAddr)]) -> PlanSpec {
             plan::Order::Parallel => Mode::Parallel,
             plan::Order::Cost => Mode::Cost,
             plan::Order::Balanced => Mode::Balanced,
+            plan::Order::Quality => Mode::Quality,
         },
         balance: match plan.balance {
             plan::Balance::Weighted => Balance::Weighted,
@@ -506,6 +552,7 @@ fn plan_spec(plan: &Plan, gateways: &[(String, SocketAddr)]) -> PlanSpec {
             plan::Balance::CallId => Balance::CallId,
             plan::Balance::Fastest => Balance::Fastest,
         },
+        quality: plan.quality.map(|_| "all".to_owned()),
         advance,
         attempts_max: usize::from(plan.attempts_max),
         ring_ms: plan.ring_ms,

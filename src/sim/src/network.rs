@@ -264,6 +264,12 @@ impl Network {
         self.machines[machine].records()
     }
 
+    /// As [`Machine::measured`].
+    #[must_use]
+    pub fn measured(&self, machine: usize) -> [u64; 3] {
+        self.machines[machine].measured()
+    }
+
     /// How many calls are held by all routers now.
     #[must_use]
     pub fn calls_held(&self) -> usize {

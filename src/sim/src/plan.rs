@@ -53,6 +53,8 @@ pub struct Plan {
     pub order: Order,
     /// How they take turns, if they are tried side by side or by cost.
     pub balance: Balance,
+    /// Whether their quality is measured, and those below the bounds left out or tried last.
+    pub quality: Option<Below>,
     /// When they may be tried; those that are not in it, always.
     pub hours: Vec<Hours>,
     /// What their decks and the customer's say; empty: there are none.
@@ -108,6 +110,7 @@ impl Default for Plan {
             vendors: 3,
             order: Order::List,
             balance: Balance::Weighted,
+            quality: None,
             hours: Vec::new(),
             prices: Prices::default(),
             advance: Vec::new(),
@@ -147,6 +150,17 @@ pub enum Order {
     Cost,
     /// Side by side.
     Balanced,
+    /// The best first.
+    Quality,
+}
+
+/// What becomes of vendors below the bounds of quality.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Below {
+    /// They are tried last.
+    Behind,
+    /// They are left out.
+    Skip,
 }
 
 /// How vendors that are tried side by side take turns.

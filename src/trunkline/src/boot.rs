@@ -38,7 +38,12 @@ pub(crate) fn start(
     let cpus = cpus(&config.node.shards)?;
     let settings = Arc::new(settings(&config, cpus.len())?);
     let limits = &config.limits;
-    let gauges = Gauges::new(settings.shards, limits.trunks_max, limits.gateways_max);
+    let gauges = Gauges::with_quality(
+        settings.shards,
+        limits.trunks_max,
+        limits.gateways_max,
+        limits.quality_rows,
+    );
     let gauges = Arc::new(gauges);
     let setup = Setup {
         node: config.node.name.clone(),
@@ -51,6 +56,7 @@ pub(crate) fn start(
             trunk_cells: router::TRUNK_CELLS,
             trunks_max: config.limits.trunks_max,
         },
+        quality: gauges.quality().clone(),
         cdr: CdrOptions {
             directory: config.cdr.directory.clone(),
             rotate_bytes: config.cdr.rotate_bytes,

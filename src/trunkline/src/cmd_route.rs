@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use base::Time;
 use clap::Args;
 use control::Loaded;
-use route::{Health, Moment, Occasion};
+use route::{DESTINATION_DIGITS_MAX, Health, Mark, Measure, Moment, Occasion, Quality, Snapshot};
+use serde_json::Value;
 
-use crate::boot;
 use crate::failure::{Failure, print};
+use crate::{boot, cmd_stats};
 
 /// What `route explain --help` ends with.
 pub(crate) const EXAMPLES: &str = "\
@@ -46,6 +47,9 @@ pub(crate) struct Arguments {
     /// When the call would come: prices and calendars are those of then. Without a zone it is UTC.
     #[arg(long, value_name = "TIME", value_parser = at)]
     at: Option<Moment>,
+    /// The stats socket of a running node, to explain by the quality that it measures now.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
     /// What was dialled: the user part of a Request-URI, or a whole sip: or tel: URI.
     #[arg(value_name = "NUMBER")]
     number: String,
@@ -63,6 +67,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Err(Failure::NoTrunk(arguments.from.clone(), known.collect()));
     };
     let health = Health::new(snapshot.gateways_max());
+    let quality = quality(arguments, snapshot)?;
     let (number, dice) = (&arguments.number, arguments.dice);
     let occasion = Occasion {
         now: Time::ZERO,
@@ -70,6 +75,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         dice,
         caller: arguments.caller.as_bytes(),
         call_id: arguments.call_id.as_bytes(),
+        quality: Some(&quality),
     };
     let explanation = route::explain_dialled(snapshot, &health, trunk.id, number, occasion)
         .map_err(|error| Failure::Number(number.clone(), error))?;
@@ -82,6 +88,38 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         text.push('\n');
     }
     print(&text)
+}
+
+/// The quality that a running node measures, or that of nobody.
+fn quality(arguments: &Arguments, world: &Snapshot) -> Result<Quality, Failure> {
+    let stats = match &arguments.socket {
+        Some(socket) => cmd_stats::stats(socket)?,
+        None => Value::Null,
+    };
+    let rows = stats["quality"].as_array();
+    let rows = rows.map_or(&[][..], Vec::as_slice);
+    let quality = Quality::new(0, rows.len() * 4);
+    for row in rows {
+        let name = |key: &str| row[key].as_str().unwrap_or_default();
+        let number = |key: &str| row[key].as_u64().and_then(|it| u32::try_from(it).ok());
+        let share = |key: &str| number(key).and_then(|it| u16::try_from(it).ok());
+        let class = world.quality_named(name("class"));
+        let (Some(class), Some(gateway)) = (class, world.gateway_named(name("gateway"))) else {
+            continue;
+        };
+        let digits = name("destination").as_bytes();
+        let mark = Mark {
+            admit_per_mille: share("admitted").unwrap_or(1_000),
+            asr: share("asr"),
+            ner: share("ner"),
+            short: share("short"),
+            pdd_ms: number("pdd_ms"),
+            acd_s: number("acd_s"),
+        };
+        let measure = Measure::of_digits(class, digits, DESTINATION_DIGITS_MAX);
+        quality.say(measure, gateway.id, mark);
+    }
+    Ok(quality)
 }
 
 fn at(text: &str) -> Result<Moment, String> {

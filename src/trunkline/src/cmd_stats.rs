@@ -57,6 +57,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     print(&tables(&parse(&answer)?, arguments.all))
 }
 
+/// What a running node counts.
+pub(crate) fn stats(socket: &Path) -> Result<Value, Failure> {
+    parse(&ask(socket, "stats")?)
+}
+
 pub(crate) fn parse(answer: &str) -> Result<Value, Failure> {
     serde_json::from_str(answer).map_err(|error| Failure::Answer(error.to_string()))
 }
@@ -100,6 +105,7 @@ fn tables(stats: &Value, all: bool) -> String {
     push(&mut text, "control", pairs(&stats["control"], all));
     push(&mut text, "gateway", named_rows(&stats["gateways"]));
     push(&mut text, "health", health(&stats["health"]));
+    push(&mut text, "quality", quality(&stats["quality"]));
     push(&mut text, "trunk", named_rows(&stats["trunks"]));
     push(&mut text, "time", times(&stats["total"]["histograms"]));
     push(&mut text, "calls", columns(stats, shards, "handler", all));
@@ -163,6 +169,36 @@ fn health(list: &Value) -> Vec<Vec<String>> {
             word(&gateway["since"]),
             before.collect::<Vec<_>>().join(", "),
         ]);
+    }
+    rows
+}
+
+/// One row for each gateway, destination and class: shares in per cent.
+fn quality(list: &Value) -> Vec<Vec<String>> {
+    let head = [
+        "",
+        "destination",
+        "class",
+        "admitted",
+        "ASR",
+        "NER",
+        "ACD s",
+        "PDD ms",
+        "short",
+    ];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let share = |value: &Value| match value.as_u64() {
+        Some(share) => format!("{}.{}", share / 10, share % 10),
+        None => "-".to_owned(),
+    };
+    let count = |value: &Value| value.as_u64().map_or_else(|| "-".to_owned(), thousands);
+    for row in list.as_array().unwrap_or(&Vec::new()) {
+        let word = |key: &str| row[key].as_str().unwrap_or("?").to_owned();
+        let mut told = vec![word("gateway"), word("destination"), word("class")];
+        told.extend(["admitted", "asr", "ner"].map(|key| share(&row[key])));
+        told.extend(["acd_s", "pdd_ms"].map(|key| count(&row[key])));
+        told.push(share(&row["short"]));
+        rows.push(told);
     }
     rows
 }

@@ -7,8 +7,11 @@ mod harness;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
+use std::time::Duration;
 
-use harness::{Gateway, PATIENCE, Scene, tables, wait_for};
+use harness::{Gateway, PATIENCE, Router, Scene, tables, wait_for};
+use perf::peers::{Caller, CallerSpec, Habit, Vendor, VendorSpec};
+use serde_json::Value;
 
 /// A switch that asks where its calls go, and is told by 302.
 struct Switch {
@@ -203,4 +206,106 @@ fn the_stats_say_since_when() {
         (&"one".into(), &"up".into())
     );
     assert!(health["since"].as_str().unwrap().ends_with('Z'), "{health}");
+}
+
+/// Places calls to their end; how many of them each vendor got.
+fn place(from: SocketAddr, at: SocketAddr, calls: u64, vendors: &[&Vendor]) -> Vec<u64> {
+    let invites = || vendors.iter().map(|vendor| vendor.figures().invites);
+    let before: Vec<u64> = invites().collect();
+    let mut spec = CallerSpec::new(from, at, 200);
+    spec.calls_max = calls;
+    spec.numbers = vec!["+1555*".to_owned()];
+    let caller = Caller::start(spec).unwrap();
+    wait_for("all calls end", 4 * PATIENCE, || {
+        caller.is_finished().then_some(())
+    });
+    caller.stop(PATIENCE).unwrap();
+    invites()
+        .zip(before)
+        .map(|(now, before)| now - before)
+        .collect()
+}
+
+/// The row of a gateway in the stats, once it is as it should be.
+fn row(router: &Router, gateway: &str, is_right: impl Fn(&Value) -> bool) -> Value {
+    wait_for("the quality", PATIENCE, || {
+        let stats = router.stats();
+        let rows = stats["quality"].as_array().unwrap();
+        let found = rows.iter().find(|row| row["gateway"] == gateway)?;
+        is_right(found).then(|| found.clone())
+    })
+}
+
+#[test]
+fn a_vendor_with_bad_answers_loses_its_calls_and_comes_back_slowly() {
+    let scene = Scene::new();
+    let [customer, at, one, two] = [(); 4].map(|()| scene.address());
+    let gateways = [Gateway::udp("one", one), Gateway::udp("two", two)];
+    let quality = "[[quality]]\nname = \"q\"\nmin_asr = \"50 %\"\nsample = 20\ntrial = \"20 %\"\nreturn_s = 2\n\n";
+    let tables = tables(customer.ip(), &gateways, "quality = \"q\"\n");
+    let router = scene.router(&format!("{}{quality}{tables}", scene.head(&[at])));
+    let good = || Habit::Answers {
+        ring: Duration::ZERO,
+        answer: Duration::from_millis(10),
+    };
+    let start = |at, habit| Vendor::start(VendorSpec::new(at, habit)).unwrap();
+    let (bad, other) = (
+        start(one, Habit::Refuses { status: 503 }),
+        start(two, good()),
+    );
+    let got = place(customer, at, 100, &[&bad, &other]);
+    // Until it is judged it is asked first.
+    assert!(got[0] >= 20 && got[1] == 100, "{got:?}");
+    let fallen = row(&router, "one", |row| row["admitted"] == 200);
+    assert_eq!(
+        (&fallen["class"], &fallen["destination"]),
+        (&"q".into(), &"155".into())
+    );
+    router.wait_for_log(0, "quality: good -> below its bounds");
+    // A fifth of its calls, on trial; the others never see it.
+    let got = place(customer, at, 200, &[&bad, &other]);
+    assert!((10..90).contains(&got[0]) && got[1] == 200, "{got:?}");
+
+    // The same code explains it, by what the node has measured.
+    let output = Command::new(env!("CARGO_BIN_EXE_trunkline"))
+        .args([
+            "route",
+            "explain",
+            "--from",
+            "customer",
+            "+15551234567",
+            "--dice",
+            "7",
+        ])
+        .arg("--config")
+        .arg(scene.path("trunkline.toml"))
+        .arg("--socket")
+        .arg(scene.path("control.sock"))
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        told.contains("gets 200 of 1,000 calls in its place: ASR 0.0 %"),
+        "{told}"
+    );
+    assert!(told.contains("good: ASR 100.0 %"), "{told}");
+
+    // It is mended: its few calls show that, and it gets all of them again.
+    drop(bad);
+    let mended = start(one, good());
+    wait_for("its return", 4 * PATIENCE, || {
+        place(customer, at, 60, &[&mended, &other]);
+        router
+            .log_text()
+            .contains("quality: returning -> good")
+            .then_some(())
+    });
+    row(&router, "one", |row| row["admitted"] == 1_000);
+    let got = place(customer, at, 50, &[&mended, &other]);
+    assert_eq!(got, [50, 0]);
+    let log = router.log_text();
+    assert!(
+        log.contains("quality: below its bounds -> returning"),
+        "{log}"
+    );
 }

@@ -33,6 +33,10 @@ impl Scene for Said {
     fn call_id(&self) -> &[u8] {
         &self.call_id
     }
+
+    fn quality(&self) -> Option<&crate::Quality> {
+        None
+    }
 }
 
 fn balanced(balance: Balance, targets: &[(&str, u32, u16)]) -> Spec {

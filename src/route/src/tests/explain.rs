@@ -14,6 +14,7 @@ const OCCASION: Occasion<'_> = Occasion {
     dice: 0,
     caller: b"",
     call_id: b"",
+    quality: None,
 };
 
 fn told(world: &Snapshot, health: &Health, dialled: &str, now: Time) -> crate::Explanation {

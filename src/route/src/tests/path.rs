@@ -29,6 +29,10 @@ impl Scene for Nobody {
     fn call_id(&self) -> &[u8] {
         b""
     }
+
+    fn quality(&self) -> Option<&crate::Quality> {
+        None
+    }
 }
 
 /// A call from the first trunk.

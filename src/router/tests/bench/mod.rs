@@ -182,6 +182,46 @@ impl Setup {
         self
     }
 
+    /// As [`Setup::wholesale`], with all else that a route may ask: quality, hours, and those behind the
+    /// first two side by side.
+    pub(crate) fn with_policy(self, balance: route::Balance) -> Setup {
+        let mut setup = self.wholesale();
+        setup.spec.qualities.push(route::QualitySpec {
+            name: "all".to_owned(),
+            bounds: route::Bounds {
+                asr_min: Some(1),
+                ..route::Bounds::default()
+            },
+            digits: 3,
+            window_s: 900,
+            sample: 50,
+            trial_per_mille: 50,
+            return_s: 300,
+            skips: false,
+        });
+        setup.spec.calendars.push(route::CalendarSpec {
+            name: "always".to_owned(),
+            is_open: true,
+            changes: Vec::new(),
+        });
+        let mut plan = (*setup.spec.routes[0].plan).clone();
+        plan.mode = route::Mode::Balanced;
+        plan.balance = balance;
+        plan.quality = Some("all".to_owned());
+        for (target, priority) in plan.targets.iter_mut().zip(0_u16..) {
+            target.priority = priority.min(2);
+            target.when = Some(route::WhenSpec {
+                calendar: "always".to_owned(),
+                is_open: true,
+            });
+        }
+        let plan = Arc::new(plan);
+        for route in &mut setup.spec.routes {
+            route.plan = Arc::clone(&plan);
+        }
+        setup
+    }
+
     /// Takes every address of the world for the customer's.
     pub(crate) fn everybody_is_known(mut self) -> Setup {
         let sources = ["0.0.0.0/0", "::/0"];

@@ -314,6 +314,7 @@ fn option_of_world(plan: &mut Plan, option: &Condition) -> Result<(), String> {
                 "parallel" => Order::Parallel,
                 "cost" => Order::Cost,
                 "balanced" => Order::Balanced,
+                "quality" => Order::Quality,
                 _ => return Err(format!("`{value}`: list, weight or parallel?")),
             }
         }

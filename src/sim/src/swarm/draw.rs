@@ -3,7 +3,7 @@
 use base::Time;
 
 use crate::dice::Dice;
-use crate::plan::{Balance, Hours, Link, Order, Plan, PriceRow};
+use crate::plan::{Balance, Below, Hours, Link, Order, Plan, PriceRow};
 
 /// A world, ready to be played.
 #[derive(Debug, Clone)]
@@ -290,7 +290,8 @@ fn limit(plan: &mut Plan) {
     plan.vendor_calls = some(4);
 }
 
-/// Gives a third of the worlds vendors that stand side by side, and a third vendors with hours, as
+/// Gives a third of the worlds vendors that stand side by side, and a third vendors whose quality counts, a third vendors
+/// with hours, as
 /// [`price`] gives prices.
 fn share(plan: &mut Plan, span_us: u64) {
     let mut dice = Dice::new(plan.seed ^ 0x0073_6861_7265);
@@ -308,6 +309,12 @@ fn share(plan: &mut Plan, span_us: u64) {
         ]);
         if plan.prices.rows.is_empty() {
             plan.order = Order::Balanced;
+        }
+    }
+    if dice.chance(330) {
+        plan.quality = Some(dice.one_of(&[Below::Behind, Below::Skip]));
+        if dice.chance(300) && plan.prices.rows.is_empty() {
+            plan.order = Order::Quality;
         }
     }
     if dice.chance(330) {

@@ -10,6 +10,7 @@ mod vendor;
 
 pub use draw::{Accident, CallerHabits, Draw, VendorHabits, draw};
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use base::Time;
@@ -18,7 +19,7 @@ use crate::dice::Dice;
 use crate::ledger::{Circumstances, Ledger};
 use crate::machine::Record;
 use crate::network::{Happening, Network};
-use crate::plan;
+use crate::plan::{self, Order, Plan};
 
 use customer::Customer;
 use vendor::Vendor;
@@ -223,6 +224,9 @@ impl Swarm {
             delay_us_max: draw.link.delay_us_max + 1_000,
         };
         self.ledger.judge(&records, &draw.plan, circumstances)?;
+        if self.restarts == 0 {
+            judge_quality(&records, self.network.measured(0), &draw.plan)?;
+        }
         Ok(self.outcome(&records))
     }
 
@@ -286,4 +290,33 @@ impl Swarm {
         }
         self.network.send(at, plan::STRANGER, plan::ROUTER, &copy);
     }
+}
+
+/// What was counted of vendors' quality is what the records say.
+fn judge_quality(records: &[Record], counted: [u64; 3], plan: &Plan) -> Result<(), String> {
+    if plan.quality.is_none() {
+        return match counted {
+            [0, 0, 0] => Ok(()),
+            counted => Err(format!("{counted:?} attempts measured, and nobody asked")),
+        };
+    }
+    let mut seen = BTreeSet::new();
+    if plan.order == Order::Parallel || !records.iter().all(|it| seen.insert(&it.call_id)) {
+        // Who loses a race is not counted, and a call that was answered twice tells its attempts twice.
+        return Ok(());
+    }
+    let is_counted = |status: u16| !matches!(status, 300..=399 | 401 | 407);
+    let attempts = records.iter().flat_map(|it| &it.attempts);
+    let concluded = attempts.filter(|it| is_counted(it.status)).count() as u64;
+    let answered = records.iter().filter(|it| it.answered.is_some()).count() as u64;
+    if counted[0] != concluded {
+        return Err(format!(
+            "{counted:?} measured, {concluded} attempts on record"
+        ));
+    }
+    // A late answer to an attempt that had been given up is none of that vendor's.
+    if counted[1] > answered || counted[2] != counted[1] {
+        return Err(format!("{counted:?} measured, {answered} calls on record"));
+    }
+    Ok(())
 }
