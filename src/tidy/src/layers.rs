@@ -20,6 +20,7 @@ pub struct Layer {
 const ALL: &[&str] = &[
     "base",
     "sip",
+    "translation",
     "transaction",
     "route",
     "cdr",
@@ -67,8 +68,9 @@ const fn outer(
 pub const LAYERS: &[Layer] = &[
     core("base",        "src/base",        &[]),
     core("sip",         "src/sip",         &["base"]),
+    core("translation", "src/translation", &[]),
     core("transaction", "src/transaction", &["base", "sip"]),
-    core("route",       "src/route",       &["base", "sip"]),
+    core("route",       "src/route",       &["base", "sip", "translation"]),
     core("cdr",         "src/cdr",         &["base"]),
     core("call",        "src/call",        &["base", "sip", "transaction", "route", "cdr"]),
     core("overload",    "src/overload",    &["base", "sip"]),
@@ -76,7 +78,7 @@ pub const LAYERS: &[Layer] = &[
           &["core_affinity", "crossbeam-queue", "crossbeam-utils", "hashbrown", "libc", "mio", "socket2"]),
     outer("router",     "src/router",      &["base", "sip", "transaction", "route", "call", "cdr", "overload", "shards"],
           CORE_OTHERS),
-    outer("config",     "config",          &["base"], &["serde", "toml", "csv", "jiff"]),
+    outer("config",     "config",          &["base", "translation"], &["serde", "toml", "csv", "jiff"]),
     outer("decks",      "src/decks",       &["base", "route"], &["calamine", "csv", "encoding_rs", "jiff", "serde", "toml"]),
     outer("import",     "src/import",      &[], &["csv", "toml"]),
     outer("replay",     "src/replay",      &["base", "sip", "route", "cdr"], &["jiff", "serde", "serde_json"]),
@@ -85,7 +87,7 @@ pub const LAYERS: &[Layer] = &[
     outer("perf",       "perf",            &["base"],
           &["base64", "clap", "hdrhistogram", "libc", "memchr", "mio", "nix", "serde", "serde_json", "socket2"]),
     outer("trunkline",  "src/trunkline",   ALL, &["*"]),
-    outer("sim",        "src/sim",         &["base", "router", "shards", "cdr", "route", "call", "transaction"], &[]),
+    outer("sim",        "src/sim",         &["base", "router", "shards", "cdr", "route", "translation", "call", "transaction"], &[]),
     outer("tidy",       "src/tidy",        &[], &[]),
     outer("benches",    "benches",         ALL, &["*"]),
 ];
