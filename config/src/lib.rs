@@ -7,7 +7,9 @@
 //!
 //! In the order of reading: `file.rs` (what is read, and a world that is elsewhere), `text.rs` (places), `section.rs` (one table of the file), `keys.rs` (all
 //! keys there are), `settings.rs` (the node's own sections), `peers.rs` (listeners, trunks, gateways),
-//! `prices.rs` (decks and currencies), `screen.rs` (lists of numbers), `calendars.rs`, `quality.rs`, `routes.rs` and `deck.rs` (routes in TOML and in CSV). docs/configuration.md says the same for
+//! `prices.rs` (decks and currencies), `screen.rs` (lists of numbers), `translations.rs` (translation
+//! rules, with their examples), `profiles.rs` (identities and headers), `calendars.rs`, `quality.rs`,
+//! `routes.rs` and `deck.rs` (routes in TOML and in CSV). docs/configuration.md says the same for
 //! operators; a test holds that it names every key. Tests: `tests/`, one case for each kind of fault.
 
 #![forbid(unsafe_code)]
@@ -21,12 +23,14 @@ mod model;
 mod network;
 mod peers;
 mod prices;
+mod profiles;
 mod quality;
 mod routes;
 mod screen;
 mod section;
 mod settings;
 mod text;
+mod translations;
 
 use std::path::Path;
 
@@ -36,15 +40,16 @@ pub use error::{ERRORS_MAX, Error, Place};
 pub use file::{File, Own, Part, World};
 pub use keys::{FILE_KEYS, NODE_KEYS, SECTIONS};
 pub use model::{
-    Balance, Below, Calendar, CalledStyle, Cdr, Coalesce, Config, Control, CurrencyWorth,
+    Assert, Balance, Below, Calendar, CalledStyle, Cdr, Coalesce, Config, Control, CurrencyWorth,
     DESTINATION_DIGITS_MAX, DIGITS_MAX, DateHours, DateRule, Deck, Drain, FeedbackAlgorithm,
     Gateway, Health, Hours, Io, LISTENERS_MAX, Limits, Listener, Log, LogFormat, LogLevel, Margin,
     Metrics, Mode, Node, NumberList, Numbers, Overload, PRIORITY_MAX, Password, PlainRule, Plan,
-    Probe, Proxy, Quality, Route, Screen, Shards, Source, Sources, Steering, Store, StoreKind,
-    TARGETS_MAX, TECH_PREFIX_BYTES_MAX, Target, Timers, Trunk, UnknownSource, WEIGHT_MAX,
-    WeekHours, When,
+    Probe, Profile, Proxy, Quality, Route, Screen, Shards, Source, Sources, Steering, Store,
+    StoreKind, TARGETS_MAX, TECH_PREFIX_BYTES_MAX, Target, Timers, Trunk, UnknownSource,
+    WEIGHT_MAX, WeekHours, When,
 };
 pub use network::Network;
+pub use profiles::PROTECTED_HEADERS;
 
 use section::Section;
 
@@ -81,7 +86,16 @@ fn read(root: &Section<'_>, world: &Section<'_>, folder: &Path) -> Config {
     let calendars = calendars::read(world);
     let qualities = quality::read(world);
     let (currency, currencies) = prices::money(world);
-    let mut gateways = peers::gateways(world, &listeners, &decks);
+    let translations = translations::translations(world);
+    let profiles = profiles::profiles(world);
+    let known = peers::Known {
+        decks: &decks,
+        lists: &lists,
+        translations: &translations,
+        profiles: &profiles,
+    };
+    let mut gateways = peers::gateways(world, &listeners, known);
+    let trunks = peers::trunks(world, known);
     let routes = routes::read(
         world,
         folder,
@@ -107,12 +121,14 @@ fn read(root: &Section<'_>, world: &Section<'_>, folder: &Path) -> Config {
         store: settings::store(root),
         currency,
         currencies,
-        trunks: peers::trunks(world, &decks, &lists),
+        trunks,
         screen: screen::screen(&world.table("screen"), &lists),
         decks,
         calendars,
         qualities,
         lists,
+        translations,
+        profiles,
         listeners: listeners
             .into_iter()
             .map(|listener| listener.value)

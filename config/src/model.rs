@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::{Money, Transport};
+use translation::{NumberRules, RuleSet};
 
 use crate::Network;
 
@@ -70,6 +71,10 @@ pub struct Config {
     pub lists: Vec<NumberList>,
     /// `[screen]`: what calls of all trunks are held against.
     pub screen: Screen,
+    /// `[[translation]]`
+    pub translations: Vec<Arc<RuleSet>>,
+    /// `[[profile]]`
+    pub profiles: Vec<Profile>,
     /// `[[trunk]]`
     pub trunks: Vec<Trunk>,
     /// `[[gateway]]`
@@ -426,6 +431,39 @@ pub struct Trunk {
     pub allow: Vec<String>,
     /// How it writes numbers.
     pub numbers: Numbers,
+    /// What becomes of the numbers that it sends before anything else.
+    pub rules: NumberRules,
+    /// What may cross its border.
+    pub profile: Option<String>,
+}
+
+/// What may cross the border of a trunk or a gateway.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs)] // the headers and lists of these names: docs/configuration.md
+pub struct Profile {
+    /// Its name.
+    pub name: String,
+    /// Whether the peer is of our trust domain (RFC 3325).
+    pub trusted: bool,
+    /// Whom its calls are of that tell nobody who is believed.
+    pub assert: Option<Assert>,
+    pub remote_party_id: bool,
+    pub diversion: bool,
+    pub history_info: bool,
+    pub identity: bool,
+    pub deny: Vec<String>,
+    pub allow: Option<Vec<String>>,
+    pub set_from: Vec<(String, String)>,
+    pub set_to: Vec<(String, String)>,
+}
+
+/// Whom calls are of that tell nobody who is believed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Assert {
+    /// Who stands in From.
+    From,
+    /// This URI.
+    Uri(String),
 }
 
 /// Addresses of a trunk.
@@ -488,6 +526,12 @@ pub struct Gateway {
     pub strip: u8,
     /// What is put in front of the number.
     pub prefix: String,
+    /// Which parameters of the number go on to it (RFC 4694); `*` for all.
+    pub keep_parameters: Vec<String>,
+    /// What becomes of the numbers that it gets after all else.
+    pub rules: NumberRules,
+    /// What may cross its border.
+    pub profile: Option<String>,
     /// Whether it is out of service.
     pub maintenance: bool,
     /// How long an attempt may be without any response.

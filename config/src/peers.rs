@@ -3,17 +3,21 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use base::Transport;
+use translation::RuleSet;
 
 use crate::network::{BadNetwork, socket_address};
 use crate::prices::deck_of;
+use crate::profiles::profile_of;
 use crate::screen::screen;
 use crate::section::{At, Mixed, Section, meant};
 use crate::settings::{check_name, digits, is_host};
+use crate::translations::{gateway_rules, keep_parameters, trunk_rules};
 use crate::{
     CalledStyle, Coalesce, DIGITS_MAX, Deck, Gateway, Health, LISTENERS_MAX, Listener, Network,
-    NumberList, Numbers, PlainRule, Probe, Source, TECH_PREFIX_BYTES_MAX, Trunk,
+    NumberList, Numbers, PlainRule, Probe, Profile, Source, TECH_PREFIX_BYTES_MAX, Trunk,
 };
 
 const TRANSPORTS: &[(&str, Transport)] = &[("udp", Transport::Udp), ("tcp", Transport::Tcp)];
@@ -146,19 +150,28 @@ fn advertised(
     })
 }
 
-pub(crate) fn trunks(root: &Section<'_>, decks: &[Deck], lists: &[NumberList]) -> Vec<Trunk> {
+/// What trunks and gateways name that has sections of its own.
+#[derive(Clone, Copy)]
+pub(crate) struct Known<'a> {
+    pub(crate) decks: &'a [Deck],
+    pub(crate) lists: &'a [NumberList],
+    pub(crate) translations: &'a [Arc<RuleSet>],
+    pub(crate) profiles: &'a [Profile],
+}
+
+pub(crate) fn trunks(root: &Section<'_>, known: Known<'_>) -> Vec<Trunk> {
     let mut names = Names::new();
     let mut taken: HashMap<Source, usize> = HashMap::new();
     let sections = root.tables("trunk");
     sections
         .iter()
-        .map(|section| trunk(section, (decks, lists), &mut names, &mut taken))
+        .map(|section| trunk(section, known, &mut names, &mut taken))
         .collect()
 }
 
 fn trunk(
     section: &Section<'_>,
-    (decks, lists): (&[Deck], &[NumberList]),
+    known: Known<'_>,
     names: &mut Names,
     taken: &mut HashMap<Source, usize>,
 ) -> Trunk {
@@ -197,16 +210,18 @@ fn trunk(
         sources: sources.into_iter().map(|source| source.value).collect(),
         max_calls: section.number("max_calls", CALLS),
         calls_per_second: section.number("calls_per_second", RATE),
-        screen: screen(section, lists),
+        screen: screen(section, known.lists),
         exclude: names_of(section, "exclude"),
         only: names_of(section, "only"),
         max_call_seconds: section.number_or("max_call_seconds", 0, 0..=31 * 86_400),
         follow_redirects: section.flag("follow_redirects", false),
         redirect: section.flag("redirect", false),
         overload_weight: section.number_or("overload_weight", 1, 1..=1_000),
-        deck: deck_of(section, decks),
+        deck: deck_of(section, known.decks),
         allow: allow(section),
         numbers: numbers(section),
+        rules: trunk_rules(section, known.translations),
+        profile: profile_of(section, known.profiles),
     }
 }
 
@@ -370,20 +385,20 @@ pub(crate) struct Draft {
 pub(crate) fn gateways(
     root: &Section<'_>,
     listeners: &[At<Listener>],
-    decks: &[Deck],
+    known: Known<'_>,
 ) -> Vec<Draft> {
     let mut names = Names::new();
     let sections = root.tables("gateway");
     sections
         .iter()
-        .filter_map(|section| gateway(section, listeners, decks, &mut names))
+        .filter_map(|section| gateway(section, listeners, known, &mut names))
         .collect()
 }
 
 fn gateway(
     section: &Section<'_>,
     listeners: &[At<Listener>],
-    decks: &[Deck],
+    known: Known<'_>,
     names: &mut Names,
 ) -> Option<Draft> {
     let name = name(section, "gateway", names);
@@ -422,12 +437,15 @@ fn gateway(
         format: section.word("format", &formats, CalledStyle::E164Plus),
         strip: section.number_or("strip", 0, 0..=DIGITS_MAX as i128),
         prefix: prefix(section),
+        keep_parameters: keep_parameters(section),
+        rules: gateway_rules(section, known.translations),
+        profile: profile_of(section, known.profiles),
         maintenance: section.flag("maintenance", false),
         no_response_ms: section.number_or("no_response_ms", 2_000, 0..=600_000),
         overload_control: section.flag("overload_control", false),
         max_calls: section.number("max_calls", CALLS),
         calls_per_second: section.number("calls_per_second", RATE),
-        deck: deck_of(section, decks),
+        deck: deck_of(section, known.decks),
         probe: probe(section),
         health: health(&section.table("health")),
         coalesce: section.word_of("coalesce", COALESCE),

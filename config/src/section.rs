@@ -259,6 +259,37 @@ impl<'a> Section<'a> {
         Some(array.iter().filter_map(text).collect())
     }
 
+    /// A list of pairs of texts: `[["00493", "+493"], …]`. What is none is reported and left out.
+    pub(crate) fn pairs(&self, key: &str) -> Vec<(At<&'a str>, At<&'a str>)> {
+        let expected = "a list of pairs of texts: [[\"before\", \"after\"], …]";
+        let Some(value) = self.value(key) else {
+            return Vec::new();
+        };
+        let Some(array) = value.get_ref().as_array() else {
+            self.wrong_type(key, value, expected);
+            return Vec::new();
+        };
+        let text = |item: Value<'a>| {
+            Some(At {
+                value: item.get_ref().as_str()?,
+                at: item.span().start,
+            })
+        };
+        let pair = |item: Value<'a>| {
+            let pair = item.get_ref().as_array().filter(|pair| pair.len() == 2);
+            let pair = pair.and_then(|pair| Some((text(pair.first()?)?, text(pair.get(1)?)?)));
+            if pair.is_none() {
+                self.wrong(
+                    item,
+                    expected,
+                    "write what comes in and what is to come out",
+                );
+            }
+            pair
+        };
+        array.iter().filter_map(pair).collect()
+    }
+
     /// A list of texts and tables, or one of either alone.
     pub(crate) fn mixed(&self, key: &str) -> Vec<Mixed<'a>> {
         let Some(value) = self.value(key) else {

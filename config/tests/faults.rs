@@ -851,3 +851,119 @@ fn qualities() {
     );
     check("[limits]\nquality_rows = 3\n", (2, 16), &["from 16"]);
 }
+
+#[test]
+fn translations_whose_examples_are_wrong_do_not_load() {
+    let table = |rules: &str, examples: &str| {
+        format!("[[translation]]\nname = \"t\"\nrules = {rules}\nexamples = {examples}\n")
+    };
+    let one = "[{ begins = \"00\", strip = 2, prepend = \"+\" }]";
+    assert_eq!(
+        errors(&format!("{HEAD}{}", table(one, "[[\"0049\", \"+49\"]]"))),
+        []
+    );
+    check(
+        &table(one, "[[\"0049\", \"+49\"], [\"0043\", \"43\"]]"),
+        (4, 31),
+        &[
+            "`0043` that becomes `+43` by rule 1 (begins 00, strip 2, prepend +)",
+            "expected `43`",
+        ],
+    );
+    check(
+        &table(one, "[[\"049\", \"+49\"]]"),
+        (4, 14),
+        &[
+            "`049`, which no rule is for",
+            "expected `+49` as the example of `t` says",
+        ],
+    );
+    check(
+        &table(one, "[[\"bob\", \"+49\"]]"),
+        (4, 14),
+        &["`bob`", "rules are for numbers"],
+    );
+    check(&table(one, "[]"), (4, 12), &["`t` without an example"]);
+    check(&table(one, "[[\"0049\"]]"), (4, 13), &["a list of pairs"]);
+    check(&table(one, "\"0049\""), (4, 12), &["a list of pairs"]);
+    check(
+        &format!("[[translation]]\nname = \"t\"\nrules = {one}\n"),
+        (1, 1),
+        &["`t` without an example"],
+    );
+}
+
+#[test]
+fn profiles_that_are_none() {
+    let profile = |key: &str| format!("[[profile]]\nname = \"p\"\n{key}\n");
+    let good =
+        "assert = \"tel:+4930\"\ndeny = [\"X-*\", \"s\"]\nallow = []\nset_to = [\"X-A: b: c\"]";
+    assert_eq!(errors(&format!("{HEAD}{}", profile(good))), []);
+    for (key, column, words) in [
+        ("assert = \"to\"", 10, &["`to`", "\"from\", or a URI"][..]),
+        ("assert = \"sip:a b@c\"", 10, &["`sip:a b@c`"]),
+        ("assert = \"sip:@c\"", 10, &["`sip:@c`"]),
+        ("assert = \"tel:030\"", 10, &["`tel:030`"]),
+        ("diversion = \"keep\"", 13, &["one of \"pass\", \"strip\""]),
+        ("deny = [\"X-A:\"]", 9, &["`X-A:`", "the name of a header"]),
+        ("deny = [\"\"]", 9, &["the name of a header"]),
+        (
+            "deny = [\"X-A\", \"contact\"]",
+            16,
+            &["no call works without Contact"],
+        ),
+        ("allow = [\"M\"]", 10, &["no call works without Contact"]),
+        ("set_to = [\"X-A\"]", 11, &["\"Name: value\""]),
+        ("set_to = [\"X-A: b\\r\\nVia: c\"]", 11, &["in one line"]),
+        (
+            "set_from = [\"v: SIP/2.0/UDP x\"]",
+            13,
+            &["no call works without Via"],
+        ),
+        (
+            "set_from = [\"p-asserted-identity: <sip:a@b>\"]",
+            13,
+            &["use `assert`"],
+        ),
+    ] {
+        check(&profile(key), (3, column), words);
+    }
+    let many = format!("deny = [{}]", "\"a\", ".repeat(65));
+    check(
+        &profile(&many),
+        (3, 9 + 64 * 5),
+        &["65 entries", "at most 64"],
+    );
+    let unknown = "[[trunk]]\nname = \"t\"\nsources = [\"192.0.2.7\"]\nprofile = \"x\"\n";
+    check(unknown, (4, 11), &["`x`", "the name of a [[profile]]"]);
+}
+
+#[test]
+fn translation_rules_that_are_none() {
+    let rule = |rule: &str| {
+        format!(
+            "[[translation]]\nname = \"t\"\nrules = [{{ {rule} }}]\nexamples = [[\"1\", \"1\"]]\n"
+        )
+    };
+    for (text, column, words) in [
+        ("begins = \"0a\"", 21, &["`0a`", "signs and classes"][..]),
+        ("length = \"9-8\"", 21, &["`9-8`", "how many signs"]),
+        ("prepend = \"x\"", 22, &["`x`", "digits"]),
+        ("set = \"\"", 18, &["``", "digits"]),
+        ("strip = 65", 20, &["0 to 64"]),
+        ("set = \"1\", strip = 1", 31, &["`set` with `strip`"]),
+        (
+            "begins = \"123\", length = \"2\"",
+            10,
+            &["no number can have"],
+        ),
+        ("begin = \"123\"", 12, &["did you mean `begins`?"]),
+    ] {
+        check(&rule(text), (3, column), words);
+    }
+    let unknown = "[[trunk]]\nname = \"t\"\nsources = [\"192.0.2.7\"]\ncalled_rules = [\"x\"]\n";
+    check(unknown, (4, 17), &["`x`", "the name of a [[translation]]"]);
+    let parameter =
+        "[[gateway]]\nname = \"b\"\naddress = \"192.0.2.8\"\nkeep_parameters = [\"rn=1\"]\n";
+    check(parameter, (4, 20), &["`rn=1`", "the name of a parameter"]);
+}

@@ -171,3 +171,34 @@ fn the_example_names_its_decks_and_lists() {
         (Mode::Cost, Margin::Permille(100))
     );
 }
+
+/// What every piece of a document needs to be a configuration.
+const AROUND: &str = "[[listener]]\nname = \"udp\"\naddress = \"192.0.2.1\"\n";
+
+/// Every piece of the document is a configuration, and its examples come out as they say.
+#[test]
+fn the_numbers_of_the_document_come_out_as_it_says() {
+    let path = folder().join("../docs/numbers.md");
+    let text = std::fs::read_to_string(path).expect("docs/numbers.md");
+    let pieces: Vec<&str> = text
+        .split("\n```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("\n```\n").next())
+        .collect();
+    assert!(pieces.len() >= 2, "{pieces:?}");
+    for piece in pieces {
+        let read = Config::parse("numbers.md", &format!("{AROUND}{piece}\n"));
+        assert!(read.is_ok(), "{piece}\n{:#?}", read.err());
+    }
+}
+
+/// The document shows what is really said.
+#[test]
+fn the_document_shows_the_fault_of_an_example() {
+    let text = std::fs::read_to_string(folder().join("../docs/numbers.md")).expect("numbers.md");
+    let shown = text.lines().find(|line| line.starts_with("world.toml:"));
+    let tables = "[[translation]]\nname = \"to-e164\"\nrules = [\n{ begins = \"00\", strip = 2 },\n]\n\
+                  # \n# \n# \nexamples = [\n# \n     [\"00493012\", \"+493012\"],\n]\n";
+    let told = Config::parse("world.toml", &format!("{AROUND}{tables}")).expect_err("a fault");
+    assert_eq!(Some(told[0].to_string().as_str()), shown);
+}

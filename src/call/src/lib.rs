@@ -5,6 +5,7 @@
 //! | decide what a branch's answer means | [`Fork`] |
 //! | follow a call from INVITE to its record | [`Call`], [`Dialog`], [`Attempt`] |
 //! | judge a request before it is passed on | [`proxy`] |
+//! | know what may cross from one peer to another | [`border`] |
 //! | know where a URI leads | [`next_hop`] |
 //! | mint and read our Via and Record-Route tokens | [`Keys`] |
 //! | change policy | [`verdict`] |
@@ -14,10 +15,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod border;
 mod call;
 mod compact;
 mod fork;
 pub mod next_hop;
+mod privacy;
 pub mod proxy;
 mod record;
 pub mod token;

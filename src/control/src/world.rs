@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use config::{Balance, CalledStyle, Config, Mode, PlainRule, Plan, UnknownSource};
 use route::{
-    AdvanceTable, Bounds, EgressFormat, EgressStyle, GatewaySpec, HealthRules, ListenerSpec,
-    Margin, NumberFormat, PlanSpec, Probe, QualitySpec, RouteSpec, ScreenSpec, Spec, TargetSpec,
-    TrunkSpec, WhenSpec,
+    AdvanceTable, Bounds, EgressFormat, EgressStyle, GatewaySpec, HeaderNames, HeaderRules,
+    HealthRules, ListenerSpec, Margin, NumberFormat, Passes, PlanSpec, Probe, Profile, QualitySpec,
+    RouteSpec, ScreenSpec, Spec, TargetSpec, TrunkSpec, WhenSpec,
 };
 
 use crate::deck_files::Library;
@@ -34,6 +34,7 @@ pub fn spec(config: &Config, library: &Library, lists: &Lists) -> Result<Spec, V
         qualities: config.qualities.iter().map(quality).collect(),
         calendars: crate::hours::specs(&config.calendars, crate::now()),
         screen: screen(&config.screen),
+        profiles: config.profiles.iter().map(profile).map(Arc::new).collect(),
         unknown_source: match config.sources.unknown {
             UnknownSource::Refuse => route::UnknownSource::Refuse,
             UnknownSource::Drop => route::UnknownSource::Drop,
@@ -99,6 +100,8 @@ fn trunk(trunk: &config::Trunk) -> TrunkSpec {
                 PlainRule::Refuse => route::PlainRule::Refuse,
             },
         },
+        rules: trunk.rules.clone(),
+        profile: trunk.profile.clone(),
         allow: trunk.allow.clone(),
         max_call_seconds: trunk.max_call_seconds,
         limits: route::CallLimits {
@@ -121,6 +124,29 @@ fn screen(screen: &config::Screen) -> ScreenSpec {
         permit_called: screen.permit_called.clone(),
         block_calling: screen.block_calling.clone(),
         permit_calling: screen.permit_calling.clone(),
+    }
+}
+
+fn profile(profile: &config::Profile) -> Profile {
+    Profile {
+        name: profile.name.clone(),
+        is_trusted: profile.trusted,
+        assert: profile.assert.as_ref().map(|assert| match assert {
+            config::Assert::From => route::Assert::From,
+            config::Assert::Uri(uri) => route::Assert::Uri(uri.clone()),
+        }),
+        passes: Passes {
+            remote_party_id: profile.remote_party_id,
+            diversion: profile.diversion,
+            history_info: profile.history_info,
+            identity: profile.identity,
+        },
+        headers: HeaderRules {
+            deny: HeaderNames::new(&profile.deny),
+            allow: profile.allow.as_deref().map(HeaderNames::new),
+            set_from: profile.set_from.clone(),
+            set_to: profile.set_to.clone(),
+        },
     }
 }
 
@@ -150,6 +176,9 @@ fn gateway(gateway: &config::Gateway) -> GatewaySpec {
             strip: gateway.strip,
             prefix: gateway.prefix.clone(),
         },
+        keep_parameters: gateway.keep_parameters.clone(),
+        rules: gateway.rules.clone(),
+        profile: gateway.profile.clone(),
         maintenance: gateway.maintenance,
         probe: gateway.probe.map(|probe| Probe {
             interval_ms: probe.interval_ms,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use base::{GatewayId, ListenerId, TrunkId};
 
 use crate::calendar::Calendar;
-use crate::gateway::{Around, host_text};
+use crate::gateway::{Around, Kept, host_text};
 use crate::ingress::{Egress, Ingress};
 use crate::limits::{
     CALENDARS_MAX, DIGITS_MAX, GATEWAYS_MAX, QUALITIES_MAX, ROUTES_MAX, TARGETS_MAX,
@@ -19,8 +19,8 @@ use crate::screen::Screen;
 use crate::snapshot::{Known, Names};
 use crate::table::{Named, RouteTable};
 use crate::{
-    Balance, Coalesce, DeckId, DeckSpec, Gateway, GatewaySpec, NumberFormat, PlainRule, Snapshot,
-    Source, Spec, Trunk, TrunkSpec,
+    Balance, Coalesce, DeckId, DeckSpec, Gateway, GatewaySpec, NumberFormat, PlainRule, Profile,
+    Snapshot, Source, Spec, Trunk, TrunkSpec,
 };
 
 /// Why no snapshot can be built. The configuration finds nearly all of these first, with line and
@@ -110,6 +110,12 @@ pub enum BuildError {
         name: String,
         deck: String,
     },
+    UnknownProfile {
+        /// `trunk` or `gateway`.
+        kind: &'static str,
+        name: String,
+        profile: String,
+    },
     NoDeck {
         prefix: String,
         gateway: String,
@@ -180,6 +186,7 @@ impl fmt::Display for BuildError {
             E::TooManyDecks { count } => write!(f, "{count} decks; at most {}", DeckId::COUNT_MAX),
             E::DuplicateDeck { name } => write!(f, "two decks are named `{name}`"),
             E::UnknownDeck { kind, name, deck } => write!(f, "{kind} `{name}` names the deck `{deck}`, which does not exist"),
+            E::UnknownProfile { kind, name, profile } => write!(f, "{kind} `{name}` names the profile `{profile}`, which does not exist"),
             E::DuplicateList { name } => write!(f, "two lists are named `{name}`"),
             E::UnknownList { trunk, list } => write!(f, "trunk `{trunk}` is held against the list `{list}`, which does not exist"),
             E::UnknownVendor { trunk, vendor } => write!(f, "trunk `{trunk}` names `{vendor}`, which is neither a gateway nor the carrier of one"),
@@ -243,6 +250,9 @@ pub fn build(
         return Err(errors);
     }
     let addresses = gateways.iter().flatten();
+    let mut borders = trunks.iter().flatten().filter_map(Trunk::border);
+    let has_borders =
+        borders.next().is_some() || gateways.iter().flatten().any(|it| it.border().is_some());
     let of_gateways = spec.gateways.iter().filter_map(|it| it.coalesce);
     let mut coalesce = of_gateways.chain(spec.coalesce.iter().copied());
     let decks = spec.decks.iter().map(|deck| DeckInfo {
@@ -255,6 +265,7 @@ pub fn build(
     Ok(Snapshot {
         coalesces: coalesce.any(|it| it != Coalesce::Off),
         coalesce: spec.coalesce.clone().into(),
+        has_borders,
         generation,
         unknown_source: spec.unknown_source,
         gateways_max: spec.gateways_max,
@@ -454,6 +465,8 @@ fn build_trunks(
             carrier: spec.carrier.as_str().into(),
             sources: spec.sources.as_slice().into(),
             number: spec.number.clone(),
+            rules: spec.rules.clone(),
+            profile: profile_of(all, spec.profile.as_ref(), ("trunk", &spec.name), errors),
             max_call_seconds: spec.max_call_seconds,
             limits: spec.limits,
             follow_redirects: spec.follow_redirects,
@@ -464,6 +477,25 @@ fn build_trunks(
         });
     }
     trunks.into()
+}
+
+/// The profile that a trunk or a gateway names.
+fn profile_of(
+    spec: &Spec,
+    profile: Option<&String>,
+    (kind, name): (&'static str, &str),
+    errors: &mut Vec<BuildError>,
+) -> Option<Arc<Profile>> {
+    let profile = profile?;
+    let found = spec.profiles.iter().find(|it| it.name == *profile);
+    if found.is_none() {
+        errors.push(BuildError::UnknownProfile {
+            kind,
+            name: name.to_owned(),
+            profile: profile.clone(),
+        });
+    }
+    found.cloned()
 }
 
 /// The gateways that a trunk's calls never go to: those that it excludes, and all but those that it
@@ -583,6 +615,14 @@ fn build_gateways(
             listener: Some(listener),
             around: Around::new(&host, &gateway.called),
             called: gateway.called.clone(),
+            kept: Kept::new(&gateway.keep_parameters),
+            rules: gateway.rules.clone(),
+            profile: profile_of(
+                spec,
+                gateway.profile.as_ref(),
+                ("gateway", &gateway.name),
+                errors,
+            ),
             maintenance: gateway.maintenance,
             probe: gateway.probe,
             health: gateway.health,

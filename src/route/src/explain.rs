@@ -4,7 +4,9 @@ use std::fmt::{self, Write};
 
 use base::{GatewayId, Money, Time, TrunkId};
 use sip::Uri;
+use translation::RuleSet;
 
+use crate::rewrite::rewrite_told;
 use crate::{
     Ask, Blocked, Candidates, Gateway, GatewayState, Health, Margin, Moment, NoRoute, NumberBuffer,
     NumberError, Price, Quality, Scene, Side, Snapshot, Turns, Verdict,
@@ -19,6 +21,10 @@ pub struct Explanation {
     pub trunk: String,
     /// The user part as it was dialled.
     pub dialled: String,
+    /// What translation rules of the trunk made of it, if any was for it.
+    pub rewritten: Option<String>,
+    /// Which rules these were, in their order.
+    pub rules: Vec<String>,
     /// The normalised number, if it could be normalised.
     pub number: Option<String>,
     /// By which rule it was normalised.
@@ -91,6 +97,8 @@ pub struct Step {
     pub priority: u16,
     /// What put it where it stands, beside its price.
     pub why: Vec<String>,
+    /// Which translation rules of the gateway made it so, in their order.
+    pub rules: Vec<String>,
     /// The Request-URI that it would get.
     pub request_uri: String,
     /// How long it may stay silent.
@@ -157,6 +165,8 @@ pub fn explain(
         generation: snapshot.generation(),
         trunk: snapshot.trunk_name(trunk).to_owned(),
         dialled: text(uri.user),
+        rewritten: None,
+        rules: Vec::new(),
         number: None,
         rule: None,
         tech_prefix: String::new(),
@@ -171,6 +181,13 @@ pub fn explain(
         steps: Vec::new(),
         refused: None,
     };
+    if let Some(trunk) = snapshot.trunk(trunk) {
+        let rules = &mut told.rules;
+        let rewritten = rewrite_told(&trunk.rules.called, uri.user, |set, at| {
+            rules.push(rule_text(set, at));
+        });
+        told.rewritten = rewritten.map(|it| text(it.user()));
+    }
     let mut buffer = NumberBuffer::new();
     let number = match snapshot.number(trunk, uri, &mut buffer) {
         Ok(number) => number,
@@ -234,8 +251,10 @@ impl Explanation {
                 continue;
             };
             let (target, asked) = (&route.targets[place], &asked.targets[place]);
-            let mut request_uri = Vec::new();
-            gateway.write_uri(ask.number, uri, &mut request_uri);
+            let (mut request_uri, mut rules) = (Vec::new(), Vec::new());
+            gateway.write_uri_told(ask.number, uri, &mut request_uri, |set, at| {
+                rules.push(rule_text(set, at));
+            });
             let price = snapshot.price(candidate.gateway, ask.number, ask.at);
             let cost = price.map(|_| asked.cost);
             self.steps.push(Step {
@@ -254,6 +273,7 @@ impl Explanation {
                     .zip(cost)
                     .and_then(|(income, cost)| income.checked_sub(cost)),
                 why: snapshot.reasons(id, place, (ask, health), scene),
+                rules,
                 request_uri: text(&request_uri),
                 ..Step::of(gateway)
             });
@@ -295,6 +315,9 @@ impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "trunk      {}", self.trunk)?;
         writeln!(f, "dialled    {}", self.dialled)?;
+        if let Some(rewritten) = &self.rewritten {
+            writeln!(f, "rewritten  {rewritten}   ({})", self.rules.join("; "))?;
+        }
         if let (Some(number), Some(rule)) = (&self.number, self.rule) {
             write!(f, "number     {number}   ({rule}")?;
             if !self.tech_prefix.is_empty() {
@@ -361,7 +384,11 @@ impl fmt::Display for Step {
         if !self.why.is_empty() {
             writeln!(f, "     {}", self.why.join("; "))?;
         }
-        writeln!(f, "     {}", self.request_uri)
+        write!(f, "     {}", self.request_uri)?;
+        match self.rules.is_empty() {
+            true => writeln!(f),
+            false => writeln!(f, "   ({})", self.rules.join("; ")),
+        }
     }
 }
 
@@ -373,6 +400,8 @@ impl Explanation {
         json_number(&mut json, "generation", self.generation);
         json_text(&mut json, "trunk", Some(&self.trunk));
         json_text(&mut json, "dialled", Some(&self.dialled));
+        json_text(&mut json, "rewritten", self.rewritten.as_deref());
+        json_texts(&mut json, "rules", &self.rules);
         json_text(&mut json, "number", self.number.as_deref());
         json_text(&mut json, "rule", self.rule);
         json_text(&mut json, "tech_prefix", Some(&self.tech_prefix));
@@ -417,6 +446,7 @@ impl Step {
             margin: None,
             priority: 0,
             why: Vec::new(),
+            rules: Vec::new(),
             request_uri: String::new(),
             no_response_ms: gateway.no_response_ms,
         }
@@ -439,6 +469,7 @@ impl Step {
         json_price(json, "price", self.price.as_ref());
         json_amount(json, "cost", self.cost);
         json_amount(json, "margin", self.margin);
+        json_texts(json, "rules", &self.rules);
         json_text(json, "request_uri", Some(&self.request_uri));
         json_number(json, "no_response_ms", u64::from(self.no_response_ms));
         json.pop();
@@ -452,7 +483,26 @@ fn json_text(json: &mut String, key: &str, value: Option<&str>) {
         write!(json, "\"{key}\":null,").expect("a String takes all");
         return;
     };
-    write!(json, "\"{key}\":\"").expect("a String takes all");
+    write!(json, "\"{key}\":").expect("a String takes all");
+    json_string(json, value);
+    json.push(',');
+}
+
+/// `"key":["text",…],`
+fn json_texts(json: &mut String, key: &str, values: &[String]) {
+    write!(json, "\"{key}\":[").expect("a String takes all");
+    for (at, value) in values.iter().enumerate() {
+        if at > 0 {
+            json.push(',');
+        }
+        json_string(json, value);
+    }
+    json.push_str("],");
+}
+
+/// `"text"`
+fn json_string(json: &mut String, value: &str) {
+    json.push('"');
     for sign in value.chars() {
         match sign {
             '"' => json.push_str("\\\""),
@@ -463,7 +513,7 @@ fn json_text(json: &mut String, key: &str, value: Option<&str>) {
             sign => json.push(sign),
         }
     }
-    json.push_str("\",");
+    json.push('"');
 }
 
 /// `"key":"0.0135",`: exact, so a text and not a number.
@@ -493,6 +543,11 @@ fn json_price(json: &mut String, key: &str, price: Option<&Price>) {
 /// `"key":value,`
 fn json_number(json: &mut String, key: &str, value: u64) {
     write!(json, "\"{key}\":{value},").expect("a String takes all");
+}
+
+/// A translation rule for people: its set, its place, what it is.
+fn rule_text(set: &RuleSet, at: usize) -> String {
+    format!("{} rule {}: {}", set.name, at + 1, set.rules[at])
 }
 
 /// Octets that a peer chose, for people.

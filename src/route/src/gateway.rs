@@ -2,12 +2,15 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use base::{GatewayId, ListenerId, Transport};
-use sip::Uri;
+use sip::{Scheme, Uri};
+use translation::{NumberRules, RuleSet};
 
 use crate::limits::URI_BYTES_MAX;
-use crate::{CallLimits, DeckId, Number};
+use crate::rewrite::rewrite_told;
+use crate::{Border, CallLimits, DeckId, Number, Profile};
 
 /// An address that takes calls.
 #[derive(Clone, Debug)]
@@ -26,6 +29,12 @@ pub struct Gateway {
     pub listener: Option<ListenerId>,
     /// How it wants the called number.
     pub called: EgressFormat,
+    /// What becomes of the numbers that it gets, when they are as `called` wants them.
+    pub rules: NumberRules,
+    /// What may cross its border.
+    pub(crate) profile: Option<Arc<Profile>>,
+    /// Which parameters of the called number it gets.
+    pub(crate) kept: Kept,
     /// Taken out of service by the operator: takes no new calls.
     pub maintenance: bool,
     /// Active health checks.
@@ -70,6 +79,49 @@ impl Around {
             before: boxed(format!("sip:{prefix}{plus}")),
             behind: boxed(format!("@{host}")),
             behind_phone: boxed(format!("@{host};user=phone")),
+        }
+    }
+}
+
+/// The parameters of a number that go on with it: those of a `tel:` URI, or behind the number in the
+/// user part of a `sip:` one (RFC 3261 §19.1.6).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Kept {
+    names: Box<[Box<str>]>,
+    all: bool,
+}
+
+impl Kept {
+    /// Those of these names; `*` for all.
+    pub(crate) fn new(names: &[String]) -> Kept {
+        Kept {
+            names: names.iter().map(|name| name.as_str().into()).collect(),
+            all: names.iter().any(|name| name == "*"),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Appends those of a URI that are kept, each behind its `;`.
+    fn put(&self, uri: &Uri<'_>, out: &mut Vec<u8>) {
+        let params = match uri.scheme {
+            Scheme::Tel => uri.params,
+            Scheme::Sip | Scheme::Sips | Scheme::Other(_) => {
+                let number = uri.user.iter().position(|&octet| octet == b';');
+                number.map_or(&[][..], |end| &uri.user[end + 1..])
+            }
+        };
+        let each = params.split(|&octet| octet == b';');
+        for param in each.filter(|param| !param.is_empty()) {
+            let end = param.iter().position(|&octet| octet == b'=');
+            let name = &param[..end.unwrap_or(param.len())];
+            let mut names = self.names.iter();
+            if self.all || names.any(|it| it.as_bytes().eq_ignore_ascii_case(name)) {
+                out.push(b';');
+                put_escaped(param, out);
+            }
         }
     }
 }
@@ -159,12 +211,22 @@ impl Default for HealthRules {
 }
 
 impl Gateway {
+    /// Its border; `None` if whatever comes may cross as it is.
+    #[must_use]
+    pub fn border(&self) -> Option<Border<'_>> {
+        Border::of(self.profile.as_deref(), &self.rules)
+    }
+
     /// Appends the Request-URI for a call to this gateway. `false` if it would be longer than
     /// [`crate::limits::URI_BYTES_MAX`]: then nothing was appended.
     ///
-    /// The host is the gateway's; `user=phone` stays if the caller had it, other parameters, the
-    /// password and the headers were for us and go.
+    /// The host is the gateway's; `user=phone` stays if the caller had it, and so do the parameters of
+    /// the number that the gateway is to get. Other parameters, the password and the headers were for
+    /// us and go.
     pub fn write_uri(&self, number: &Number<'_>, original: &Uri<'_>, out: &mut Vec<u8>) -> bool {
+        if !self.rules.called.is_empty() || !self.kept.is_empty() {
+            return self.write_uri_told(number, original, out, |_, _| {});
+        }
         let (before, user) = self.user(number, original);
         let behind = match (before, user) {
             // Without a user part there is no `@` either.
@@ -181,14 +243,49 @@ impl Gateway {
         true
     }
 
+    /// As [`Gateway::write_uri`], with rules and parameters; `told` hears of every rule that was used.
+    pub(crate) fn write_uri_told(
+        &self,
+        number: &Number<'_>,
+        original: &Uri<'_>,
+        out: &mut Vec<u8>,
+        told: impl FnMut(&RuleSet, usize),
+    ) -> bool {
+        let start = out.len();
+        let (before, user) = self.user(number, original);
+        out.extend_from_slice(before);
+        out.extend_from_slice(user);
+        let written = &out[start + b"sip:".len()..];
+        if let Some(rewritten) = rewrite_told(&self.rules.called, written, told) {
+            out.truncate(start + b"sip:".len());
+            out.extend_from_slice(rewritten.user());
+        }
+        // As it was dialled it has them all.
+        if !number.is_raw() && self.called.style != EgressStyle::Dialled {
+            self.kept.put(original, out);
+        }
+        let behind = match out.len() - start == b"sip:".len() {
+            true => &self.around.behind[1..],
+            false if is_phone(original) => &self.around.behind_phone,
+            false => &self.around.behind,
+        };
+        out.extend_from_slice(behind);
+        let fits = out.len() - start <= URI_BYTES_MAX;
+        if !fits {
+            out.truncate(start);
+        }
+        fits
+    }
+
     /// What is put before the number, and the number as it is written.
     fn user<'n>(&'n self, number: &Number<'n>, original: &Uri<'n>) -> (&'n [u8], &'n [u8]) {
+        let dialled = number.dialled().unwrap_or(original.user);
         if number.is_raw() {
-            return (b"sip:", original.user);
+            return (b"sip:", dialled);
         }
         let digits = match self.called.style {
             EgressStyle::E164Plus | EgressStyle::E164 => number.text(),
-            EgressStyle::Dialled => original.user,
+            EgressStyle::Dialled => dialled,
         };
         let stripped = digits.get(usize::from(self.called.strip)..);
         (&self.around.before, stripped.unwrap_or(&[]))
@@ -228,6 +325,21 @@ pub(crate) fn host_text(
         Transport::Tcp => host.push_str(";transport=tcp"),
     }
     host.into()
+}
+
+/// Appends what stood in a `tel:` URI as it may stand in a user part (RFC 3261 §25.1); what was in one
+/// already stays as it is.
+fn put_escaped(param: &[u8], out: &mut Vec<u8>) {
+    for &octet in param {
+        match octet {
+            b'[' | b']' | b':' => {
+                const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+                let (high, low) = (octet >> 4, octet & 15);
+                out.extend_from_slice(&[b'%', DIGITS[usize::from(high)], DIGITS[usize::from(low)]]);
+            }
+            octet => out.push(octet),
+        }
+    }
 }
 
 /// `prefix` as it may stand in a user part: all but digits, `*` and `+` escaped.

@@ -10,8 +10,9 @@
 //! gateways, in which order, what makes a call *advance* to the next; a *candidate* is one of them
 //! with the reason why it may be tried or not.
 //!
-//! In the order of a call: `ingress.rs`, `number.rs`, `screen.rs` with `lists.rs`, `prefix.rs`, `pricing.rs` with `rates.rs`,
-//! `order.rs` with `balance.rs`, `turns.rs`, `calendar.rs` and `quality.rs`, `candidate.rs`, `health.rs`, `gateway.rs` (the Request-URI);
+//! In the order of a call: `ingress.rs`, `rewrite.rs`, `number.rs`, `screen.rs` with `lists.rs`, `prefix.rs`, `pricing.rs` with `rates.rs`,
+//! `order.rs` with `balance.rs`, `turns.rs`, `calendar.rs` and `quality.rs`, `candidate.rs`, `health.rs`, `gateway.rs` (the Request-URI),
+//! `profile.rs` (what may cross the border of a peer);
 //! `explain.rs` with `reasons.rs` walks the same path and tells.
 //! `judge.rs` says, off the shards, what quality comes to. Tests are beside each file; `tests.rs` holds the path as a whole.
 
@@ -34,10 +35,12 @@ mod number;
 mod order;
 mod prefix;
 mod pricing;
+mod profile;
 mod quality;
 mod rate;
 mod rates;
 mod reasons;
+mod rewrite;
 mod screen;
 mod snapshot;
 mod spec;
@@ -66,12 +69,17 @@ pub use number::{Number, NumberBuffer, NumberError, NumberFormat, PlainRule, Rul
 pub use order::Mode;
 pub use prefix::Prefixes;
 pub use pricing::{Margin, Worth};
+pub use profile::{
+    Assert, Border, HeaderNames, HeaderRules, PROTECTED, PROTECTED_NAME, Passes, Profile,
+    is_protected,
+};
 pub use quality::{
     Bounds, ClassId, DESTINATION_DIGITS_MAX, Ending, Mark, Measure, Place, Quality, QualitySpec,
     RowName, is_effective, is_no_verdict,
 };
 pub use rate::{Currency, Price, Rate, Steps};
 pub use rates::{DeckId, Moment, Offer, Offers, Overlap, RateId, Rates, RatesBuilder};
+pub use rewrite::{Rewritten, rewrite_all};
 pub use screen::{Blocked, ListSpec, ScreenSpec, Side};
 pub use snapshot::{Ask, Route, RouteId, Snapshot, Target, Trunk};
 pub use spec::{
@@ -79,4 +87,5 @@ pub use spec::{
     TrunkSpec,
 };
 pub use spec::{UnknownSource, limits};
+pub use translation::{Chain, NumberRules, Role};
 pub use turns::Turns;

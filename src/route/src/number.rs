@@ -1,6 +1,7 @@
 //! What was dialled, as one number: E.164 digits without `+`.
 //!
-//! The rules are tried in this order, the first that fits decides:
+//! The translation rules of the trunk come first (`rewrite.rs`). Then these are tried in this order,
+//! the first that fits decides:
 //!
 //! 1. `%` escapes are undone, once; user parameters (`;npdi`) are cut off.
 //! 2. A configured tech prefix (`1234#`, `99`) is taken off, the longest first.
@@ -16,9 +17,11 @@
 use std::fmt;
 
 use sip::{Scheme, Uri};
+use translation::Chain;
 
 use crate::gateway::is_phone;
 use crate::limits::{DIGITS_MAX, RAW_BYTES_MAX};
+use crate::rewrite::{Rewritten, rewrite};
 
 /// How the numbers that a trunk dials are read.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -87,6 +90,7 @@ pub struct Number<'b> {
     text: &'b [u8],
     rule: Rule,
     tech_prefix: &'b [u8],
+    dialled: Option<&'b [u8]>,
 }
 
 impl<'b> Number<'b> {
@@ -124,6 +128,12 @@ impl<'b> Number<'b> {
         self.tech_prefix
     }
 
+    /// What translation rules have made of the user part that was dialled, if they have.
+    #[must_use]
+    pub const fn dialled(&self) -> Option<&'b [u8]> {
+        self.dialled
+    }
+
     /// A number that was normalised before: digits kept by a call.
     #[must_use]
     pub const fn from_digits(digits: &'b [u8]) -> Number<'b> {
@@ -131,6 +141,7 @@ impl<'b> Number<'b> {
             text: digits,
             rule: Rule::Plus,
             tech_prefix: &[],
+            dialled: None,
         }
     }
 }
@@ -140,6 +151,7 @@ impl<'b> Number<'b> {
 pub struct NumberBuffer {
     unescaped: [u8; RAW_BYTES_MAX],
     digits: [u8; DIGITS_MAX],
+    rewritten: Option<Rewritten>,
 }
 
 impl NumberBuffer {
@@ -149,6 +161,7 @@ impl NumberBuffer {
         NumberBuffer {
             unescaped: [0; RAW_BYTES_MAX],
             digits: [0; DIGITS_MAX],
+            rewritten: None,
         }
     }
 }
@@ -221,18 +234,51 @@ impl fmt::Display for NumberError {
     }
 }
 
-/// Normalises the user part of a Request-URI.
+/// Normalises the user part of a URI.
+#[inline]
 pub(crate) fn normalise<'b>(
     format: &NumberFormat,
     uri: &Uri<'_>,
     buffer: &'b mut NumberBuffer,
+) -> Result<Number<'b>, NumberError> {
+    normalise_user(format, uri, &mut buffer.unescaped, &mut buffer.digits)
+}
+
+/// As [`normalise`], of what translation rules make of the user part.
+#[cold]
+pub(crate) fn normalise_rewritten<'b>(
+    rules: &Chain,
+    format: &NumberFormat,
+    uri: &Uri<'_>,
+    buffer: &'b mut NumberBuffer,
+) -> Result<Number<'b>, NumberError> {
+    let NumberBuffer {
+        unescaped,
+        digits,
+        rewritten,
+    } = buffer;
+    *rewritten = rewrite(rules, uri.user);
+    let Some(rewritten) = rewritten else {
+        return normalise_user(format, uri, unescaped, digits);
+    };
+    let number = normalise_user(format, &rewritten.uri(uri), unescaped, digits)?;
+    Ok(Number {
+        dialled: Some(rewritten.user()),
+        ..number
+    })
+}
+
+fn normalise_user<'b>(
+    format: &NumberFormat,
+    uri: &Uri<'_>,
+    unescaped: &'b mut [u8; RAW_BYTES_MAX],
+    digits: &'b mut [u8; DIGITS_MAX],
 ) -> Result<Number<'b>, NumberError> {
     let is_tel = match uri.scheme {
         Scheme::Sip | Scheme::Sips => false,
         Scheme::Tel => true,
         Scheme::Other(_) => return Err(NumberError::Scheme),
     };
-    let NumberBuffer { unescaped, digits } = buffer;
     if !is_tel
         && !format.tech_prefix_required
         && format.tech_prefixes.is_empty()
@@ -245,6 +291,7 @@ pub(crate) fn normalise<'b>(
             text: room,
             rule: Rule::Plus,
             tech_prefix: &[],
+            dialled: None,
         });
     }
     let subscriber = uri.user.split(|&octet| octet == b';').next().unwrap_or(&[]);
@@ -265,6 +312,7 @@ pub(crate) fn normalise<'b>(
             text: raw,
             rule: Rule::Raw,
             tech_prefix: &[],
+            dialled: None,
         });
     };
     if format.tech_prefix_required && tech == 0 {
@@ -278,6 +326,7 @@ pub(crate) fn normalise<'b>(
             text: &digits[..length],
             rule,
             tech_prefix: &unescaped[..tech],
+            dialled: None,
         }),
     }
 }

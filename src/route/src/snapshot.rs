@@ -7,21 +7,23 @@ use std::sync::Arc;
 use base::{GatewayId, ListenerId, Money, Time, Transport, TrunkId};
 use sip::Uri;
 use smallvec::SmallVec;
+use translation::{NumberRules, Role};
 
 use crate::balance::Scales;
 use crate::calendar::{Calendar, When};
 use crate::ingress::{Egress, Ingress};
 use crate::limits::TARGETS_MAX;
-use crate::number::normalise;
+use crate::number::{normalise, normalise_rewritten};
 use crate::order::{Order, order};
 use crate::pricing::{Asked, AskedOfAll, Prices, Pricing};
+use crate::rewrite::rewrite;
 use crate::screen::Screen;
 use crate::split::Split;
 use crate::{
-    AdvanceTable, Balance, Blocked, CallLimits, Candidate, Candidates, ClassId, Coalesce, DeckId,
-    Gateway, Health, Margin, Mark, Measure, Mode, Moment, NoRoute, Number, NumberBuffer,
-    NumberError, NumberFormat, Offers, Prefixes, Price, QualitySpec, Scene, Side, SkipReason,
-    Source, Turns, UnknownSource, Verdict,
+    AdvanceTable, Balance, Blocked, Border, CallLimits, Candidate, Candidates, ClassId, Coalesce,
+    DeckId, Gateway, Health, Margin, Mark, Measure, Mode, Moment, NoRoute, Number, NumberBuffer,
+    NumberError, NumberFormat, Offers, Prefixes, Price, Profile, QualitySpec, Rewritten, Scene,
+    Side, SkipReason, Source, Turns, UnknownSource, Verdict,
 };
 
 /// A route: one prefix of one snapshot. Means nothing in another snapshot.
@@ -41,6 +43,10 @@ pub struct Trunk {
     pub sources: Box<[Source]>,
     /// How the numbers that it dials are read.
     pub number: NumberFormat,
+    /// What becomes of its numbers before that.
+    pub rules: NumberRules,
+    /// What may cross its border.
+    pub(crate) profile: Option<Arc<Profile>>,
     /// After how many seconds its answered calls are ended; 0 for the node's default.
     pub max_call_seconds: u32,
     /// How many calls it may have.
@@ -61,6 +67,12 @@ pub struct Trunk {
 }
 
 impl Trunk {
+    /// Its border; `None` if whatever comes may cross as it is.
+    #[must_use]
+    pub fn border(&self) -> Option<Border<'_>> {
+        Border::of(self.profile.as_deref(), &self.rules)
+    }
+
     /// Whether the trunk may send this method. Methods are case-sensitive (RFC 3261 §7.1).
     #[must_use]
     pub fn allows(&self, method: &[u8]) -> bool {
@@ -235,6 +247,7 @@ pub struct Snapshot {
     /// By listener.
     pub(crate) coalesce: Box<[Coalesce]>,
     pub(crate) coalesces: bool,
+    pub(crate) has_borders: bool,
     pub(crate) trunks: Box<[Option<Trunk>]>,
     pub(crate) trunk_names: Names,
     pub(crate) gateways: Box<[Option<Gateway>]>,
@@ -279,6 +292,13 @@ impl Snapshot {
     #[must_use]
     pub fn egress(&self, peer: SocketAddr, transport: Transport) -> Option<GatewayId> {
         self.egress.find(peer, transport)
+    }
+
+    /// Whether any trunk or gateway has a border that not all may cross as it is.
+    #[must_use]
+    #[inline]
+    pub fn has_borders(&self) -> bool {
+        self.has_borders
     }
 
     /// Whether datagrams for anybody travel together.
@@ -423,7 +443,7 @@ impl Snapshot {
         self.rows.len()
     }
 
-    /// The called number, normalised by the rules of the trunk.
+    /// The called number, rewritten by the translation rules of the trunk and normalised.
     ///
     /// # Errors
     /// Why the number is refused.
@@ -433,8 +453,38 @@ impl Snapshot {
         uri: &Uri<'_>,
         buffer: &'b mut NumberBuffer,
     ) -> Result<Number<'b>, NumberError> {
+        self.number_of(trunk, Role::Called, uri, buffer)
+    }
+
+    /// As [`Snapshot::number`], of any role.
+    ///
+    /// # Errors
+    /// Why it is no number that calls have.
+    #[inline]
+    pub fn number_of<'b>(
+        &self,
+        trunk: TrunkId,
+        role: Role,
+        uri: &Uri<'_>,
+        buffer: &'b mut NumberBuffer,
+    ) -> Result<Number<'b>, NumberError> {
         let trunk = self.trunk(trunk).ok_or(NumberError::UnknownTrunk)?;
-        normalise(&trunk.number, uri, buffer)
+        let rules = trunk.rules.of(role);
+        match rules.is_empty() {
+            true => normalise(&trunk.number, uri, buffer),
+            false => normalise_rewritten(rules, &trunk.number, uri, buffer),
+        }
+    }
+
+    /// What the translation rules of a trunk make of a user part, if any is for it.
+    #[must_use]
+    #[inline]
+    pub fn rewrite(&self, trunk: TrunkId, role: Role, user: &[u8]) -> Option<Rewritten> {
+        let rules = self.trunk(trunk)?.rules.of(role);
+        match rules.is_empty() {
+            true => None,
+            false => rewrite(rules, user),
+        }
     }
 
     /// Whether the lists of a trunk ask who calls.

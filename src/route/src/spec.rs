@@ -4,10 +4,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use base::Transport;
+use translation::NumberRules;
 
 use crate::{
     AdvanceTable, Balance, CalendarSpec, Coalesce, Currency, EgressFormat, HealthRules, ListSpec,
-    Margin, Mode, NumberFormat, Probe, QualitySpec, Rates, ScreenSpec, Source, WhenSpec, Worth,
+    Margin, Mode, NumberFormat, Probe, Profile, QualitySpec, Rates, ScreenSpec, Source, WhenSpec,
+    Worth,
 };
 
 /// The bounds of a snapshot; `build` refuses what goes over one, by name.
@@ -74,6 +76,8 @@ pub struct Spec {
     /// How datagrams that leave through each of the listeners travel together; those that are not
     /// there send each alone.
     pub coalesce: Vec<Coalesce>,
+    /// What may cross the borders of trunks and gateways.
+    pub profiles: Vec<Arc<Profile>>,
     /// What an unknown source gets.
     pub unknown_source: UnknownSource,
     /// The most gateway names that the process may ever know: what [`crate::Health`] has room for.
@@ -92,6 +96,7 @@ impl Default for Spec {
             lists: Vec::new(),
             calendars: Vec::new(),
             qualities: Vec::new(),
+            profiles: Vec::new(),
             screen: ScreenSpec::default(),
             rates: Arc::default(),
             unknown_source: UnknownSource::Refuse,
@@ -142,6 +147,10 @@ pub struct TrunkSpec {
     pub sources: Vec<Source>,
     /// How the numbers that it dials are read.
     pub number: NumberFormat,
+    /// What becomes of its numbers before that.
+    pub rules: NumberRules,
+    /// What may cross its border, by name; all without.
+    pub profile: Option<String>,
     /// The methods that it may send; empty for all.
     pub allow: Vec<String>,
     /// After how many seconds its answered calls are ended; 0 for the node's default.
@@ -173,6 +182,8 @@ impl TrunkSpec {
             carrier: String::new(),
             sources: vec![source],
             number: NumberFormat::default(),
+            rules: NumberRules::default(),
+            profile: None,
             allow: Vec::new(),
             max_call_seconds: 0,
             limits: CallLimits::default(),
@@ -204,6 +215,12 @@ pub struct GatewaySpec {
     pub domain: Option<String>,
     /// How it wants the called number.
     pub called: EgressFormat,
+    /// Which parameters of the called number it gets (RFC 3966, RFC 4694); `*` for all.
+    pub keep_parameters: Vec<String>,
+    /// What becomes of the numbers that it gets, when they are as `called` wants them.
+    pub rules: NumberRules,
+    /// What may cross its border, by name; all without.
+    pub profile: Option<String>,
     /// Taken out of service by the operator.
     pub maintenance: bool,
     /// Active health checks; none if absent.
@@ -234,6 +251,9 @@ impl GatewaySpec {
             listener: None,
             domain: None,
             called: EgressFormat::default(),
+            keep_parameters: Vec::new(),
+            rules: NumberRules::default(),
+            profile: None,
             maintenance: false,
             probe: None,
             health: HealthRules::default(),

@@ -10,8 +10,10 @@ mod quality;
 mod uri;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use base::Transport;
+use translation::{Chain, Change, Lengths, Rule, RuleSet};
 
 use crate::{Gateway, GatewaySpec, ListenerSpec, RouteSpec, Snapshot, Source, Spec, TrunkSpec};
 
@@ -48,4 +50,21 @@ fn built(spec: &Spec) -> Snapshot {
 
 fn gateway<'s>(snapshot: &'s Snapshot, name: &str) -> &'s Gateway {
     snapshot.gateway_named(name).expect(name)
+}
+
+/// Sets of one rule each: their name, how numbers begin, how many signs go, what is put in front.
+fn chain(sets: &[(&str, &str, usize, &str)]) -> Chain {
+    let set = |(name, begins, strip, prepend): &(&str, &str, usize, &str)| {
+        let change = Change {
+            strip: *strip,
+            prepend: (*prepend).to_owned(),
+            ..Change::default()
+        };
+        let rule = Rule::new(begins, Lengths::ANY, &change).expect("a rule");
+        Arc::new(RuleSet {
+            name: (*name).to_owned(),
+            rules: vec![rule],
+        })
+    };
+    Chain::new(sets.iter().map(set).collect())
 }

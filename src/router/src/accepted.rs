@@ -14,7 +14,7 @@
 //! ```
 
 use base::{FlowId, SlotId};
-use call::{Branch, Invite, Purpose};
+use call::{Branch, Invite, Purpose, Side};
 use sip::Message;
 use transaction::ServerEvent;
 
@@ -128,8 +128,9 @@ impl Router {
         let (caller, Invite::Answered(server)) = (held.caller, held.invite) else {
             return;
         };
+        let between = self.between_call(call, Some(attempt), Side::Callee);
         let caller = self.flows[caller];
-        let Some(packet) = self.compose_upstream(&caller, response, out) else {
+        let Some(packet) = self.compose_upstream(&caller, between, response, out) else {
             return;
         };
         self.call_progress(call, response.status(), dialog, out);
@@ -146,6 +147,7 @@ impl Router {
     pub(crate) fn server_answered_again(
         &mut self,
         server: SlotId,
+        answerer: FlowId,
         response: &Message<'_>,
         out: &mut Out,
     ) {
@@ -153,7 +155,8 @@ impl Router {
         let Some(caller) = caller.filter(|_| self.is_accepted(server)) else {
             return self.count(Count::StrayResponses, out);
         };
-        if let Some(packet) = self.compose_upstream(&caller, response, out) {
+        let between = self.between_addresses(&self.flows[answerer], &caller);
+        if let Some(packet) = self.compose_upstream(&caller, between, response, out) {
             self.pass_2xx(server, packet, response, out);
         }
     }

@@ -1,12 +1,14 @@
 //! The next candidate is tried.
 
 use base::{GatewayId, SlotId, Transport};
+use call::border::is_private_enough;
 use call::token::mark_of;
 use call::{Branch, Purpose, next_hop};
 use route::{CallLimits, Number, NumberBuffer};
 use sip::{HeaderId, Message, Uri, parse};
 use transaction::{ClientEvent, Kind};
 
+use crate::between::{Between, crossing};
 use crate::counters::{Count, GatewayCell};
 use crate::gauges::{Full, Limited};
 use crate::held::Try;
@@ -235,6 +237,10 @@ impl Router {
             return false;
         };
         let (patience_ms, limits) = (gateway.no_response_ms, gateway.limits);
+        let between = self.between_attempt(fork, id);
+        if between.is_some_and(|between| self.is_too_open(fork, between, message, out)) {
+            return false;
+        }
         if self.is_throttled(id, &address, message, out) {
             if let Some(held) = self.forks.get_mut(fork) {
                 // It was not asked: that is no attempt.
@@ -271,6 +277,7 @@ impl Router {
                 breadth,
                 price,
                 holds_channel,
+                between,
                 measured,
             },
             Some(id),
@@ -282,6 +289,27 @@ impl Router {
             self.give_channel(Some(id).filter(|_| holds_channel));
         }
         sent
+    }
+
+    /// Whether a gateway may not be asked because the caller insists on more privacy than it would have
+    /// there (RFC 3323 §5). That is no attempt.
+    #[cold]
+    fn is_too_open(
+        &mut self,
+        fork: SlotId,
+        between: Between,
+        message: &Message<'_>,
+        out: &mut Out,
+    ) -> bool {
+        if is_private_enough(message, crossing(&self.world, between).to) {
+            return false;
+        }
+        self.count(Count::PrivacyRefused, out);
+        if let Some(held) = self.forks.get_mut(fork) {
+            held.plan.attempts_left += 1;
+            held.plan.refusal = 500;
+        }
+        true
     }
 
     /// Takes a channel of a gateway for an attempt of a call, and says whether there is one to give

@@ -130,7 +130,7 @@ impl Router {
         out: &mut Out,
     ) {
         if let Some(status) = step.keep {
-            self.keep_best(fork, status, response, out);
+            self.keep_best((fork, at), status, response, out);
         }
         if step.cancel_this {
             self.cancel_branch(fork, at, out);
@@ -149,15 +149,16 @@ impl Router {
     /// Remembers the best response: a peer's as it would go upstream, ours by its status.
     fn keep_best(
         &mut self,
-        fork: SlotId,
+        (fork, at): (SlotId, usize),
         status: u16,
         response: Option<&Message<'_>>,
         out: &mut Out,
     ) {
+        let between = self.between_response(fork, at);
         let source = self.forks.get(fork).map(|held| held.fork.source);
         let packet = response
             .zip(source)
-            .and_then(|(response, source)| self.compose_upstream(&source, response, out));
+            .and_then(|(response, source)| self.compose_upstream(&source, between, response, out));
         let Some(held) = self.forks.get_mut(fork) else {
             return;
         };
@@ -225,7 +226,7 @@ impl Router {
         let Best { status, packet } = match held.fork.branches.is_empty() {
             // Not even one attempt could be made.
             true => Best {
-                status: 503,
+                status: held.plan.refusal,
                 packet: None,
             },
             false => held.fork.verdict(),

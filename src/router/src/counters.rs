@@ -81,6 +81,7 @@ counters! {
     GatewayFast "gateway_fast" "attempts not made because the gateway got all its calls of a second",
     BlockedCalled "blocked_called" "calls refused because a list has the called number",
     BlockedCalling "blocked_calling" "calls refused because a list has the calling number",
+    PrivacyRefused "privacy_refused" "attempts not made because the caller insists on more privacy than a proxy can give",
     NoRoute "no_route" "requests that no route leads on",
     NotSold "not_sold" "calls of trunks whose deck has no price for the number",
     BadNumber "bad_number" "requests whose called number cannot be normalised",

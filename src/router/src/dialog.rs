@@ -294,6 +294,10 @@ impl Router {
             price: None,
             holds_channel: false,
             measured: None,
+            between: match place {
+                Some(place) => self.between_dialog(place.call, place.dialog, place.from),
+                None => self.between_addresses(&inbound.flow, &onward),
+            },
         };
         if message.method() == Method::Ack {
             // No transaction for the ACK of a 2xx: every copy goes its way (§16.11).

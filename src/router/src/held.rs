@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) routed: u64,
     /// Whether a stream was refused, so that large requests go by UDP after all (RFC 3261 §18.1.1).
     pub(crate) udp_only: bool,
+    /// What the request is refused with if nobody could be asked.
+    pub(crate) refusal: u16,
     /// The Max-Breadth that each branch gets: all of it in turn, its share at once.
     pub(crate) breadth: u32,
 }
@@ -74,6 +76,7 @@ impl Plan {
             redirect: None,
             routed,
             udp_only: false,
+            refusal: 503,
             breadth: call::proxy::BREADTH_DEFAULT,
         }
     }

@@ -7,7 +7,7 @@ use call::{Call, DialogNames, Fork, Invite, Moment, Purpose, Target, next_hop};
 use cdr::{Cause, Identity, Party};
 use route::{
     Ask, CallLimits, Candidates, Mode, NoRoute, Number, NumberBuffer, NumberError, Quality,
-    RouteId, Scene, Side, Snapshot,
+    Rewritten, Role, RouteId, Scene, Side, Snapshot,
 };
 use shards::Inbound;
 use sip::{HeaderId, Message, Method, NameAddr, Uri};
@@ -35,6 +35,8 @@ struct Denied {
 struct Seen<'a, 'm> {
     gauges: &'a Gauges,
     message: &'a Message<'m>,
+    world: &'a Snapshot,
+    trunk: TrunkId,
 }
 
 impl Scene for Seen<'_, '_> {
@@ -43,7 +45,7 @@ impl Scene for Seen<'_, '_> {
     }
 
     fn caller(&self) -> &[u8] {
-        user_of(calling_uri(self.message))
+        user_of(calling_uri(self.message, is_believed(self.world, self.trunk)).0)
     }
 
     fn call_id(&self) -> &[u8] {
@@ -373,7 +375,7 @@ impl Router {
         });
         if let Some(call) = call {
             let called = number.as_ref().map_or(&b""[..], Number::text);
-            self.keep_identity(call, message, called, route);
+            self.keep_identity((call, trunk), message, called, route);
         }
         planned
     }
@@ -411,6 +413,8 @@ impl Router {
                 let scene = Seen {
                     gauges: &self.gauges,
                     message,
+                    world: &self.world,
+                    trunk: ask.trunk,
                 };
                 let found = (self.world).candidates(&ask, &self.health, turns, &scene, candidates);
                 *route = found.ok();
@@ -427,13 +431,16 @@ impl Router {
     /// Keeps the names of a call for its record.
     fn keep_identity(
         &mut self,
-        call: SlotId,
+        (call, trunk): (SlotId, TrunkId),
         message: &Message<'_>,
         called: &[u8],
         route: Option<RouteId>,
     ) {
         let (from, to) = (message.from_uri(), message.to_uri());
-        let calling = user_of(calling_uri(message));
+        let (calling, role) = calling_uri(message, is_believed(&self.world, trunk));
+        let calling = user_of(calling);
+        let rewritten = self.world.rewrite(trunk, role, calling);
+        let calling = rewritten.as_ref().map_or(calling, Rewritten::user);
         let prefix = route.map_or("", |route| self.world.prefix(route));
         let identity = Identity {
             call_id: message.call_id(),
@@ -497,8 +504,9 @@ fn screen(
         return Err(denied(Count::BlockedCalled));
     }
     if world.asks_who_calls(trunk)
-        && let Ok(uri) = Uri::parse(calling_uri(message))
-        && let Ok(calling) = world.number(trunk, &uri, &mut NumberBuffer::new())
+        && let (uri, role) = calling_uri(message, is_believed(world, trunk))
+        && let Ok(uri) = Uri::parse(uri)
+        && let Ok(calling) = world.number_of(trunk, role, &uri, &mut NumberBuffer::new())
         && world.blocks(trunk, Side::Calling, &calling).is_some()
     {
         return Err(denied(Count::BlockedCalling));
@@ -507,13 +515,26 @@ fn screen(
 }
 
 /// Who calls: whom the network vouches for (RFC 3325), or else whom the caller names.
-fn calling_uri<'m>(message: &Message<'m>) -> &'m [u8] {
-    if !message.has(HeaderId::PAssertedIdentity) {
-        return message.from_uri();
+fn calling_uri<'m>(message: &Message<'m>, is_believed: bool) -> (&'m [u8], Role) {
+    let named = (message.from_uri(), Role::Calling);
+    if !message.has(HeaderId::PAssertedIdentity) || !is_believed {
+        return named;
     }
     let asserted = listed(message, HeaderId::PAssertedIdentity);
     let asserted = asserted.and_then(|value| NameAddr::parse(value).ok());
-    asserted.map_or(message.from_uri(), |asserted| asserted.uri)
+    asserted.map_or(named, |asserted| (asserted.uri, Role::Asserted))
+}
+
+/// Whether what a trunk asserts is worth more than what its callers say (RFC 3325 §5).
+#[inline]
+fn is_believed(world: &Snapshot, trunk: TrunkId) -> bool {
+    !world.has_borders() || !has_untrusted_border(world, trunk)
+}
+
+#[cold]
+fn has_untrusted_border(world: &Snapshot, trunk: TrunkId) -> bool {
+    let border = world.trunk(trunk).and_then(|trunk| trunk.border());
+    border.is_some_and(|border| border.is_untrusted())
 }
 
 /// A preloaded Route beyond us is followed only where routing itself could lead.

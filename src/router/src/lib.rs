@@ -18,6 +18,7 @@
 //! | `attempt.rs` | the next candidate is tried |
 //! | `dialog.rs` | a request inside a call |
 //! | `response.rs`, `branch.rs` | a response arrives; what its branch's fork wants done |
+//! | `between.rs` | between whom a message goes, where not everything may cross |
 //! | `accepted.rs` | what is left of a request that was answered |
 //! | `act.rs` | the actions of transactions are carried out |
 //! | `quality.rs` | what becomes of attempts is counted |
@@ -36,6 +37,7 @@ mod accepted;
 mod act;
 mod admission;
 mod attempt;
+mod between;
 mod branch;
 mod counters;
 mod dialog;

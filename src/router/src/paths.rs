@@ -12,6 +12,7 @@ use sip::forward::{self, ViaHead};
 use sip::relay::Relay;
 use sip::{Edits, HeaderId, Message, Method, NameAddr, Uri};
 
+use crate::between::{Between, crossing};
 use crate::counters::Count;
 use crate::settings::Listener;
 use crate::{Out, Router};
@@ -81,6 +82,8 @@ pub(crate) struct Onward<'a> {
     pub(crate) holds_channel: bool,
     /// Where its quality is counted.
     pub(crate) measured: Option<Place>,
+    /// Between whom it goes, if not everything may.
+    pub(crate) between: Option<Between>,
 }
 
 /// Text in a fixed place. What does not fit is cut, which the sizes below rule out.
@@ -170,7 +173,12 @@ impl Router {
     ) -> Option<PacketId> {
         let routes = onward.routes;
         let is_framed = !onward.flow.transport.is_reliable() || message.content_length().is_some();
-        if routes.next.is_some() || routes.strict || !is_framed || self.has_feedback(message) {
+        if routes.next.is_some()
+            || routes.strict
+            || !is_framed
+            || onward.between.is_some()
+            || self.has_feedback(message)
+        {
             return None;
         }
         let outer = self.heads.get(usize::from(onward.flow.listener.0))?;
@@ -251,6 +259,9 @@ impl Router {
             false => trim_routes(message, onward, edits),
         }
         frame_body(message, onward.flow.transport, &mut self.edits);
+        if let Some(between) = onward.between {
+            crossing(&self.world, between).plan(message, &mut self.edits);
+        }
     }
 
     /// Route and Request-URI of a request with a Route beyond us: ours come off, and strict routers
@@ -300,8 +311,9 @@ impl Router {
         if onward.flow.transport != Transport::Udp || message.method() == Method::Ack {
             return None;
         }
-        // Cheap first: our additions never pass 500 octets.
-        if message.bytes().len() + 500 <= self.settings.udp_bytes_max
+        // Cheap first: our additions never pass 500 octets, but those at a border may.
+        let is_short = message.bytes().len() + 500 <= self.settings.udp_bytes_max;
+        if is_short && onward.between.is_none()
             || self.onward_len(message, onward) <= self.settings.udp_bytes_max
         {
             return None;

@@ -13,6 +13,7 @@ use sip::{Message, Method};
 use transaction::{ClientEvent, Kind, ServerEvent};
 
 use crate::accepted::Interest;
+use crate::between::{Between, crossing};
 use crate::counters::{Count, GatewayCell};
 use crate::paths::token_of;
 use crate::{Out, Router};
@@ -35,6 +36,8 @@ struct Upward {
     server: Option<SlotId>,
     /// The dialog that the response is of, if it is of a call's INVITE.
     dialog: Option<usize>,
+    /// Between whom it goes, if not everything may.
+    between: Option<Between>,
 }
 
 impl Router {
@@ -166,7 +169,7 @@ impl Router {
             // A CANCEL's answer says nothing that its INVITE's does not say better.
             Interest::Fork => self.dissolve(user, out),
             Interest::Call(at) => self.call_answered_again(user, at, vendor, response, out),
-            Interest::Server => self.server_answered_again(user, response, out),
+            Interest::Server => self.server_answered_again(user, vendor, response, out),
         }
     }
 
@@ -209,6 +212,8 @@ impl Router {
         let step = held.fork.step(at, event, false);
         let (is_alone, answered) = (held.fork.branches.len() == 1, held.fork.answered);
         if step.forward {
+            let between = self.between_response(fork, at);
+            let held = self.forks.get(fork).expect("it was just stepped");
             let upward = Upward {
                 fork,
                 kind: held.fork.kind,
@@ -216,6 +221,7 @@ impl Router {
                 source: held.fork.source,
                 server: held.fork.server,
                 dialog,
+                between,
             };
             self.forward_response(&upward, response, out);
         }
@@ -274,7 +280,8 @@ impl Router {
 
     /// Sends a response upstream at once: a 1xx or a 2xx.
     fn forward_response(&mut self, upward: &Upward, response: &Message<'_>, out: &mut Out) {
-        let Some(packet) = self.compose_upstream(&upward.source, response, out) else {
+        let Some(packet) = self.compose_upstream(&upward.source, upward.between, response, out)
+        else {
             return;
         };
         let status = response.status();
@@ -317,11 +324,12 @@ impl Router {
     pub(crate) fn compose_upstream(
         &mut self,
         to: &Flow,
+        between: Option<Between>,
         response: &Message<'_>,
         out: &mut Out,
     ) -> Option<PacketId> {
         let is_framed = !to.transport.is_reliable() || response.content_length().is_some();
-        if let Some(upstream) = Upstream::of(response).filter(|_| is_framed) {
+        if let Some(upstream) = Upstream::of(response).filter(|_| is_framed && between.is_none()) {
             let Some(packet) = out.packet(upstream.composed_len()) else {
                 self.count(Count::PacketsFull, out);
                 return None;
@@ -333,6 +341,9 @@ impl Router {
         self.edits.clear();
         sip::forward::pop_via(response, &mut self.edits);
         crate::paths::frame_body(response, to.transport, &mut self.edits);
+        if let Some(between) = between {
+            crossing(&self.world, between).plan(response, &mut self.edits);
+        }
         let len = self.edits.composed_len(response.bytes());
         let Some(packet) = out.packet(len) else {
             self.count(Count::PacketsFull, out);

@@ -2,7 +2,7 @@
 
 use base::Time;
 
-use super::{built, gateway, spec};
+use super::{built, chain, gateway, spec};
 use crate::{
     Health, HealthEvent, Moment, NumberError, Occasion, Refusal, RouteSpec, Snapshot,
     explain_dialled,
@@ -63,18 +63,48 @@ route      49   (ordered, at most 3 attempts)
 }
 
 #[test]
+fn what_rules_made_of_a_number_is_told() {
+    let mut spec = spec();
+    spec.trunks[0].rules.called = chain(&[("in", "9", 1, "+")]);
+    spec.gateways[1].rules.called = chain(&[("out", "+49", 3, "0"), ("again", "0", 1, "#")]);
+    let (world, health) = (built(&spec), Health::new(8));
+    let explanation = told(&world, &health, "949301", Time::ZERO);
+    let text = explanation.to_string();
+    let want = "\
+trunk      alpha
+dialled    949301
+rewritten  +49301   (in rule 1: begins 9, strip 1, prepend +)
+number     49301   (+E.164)
+route      49   (ordered, at most 3 attempts)
+  1. g1               try            udp:192.0.2.1:5060 weight 1, up, 2000 ms to respond
+     sip:+49301@192.0.2.1
+  2. g2               try            udp:192.0.2.2:5060 weight 1, up, 2000 ms to respond
+     sip:%23301@192.0.2.2   (out rule 1: begins +49, strip 3, prepend 0; again rule 1: begins 0, strip 1, prepend #)
+";
+    assert!(text.starts_with(want), "{text}");
+    let json = explanation.to_json();
+    let want = r#""rewritten":"+49301","rules":["in rule 1: begins 9, strip 1, prepend +"],"#;
+    assert!(json.contains(want), "{json}");
+    assert!(
+        told(&world, &health, "+49301", Time::ZERO)
+            .rewritten
+            .is_none()
+    );
+}
+
+#[test]
 fn the_same_for_programs() {
     let world = world();
     let health = Health::new(8);
     let json = told(&world, &health, "sip:+1202@x", Time::ZERO).to_json();
     let want = concat!(
-        r#"{"generation":1,"trunk":"alpha","dialled":"+1202","number":"1202","rule":"+E.164","#,
+        r#"{"generation":1,"trunk":"alpha","dialled":"+1202","rewritten":null,"rules":[],"number":"1202","rule":"+E.164","#,
         r#""tech_prefix":"","prefix":"1","mode":"ordered","balance":null,"sold":null,"income":null,"call_seconds":180,"margin":null,"#,
         r#""attempts_max":3,"#,
         r#""refused":"no gateway of the route may be tried now","candidates":["#,
         r#"{"position":1,"gateway":"g2","carrier":"","address":"192.0.2.2:5060","#,
         r#""transport":"udp","weight":1,"state":"maintenance","skipped":"in maintenance","priority":0,"#,
-        r#""why":null,"deck":null,"price":null,"cost":null,"margin":null,"#,
+        r#""why":null,"deck":null,"price":null,"cost":null,"margin":null,"rules":[],"#,
         r#""request_uri":"sip:+1202@192.0.2.2","no_response_ms":2000}]}"#,
     );
     assert_eq!(json, want);
