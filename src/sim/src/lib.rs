@@ -24,6 +24,7 @@
 
 pub mod dice;
 pub mod flow;
+pub mod gossip;
 pub mod ledger;
 pub mod leg;
 pub mod machine;

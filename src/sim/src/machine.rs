@@ -10,15 +10,16 @@ use base::{GatewayId, ListenerId, Money, ShardId, Time, Transport, TrunkId, Wall
 use call::Keys;
 use route::{
     AdvanceTable, Balance, Bounds, CalendarSpec, CallLimits, Code, Currency, DeckId, DeckSpec,
-    GatewaySpec, HealthRules, Judge, ListenerSpec, Margin, Mode, Moment, PlanSpec, Probe,
-    QualitySpec, Rate, RatesBuilder, RouteSpec, Snapshot, Source, Spec, TargetSpec, TrunkSpec,
-    UnknownSource, WhenSpec, Worth,
+    GatewaySpec, HeaderRules, HealthRules, Judge, ListenerSpec, Margin, Mode, Moment, Passes,
+    PlanSpec, Probe, Profile, QualitySpec, Rate, RatesBuilder, RouteSpec, Snapshot, Source, Spec,
+    TargetSpec, TrunkSpec, UnknownSource, WhenSpec, Worth,
 };
 use router::{COUNTERS, Gauges, HISTOGRAMS, Limited, Listener, Router, Settings};
 use shards::{Handler, Limits, World, WorldConfig};
 use transaction::Timing;
+use translation::{Chain, Change, Lengths, Rule, RuleSet};
 
-use crate::plan::{self, EPOCH, Plan};
+use crate::plan::{self, Borders, EPOCH, Plan};
 
 const GATEWAYS_MAX: usize = 16;
 const TRUNKS_MAX: usize = 4;
@@ -438,8 +439,8 @@ fn spec(plan: &Plan, number: usize) -> Spec {
     if plan.has_canary {
         add_canary(&mut spec);
     }
-    if is_last && !plan.is_loop && !plan.prices.rows.is_empty() {
-        add_decks(plan, &mut spec);
+    if is_last && !plan.is_loop {
+        add_terms(plan, &mut spec);
     }
     spec
 }
@@ -473,6 +474,16 @@ fn calendar(hours: &plan::Hours) -> CalendarSpec {
     }
 }
 
+/// What the customer and the vendors have agreed on: who is told what, and at what price.
+fn add_terms(plan: &Plan, spec: &mut Spec) {
+    if let Some(borders) = &plan.borders {
+        add_borders(borders, spec);
+    }
+    if !plan.prices.rows.is_empty() {
+        add_decks(plan, spec);
+    }
+}
+
 /// A deck for each vendor, and one of the customer's if somebody asks what it pays.
 fn add_decks(plan: &Plan, spec: &mut Spec) {
     let mut rates = RatesBuilder::new();
@@ -503,6 +514,47 @@ fn add_decks(plan: &Plan, spec: &mut Spec) {
     spec.decks = names.chain(["customer".to_owned()]).map(deck).collect();
     for gateway in spec.gateways.iter_mut().take(plan.vendors) {
         gateway.deck = Some(gateway.name.clone());
+    }
+}
+
+/// Profiles for those who are trusted and those who are not, and rules for the vendors' numbers.
+fn add_borders(borders: &Borders, spec: &mut Spec) {
+    let profile = |name: &str, is_trusted| {
+        Arc::new(Profile {
+            name: name.to_owned(),
+            is_trusted,
+            assert: None,
+            passes: Passes {
+                remote_party_id: is_trusted,
+                diversion: true,
+                history_info: true,
+                identity: true,
+            },
+            headers: HeaderRules::default(),
+        })
+    };
+    spec.profiles = vec![profile("friend", true), profile("stranger", false)];
+    let name = |is_trusted: bool| if is_trusted { "friend" } else { "stranger" };
+    spec.trunks[0].profile = Some(name(borders.customer).to_owned());
+    let change = Change {
+        strip: 2,
+        prepend: "001".to_owned(),
+        ..Change::default()
+    };
+    let rule = Rule::new("+1", Lengths::ANY, &change).expect("a rule");
+    let rules = RuleSet {
+        name: "abroad".to_owned(),
+        rules: vec![rule],
+    };
+    let rules = Arc::new(rules);
+    let vendors = spec.gateways.iter_mut().zip(&borders.vendors);
+    for (gateway, is_trusted) in vendors {
+        gateway.profile = Some(name(*is_trusted).to_owned());
+        if borders.rewrites {
+            let chain = Chain::new(vec![Arc::clone(&rules)]);
+            gateway.rules.called = chain.clone();
+            gateway.rules.asserted = chain;
+        }
     }
 }
 

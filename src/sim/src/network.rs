@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use base::Time;
 
 use crate::dice::Dice;
+use crate::gossip;
 use crate::machine::{Machine, Record};
-use crate::plan::{self, Link, Plan};
+use crate::plan::{self, Borders, Link, Plan};
 use crate::watch::Watch;
 
 /// Routers, and everything on its way between them and the carriers.
@@ -18,6 +19,8 @@ pub struct Network {
     sequence: u64,
     dice: Dice,
     link: Link,
+    /// What carriers say about people, if they do.
+    borders: Option<Borders>,
     /// Addresses from and to which nothing arrives for now.
     cut_off: BTreeSet<SocketAddr>,
     now: Time,
@@ -85,6 +88,7 @@ impl Network {
             sequence: 0,
             dice: Dice::new(plan.seed ^ 0x6e65_7477_6f72_6b00),
             link,
+            borders: plan.borders.clone(),
             cut_off: BTreeSet::new(),
             now: Time::ZERO,
             watch: Watch::new(plan),
@@ -116,6 +120,14 @@ impl Network {
     /// Sends a datagram through the network's faults.
     pub fn send(&mut self, at: Time, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
         self.datagrams += 1;
+        let said;
+        let bytes = match &self.borders {
+            Some(borders) if borders.is_trusted(from).is_some() => {
+                said = gossip::add(from, bytes);
+                &said
+            }
+            _ => bytes,
+        };
         if self.tale.is_some() {
             self.tell(at, from, to, bytes);
         }

@@ -85,6 +85,8 @@ pub struct Plan {
     pub routers: usize,
     /// Whether the second router's vendor is the first router: a loop.
     pub is_loop: bool,
+    /// What may cross to whom; none: everything may.
+    pub borders: Option<Borders>,
     /// Calls that the customer's trunk may have up.
     pub max_calls: Option<u32>,
     /// Calls that it may begin in a second.
@@ -126,6 +128,7 @@ impl Default for Plan {
             c_ms: 181_000,
             routers: 1,
             is_loop: false,
+            borders: None,
             max_calls: None,
             calls_per_second: None,
             vendor_calls: None,
@@ -191,6 +194,29 @@ pub struct Hours {
     pub closes_s: u32,
     /// Whether it is the other way around: not within, but before and after.
     pub is_inverted: bool,
+}
+
+/// Who is trusted, of a world in which carriers talk about people.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Borders {
+    /// Whether the customer is.
+    pub customer: bool,
+    /// Whether each vendor is.
+    pub vendors: Vec<bool>,
+    /// Whether vendors get numbers in a form of their own.
+    pub rewrites: bool,
+}
+
+impl Borders {
+    /// Whether the peer at an address is trusted; `None`: it is neither customer nor vendor.
+    #[must_use]
+    pub fn is_trusted(&self, peer: SocketAddr) -> Option<bool> {
+        if peer == CUSTOMER {
+            return Some(self.customer);
+        }
+        let number = (0..self.vendors.len()).find(|&number| vendor(number) == peer)?;
+        Some(self.vendors[number])
+    }
 }
 
 /// The rate decks of a world.

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 
 use base::Time;
 
-use crate::plan::{self, Plan};
+use crate::gossip;
+use crate::plan::{self, Borders, Plan};
 use crate::text::{Text, address_of};
 
 /// Keeps of what was sent no more than the next datagram is judged by.
@@ -13,6 +14,8 @@ use crate::text::{Text, address_of};
 pub struct Watch {
     /// Where requests may go.
     known: BTreeSet<SocketAddr>,
+    /// Who may be told about whom.
+    borders: Option<Borders>,
     attempts_max: usize,
     /// What the callers of server transactions were told: by next hop, branch and method.
     told: BTreeMap<(SocketAddr, String, String), Told>,
@@ -45,6 +48,7 @@ impl Watch {
         }
         Watch {
             known,
+            borders: plan.borders.clone(),
             attempts_max: usize::from(plan.attempts_max),
             told: BTreeMap::new(),
             attempts: BTreeMap::new(),
@@ -87,6 +91,9 @@ impl Watch {
                 "Content-Length is {length}, the body has {}",
                 text.body.len()
             ));
+        }
+        if let Some(borders) = &self.borders {
+            gossip::judge(borders, to, &text)?;
         }
         if text.is_request() {
             self.request(from, to, &text)

@@ -3,7 +3,7 @@
 use base::Time;
 
 use crate::dice::Dice;
-use crate::plan::{Balance, Below, Hours, Link, Order, Plan, PriceRow};
+use crate::plan::{Balance, Below, Borders, Hours, Link, Order, Plan, PriceRow};
 
 /// A world, ready to be played.
 #[derive(Debug, Clone)]
@@ -196,6 +196,7 @@ pub fn draw(seed: u64) -> Draw {
     price(&mut plan);
     limit(&mut plan);
     share(&mut plan, span_us);
+    part(&mut plan);
     let vendors = (0..plan.vendors).map(|_| draw_vendor(&mut dice)).collect();
     Draw {
         link: draw_link(&mut dice),
@@ -330,6 +331,20 @@ fn share(plan: &mut Plan, span_us: u64) {
             }
         }
     }
+}
+
+/// Gives a third of the worlds carriers who talk about people, and borders, as [`price`] gives prices.
+fn part(plan: &mut Plan) {
+    let mut dice = Dice::new(plan.seed ^ 0x626f_7264_6572);
+    if !dice.chance(330) || super::kept_seeds().contains(&plan.seed) {
+        return;
+    }
+    plan.borders = Some(Borders {
+        customer: dice.chance(600),
+        vendors: (0..plan.vendors).map(|_| dice.chance(500)).collect(),
+        // A contact of a vendor is called as the vendor wrote it.
+        rewrites: !plan.follows_redirects && dice.chance(500),
+    });
 }
 
 fn draw_link(dice: &mut Dice) -> Link {
