@@ -2,8 +2,8 @@
 
 use base::{Time, TrunkId};
 use route::{
-    Ask, Candidates, Currency, Health, NoRoute, Number, NumberBuffer, Price, Side, Snapshot, Turns,
-    Worth,
+    Ask, Candidates, Currency, Health, NoRoute, Number, NumberBuffer, Price, Role, Side, Snapshot,
+    Turns, Worth,
 };
 use sip::Uri;
 
@@ -107,9 +107,11 @@ impl<'w> World<'w> {
             return false;
         }
         let mut buffer = NumberBuffer::new();
-        let calling = Uri::parse(&call.from_uri)
-            .ok()
-            .and_then(|uri| world.number(trunk, &uri, &mut buffer).ok());
+        let calling = Uri::parse(&call.from_uri).ok().and_then(|uri| {
+            world
+                .number_of(trunk, Role::Calling, &uri, &mut buffer)
+                .ok()
+        });
         calling.is_some_and(|calling| world.blocks(trunk, Side::Calling, &calling).is_some())
     }
 
