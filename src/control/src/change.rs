@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use route::{CallLimits, Spec};
 
@@ -24,6 +25,12 @@ pub fn changes(old: &Spec, new: &Spec) -> Vec<String> {
             .collect()
     };
     tell("gateway", &by_name(old), &by_name(new), &mut told);
+    let by_name = |spec: &Spec| -> BTreeMap<String, _> {
+        let rows = spec.profiles.iter();
+        rows.map(|profile| (profile.name.clone(), Arc::clone(profile)))
+            .collect()
+    };
+    tell("profile", &by_name(old), &by_name(new), &mut told);
     tell_limits(old, new, &mut told);
     let by_prefix = |spec: &Spec| -> BTreeMap<String, _> {
         let rows = spec.routes.iter();
@@ -151,6 +158,31 @@ mod tests {
                 "unknown sources: Refuse -> Drop",
             ]
         );
+    }
+
+    #[test]
+    fn what_may_cross_a_border_is_told_of() {
+        let profile = |is_trusted| route::Profile {
+            name: "partners".to_owned(),
+            is_trusted,
+            assert: None,
+            passes: route::Passes {
+                remote_party_id: true,
+                diversion: true,
+                history_info: true,
+                identity: true,
+            },
+            headers: route::HeaderRules::default(),
+        };
+        let world = |is_trusted| Spec {
+            profiles: vec![Arc::new(profile(is_trusted))],
+            ..Spec::default()
+        };
+        assert_eq!(
+            changes(&world(false), &world(true)),
+            ["1 profile changed: `partners`"]
+        );
+        assert_eq!(changes(&world(true), &world(true)), [] as [String; 0]);
     }
 
     #[test]
