@@ -38,7 +38,14 @@ macro_rules! case {
 pub(crate) const CASES: &[Case] = &[
     case!("call/all", CALLS, |meter| call(meter, Step::CALL, None)),
     case!("call/all_with_timers", CALLS, call_with_timers),
-    case!("call/wholesale", CALLS, wholesale_call),
+    case!("call/wholesale", CALLS, |meter| call_in(
+        meter,
+        Setup::new().wholesale()
+    )),
+    case!("call/bordered", CALLS, |meter| call_in(
+        meter,
+        Setup::new().bordered()
+    )),
     case!("call/1_invite", CALLS, |meter| call(
         meter,
         Step::CALL,
@@ -130,10 +137,10 @@ fn call(meter: &mut Meter, steps: &[Step], only: Option<Step>) {
     });
 }
 
-/// The whole call where twenty vendors are asked for their prices, a list is looked into and limits are
-/// kept.
-fn wholesale_call(meter: &mut Meter) {
-    let mut script = Script::of(Setup::new().wholesale(), CALLS);
+/// The whole call in another world: where twenty vendors are asked for their prices, a list is looked
+/// into and limits are kept; or where every message crosses borders and every number meets rules.
+fn call_in(meter: &mut Meter, setup: Setup) {
+    let mut script = Script::of(setup, CALLS);
     meter.rounds(|measure| {
         script.begin();
         for &step in Step::CALL {

@@ -6,8 +6,9 @@
 //! (RFC 3323 §5.1, §5.3). A caller who insists on that (`Privacy: user;critical`) is refused
 //! ([`is_private_enough`]).
 //!
-//! Cost: nothing if neither peer has a profile or rules; else one walk over the header lines. A
-//! message that crosses a border is planned as edits. Nothing is allocated.
+//! Cost: nothing if neither peer has a profile or rules; else a message is planned as edits. Its header
+//! lines are walked over only if a profile names headers, or if it has some that the parser does not
+//! know. `call/bordered` of the budgets has it all at once. Nothing is allocated.
 
 use std::ops::Range;
 
@@ -33,6 +34,18 @@ const REVEALING: [&[u8]; 4] = [b"Call-Info", b"Organization", b"Reply-To", b"In-
 
 const REMOTE_PARTY_ID: &[u8] = b"Remote-Party-ID";
 const IDENTITY_INFO: &[u8] = b"Identity-Info";
+
+/// The headers with an identity that may change where no list names any.
+const WATCHED: [HeaderId; 8] = [
+    HeaderId::PAssertedIdentity,
+    HeaderId::PPreferredIdentity,
+    HeaderId::Privacy,
+    HeaderId::Diversion,
+    HeaderId::HistoryInfo,
+    HeaderId::Identity,
+    HeaderId::Subject,
+    HeaderId::UserAgent,
+];
 
 /// What becomes of a header line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,18 +86,49 @@ impl<'w> Crossing<'w> {
             true => Privacy::of(message),
             false => Privacy::default(),
         };
-        for line in message.lines() {
-            match self.fate(message, &line, privacy) {
-                Fate::Passes => {}
-                Fate::Goes => edits.remove(line.range.clone()),
-                Fate::IsWritten(role) => self.write_numbers(&line, role, privacy, edits),
-                Fate::IsVeiled => veil_all(&line, privacy, edits),
-                Fate::IsDone => put_remaining(&line, edits),
-            }
+        let mut look = |line: Line<'_>| match self.fate(message, &line, privacy) {
+            Fate::Passes => {}
+            Fate::Goes => edits.remove(line.range),
+            Fate::IsWritten(role) => self.write_numbers(&line, role, privacy, edits),
+            Fate::IsVeiled => veil_all(&line, privacy, edits),
+            Fate::IsDone => put_remaining(&line, edits),
+        };
+        let mut profiles = self.profiles();
+        if message.has(HeaderId::Other) || profiles.any(|it| !it.headers.is_empty()) {
+            message.lines().for_each(look);
+        } else {
+            // None but these may change, and the parser knows where they are.
+            let known = WATCHED.iter().filter(|&&id| message.has(id));
+            known.for_each(|&id| message.lines_of(id).for_each(&mut look));
         }
         if message.is_request() {
             self.add(message, privacy, edits);
         }
+    }
+
+    /// The most octets that a request grows by, if that is told without a plan.
+    #[must_use]
+    pub fn added_max(&self, message: &Message<'_>) -> Option<usize> {
+        let longer = [
+            HeaderId::PAssertedIdentity,
+            HeaderId::Diversion,
+            HeaderId::HistoryInfo,
+        ];
+        if longer.iter().any(|&id| message.has(id)) {
+            return None;
+        }
+        let lines = self
+            .set(message)
+            .map(|(name, value)| name.len() + value.len() + 4);
+        let asserted = self
+            .profiles()
+            .filter_map(|profile| match profile.assert.as_ref()? {
+                Assert::From => Some(message.from_uri().len()),
+                Assert::Uri(uri) => Some(uri.len()),
+            });
+        // The name, the brackets and a number by rules.
+        const AROUND: usize = 256;
+        Some(lines.sum::<usize>() + asserted.map(|uri| uri + AROUND).sum::<usize>())
     }
 
     fn profiles(&self) -> impl Iterator<Item = &'w Profile> {

@@ -87,5 +87,5 @@ pub use spec::{
     TrunkSpec,
 };
 pub use spec::{UnknownSource, limits};
-pub use translation::{Chain, NumberRules, Role};
+pub use translation::{self, Chain, NumberRules, Role};
 pub use turns::Turns;

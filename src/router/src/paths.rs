@@ -311,9 +311,13 @@ impl Router {
         if onward.flow.transport != Transport::Udp || message.method() == Method::Ack {
             return None;
         }
-        // Cheap first: our additions never pass 500 octets, but those at a border may.
-        let is_short = message.bytes().len() + 500 <= self.settings.udp_bytes_max;
-        if is_short && onward.between.is_none()
+        // Cheap first: our additions never pass 500 octets, and those at a border are mostly known.
+        let added = match onward.between {
+            None => Some(0),
+            Some(between) => crossing(&self.world, between).added_max(message),
+        };
+        let room = self.settings.udp_bytes_max;
+        if added.is_some_and(|added| message.bytes().len() + 500 + added <= room)
             || self.onward_len(message, onward) <= self.settings.udp_bytes_max
         {
             return None;

@@ -202,6 +202,7 @@ impl Router {
         response: &Message<'_>,
         out: &mut Out,
     ) {
+        let between = self.between_response(fork, at);
         let Some(held) = self.forks.get_mut(fork) else {
             return;
         };
@@ -212,8 +213,6 @@ impl Router {
         let step = held.fork.step(at, event, false);
         let (is_alone, answered) = (held.fork.branches.len() == 1, held.fork.answered);
         if step.forward {
-            let between = self.between_response(fork, at);
-            let held = self.forks.get(fork).expect("it was just stepped");
             let upward = Upward {
                 fork,
                 kind: held.fork.kind,

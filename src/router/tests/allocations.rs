@@ -37,9 +37,13 @@ fn a_routed_call_allocates_nothing() {
             Balance::Fastest,
         ];
         let policies = policies.map(|balance| Setup::new().with_policy(balance));
-        for setup in [Setup::new(), Setup::new().wholesale()]
-            .into_iter()
-            .chain(policies)
+        for setup in [
+            Setup::new(),
+            Setup::new().wholesale(),
+            Setup::new().wholesale().bordered(),
+        ]
+        .into_iter()
+        .chain(policies)
         {
             check(name, steps, name == repeated, setup);
         }

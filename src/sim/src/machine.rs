@@ -8,16 +8,16 @@ use std::sync::Arc;
 
 use base::{GatewayId, ListenerId, Money, ShardId, Time, Transport, TrunkId, Wall};
 use call::Keys;
+use route::translation::{Change, Lengths, Rule, RuleSet};
 use route::{
-    AdvanceTable, Balance, Bounds, CalendarSpec, CallLimits, Code, Currency, DeckId, DeckSpec,
-    GatewaySpec, HeaderRules, HealthRules, Judge, ListenerSpec, Margin, Mode, Moment, Passes,
-    PlanSpec, Probe, Profile, QualitySpec, Rate, RatesBuilder, RouteSpec, Snapshot, Source, Spec,
-    TargetSpec, TrunkSpec, UnknownSource, WhenSpec, Worth,
+    AdvanceTable, Balance, Bounds, CalendarSpec, CallLimits, Chain, Code, Currency, DeckId,
+    DeckSpec, GatewaySpec, HeaderRules, HealthRules, Judge, ListenerSpec, Margin, Mode, Moment,
+    Passes, PlanSpec, Probe, Profile, QualitySpec, Rate, RatesBuilder, RouteSpec, Snapshot, Source,
+    Spec, TargetSpec, TrunkSpec, UnknownSource, WhenSpec, Worth,
 };
 use router::{COUNTERS, Gauges, HISTOGRAMS, Limited, Listener, Router, Settings};
 use shards::{Handler, Limits, World, WorldConfig};
 use transaction::Timing;
-use translation::{Chain, Change, Lengths, Rule, RuleSet};
 
 use crate::plan::{self, Borders, EPOCH, Plan};
 

@@ -87,7 +87,7 @@ pub const LAYERS: &[Layer] = &[
     outer("perf",       "perf",            &["base"],
           &["base64", "clap", "hdrhistogram", "libc", "memchr", "mio", "nix", "serde", "serde_json", "socket2"]),
     outer("trunkline",  "src/trunkline",   ALL, &["*"]),
-    outer("sim",        "src/sim",         &["base", "router", "shards", "cdr", "route", "translation", "call", "transaction"], &[]),
+    outer("sim",        "src/sim",         &["base", "router", "shards", "cdr", "route", "call", "transaction"], &[]),
     outer("tidy",       "src/tidy",        &[], &[]),
     outer("benches",    "benches",         ALL, &["*"]),
 ];

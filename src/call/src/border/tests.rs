@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use route::translation::{Change, Lengths, Rule, RuleSet};
 use route::{Assert, Border, Chain, HeaderNames, HeaderRules, NumberRules, Passes, Profile};
 use sip::{Edits, Index, parse};
-use translation::{Change, Lengths, Rule, RuleSet};
 
 use super::{Crossing, is_private_enough};
 
@@ -266,6 +266,37 @@ fn crossed_of(first: &str, head: &str, crossing: &Crossing<'_>) -> String {
     let mut out = vec![0; edits.composed_len(text.as_bytes())];
     let len = edits.compose(text.as_bytes(), &mut out).expect("it fits");
     String::from_utf8(out[..len].to_vec()).expect("ASCII")
+}
+
+/// What is told without a plan is never less than what the plan adds.
+#[test]
+fn how_much_a_request_grows_is_known_before() {
+    let mut from = profile(false);
+    from.assert = Some(Assert::From);
+    from.headers.set_from = vec![("X-Customer".to_owned(), "17".repeat(40))];
+    let mut both = ends(Some(from), None);
+    both.rules[0].calling = chain("+", &"9".repeat(50));
+    for (lines, is_told) in [
+        ("", true),
+        ("Subject: x\nX-Customer: 1\n", true),
+        ("P-Asserted-Identity: <sip:+1@x>\n", false),
+        ("Diversion: <sip:+1@x>\n", false),
+    ] {
+        let text = format!("{REQUEST}{HEAD}{}\r\n", lines.replace('\n', "\r\n"));
+        let mut index = Index::new();
+        let message = parse(text.as_bytes(), &mut index).expect(&text);
+        let added = both.crossing().added_max(&message);
+        assert_eq!(added.is_some(), is_told, "{lines}");
+        let mut edits = Edits::new();
+        both.crossing().plan(&message, &mut edits);
+        let grown = edits
+            .composed_len(text.as_bytes())
+            .saturating_sub(text.len());
+        assert!(
+            grown > 0 && added.is_none_or(|added| grown <= added),
+            "{lines}: {grown}"
+        );
+    }
 }
 
 #[test]

@@ -222,6 +222,63 @@ impl Setup {
         setup
     }
 
+    /// Has every message cross borders: the trunk and the gateways have profiles, headers are denied
+    /// and set, identities asserted, and numbers rewritten on both sides.
+    #[allow(dead_code)] // not every test that uses this file has borders
+    pub(crate) fn bordered(mut self) -> Setup {
+        let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let profile = |name: &str, is_trusted| route::Profile {
+            name: name.to_owned(),
+            is_trusted,
+            assert: Some(route::Assert::From),
+            passes: route::Passes {
+                remote_party_id: is_trusted,
+                diversion: true,
+                history_info: true,
+                identity: true,
+            },
+            headers: route::HeaderRules {
+                deny: route::HeaderNames::new(&["X-*".to_owned(), "Subject".to_owned()]),
+                allow: None,
+                set_from: vec![header("X-Customer", "17")],
+                set_to: vec![header("User-Agent", "trunkline")],
+            },
+        };
+        self.spec.profiles = vec![
+            Arc::new(profile("stranger", false)),
+            Arc::new(profile("friend", true)),
+        ];
+        let chain = |begins: &str, prepend: &str| {
+            let change = route::translation::Change {
+                strip: begins.len(),
+                prepend: prepend.to_owned(),
+                ..route::translation::Change::default()
+            };
+            let rule =
+                route::translation::Rule::new(begins, route::translation::Lengths::ANY, &change);
+            route::Chain::new(vec![Arc::new(route::translation::RuleSet {
+                name: "rules".to_owned(),
+                rules: vec![rule.expect("a rule")],
+            })])
+        };
+        let rules = |begins: &str, prepend: &str| route::NumberRules {
+            called: chain(begins, prepend),
+            calling: chain(begins, prepend),
+            asserted: chain(begins, prepend),
+            diversion: chain(begins, prepend),
+        };
+        for trunk in &mut self.spec.trunks {
+            trunk.profile = Some("stranger".to_owned());
+            trunk.rules = rules("+", "+");
+        }
+        for gateway in &mut self.spec.gateways {
+            gateway.profile = Some("friend".to_owned());
+            gateway.keep_parameters = vec!["*".to_owned()];
+            gateway.rules = rules("+", "00");
+        }
+        self
+    }
+
     /// Takes every address of the world for the customer's.
     pub(crate) fn everybody_is_known(mut self) -> Setup {
         let sources = ["0.0.0.0/0", "::/0"];
