@@ -29,6 +29,7 @@ mod routes;
 mod screen;
 mod section;
 mod settings;
+mod terms;
 mod text;
 mod translations;
 
@@ -40,16 +41,16 @@ pub use error::{ERRORS_MAX, Error, Place};
 pub use file::{File, Own, Part, World};
 pub use keys::{FILE_KEYS, NODE_KEYS, SECTIONS};
 pub use model::{
-    Assert, Balance, Below, Calendar, CalledStyle, Cdr, Coalesce, Config, Control, CurrencyWorth,
-    DESTINATION_DIGITS_MAX, DIGITS_MAX, DateHours, DateRule, Deck, Drain, FeedbackAlgorithm,
-    Gateway, Health, Hours, Io, LISTENERS_MAX, Limits, Listener, Log, LogFormat, LogLevel, Margin,
-    Metrics, Mode, Node, NumberList, Numbers, Overload, PRIORITY_MAX, Password, PlainRule, Plan,
-    Probe, Profile, Proxy, Quality, Route, Screen, Shards, Source, Sources, Steering, Store,
-    StoreKind, TARGETS_MAX, TECH_PREFIX_BYTES_MAX, Target, Timers, Trunk, UnknownSource,
-    WEIGHT_MAX, WeekHours, When,
+    Assert, Balance, CalledStyle, Cdr, Coalesce, Config, Control, CurrencyWorth,
+    DESTINATION_DIGITS_MAX, DIGITS_MAX, Deck, Drain, FeedbackAlgorithm, Gateway, Health, Io,
+    LISTENERS_MAX, Limits, Listener, Log, LogFormat, LogLevel, Margin, Metrics, Mode, Node,
+    NumberList, Numbers, Overload, PRIORITY_MAX, Password, PlainRule, Plan, Probe, Profile, Proxy,
+    Route, Screen, Shards, Source, Sources, Steering, Store, StoreKind, TARGETS_MAX,
+    TECH_PREFIX_BYTES_MAX, Target, Timers, Trunk, UnknownSource, WEIGHT_MAX, When,
 };
 pub use network::Network;
 pub use profiles::PROTECTED_HEADERS;
+pub use terms::{Below, Calendar, DateHours, DateRule, Hours, Quality, WeekHours};
 
 use section::Section;
 

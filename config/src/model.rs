@@ -2,6 +2,7 @@
 //!
 //! The keys have the names of the fields; docs/configuration.md says what each means at its limit.
 
+use crate::{Calendar, Quality};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -698,58 +699,6 @@ pub struct When {
     pub is_open: bool,
 }
 
-/// When something is open.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Calendar {
-    /// Its name.
-    pub name: String,
-    /// Its time zone, by its name in the IANA data base.
-    pub zone: String,
-    /// The hours of weekdays; all that name a day count for it.
-    pub week: Vec<WeekHours>,
-    /// Days that are not as their weekday. The first that fits a day counts.
-    pub dates: Vec<DateHours>,
-}
-
-/// Hours of some weekdays.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct WeekHours {
-    /// Which, from Monday on.
-    pub days: [bool; 7],
-    /// When it is open then.
-    pub hours: Vec<Hours>,
-}
-
-/// Hours of a date.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct DateHours {
-    /// Which.
-    pub date: DateRule,
-    /// When it is open then; not at all without any.
-    pub hours: Vec<Hours>,
-}
-
-/// A date, of one year or of every year.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct DateRule {
-    /// The year; without, every year.
-    pub year: Option<i16>,
-    /// 1 to 12.
-    pub month: i8,
-    /// 1 to 31.
-    pub day: i8,
-}
-
-/// From one minute of a day until another, by the clock on the wall; if that is not later, of the next
-/// day.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Hours {
-    /// The first minute.
-    pub from_min: u16,
-    /// The first minute that is no more part of it, up to 24 hours.
-    pub until_min: u16,
-}
-
 /// How the gateways of a route take turns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
@@ -782,44 +731,4 @@ pub enum Balance {
     CallId,
     /// Whoever answers soonest.
     Fastest,
-}
-
-/// What vendors must keep to, and how they are measured. Shares are in thousandths.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Quality {
-    /// Its name.
-    pub name: String,
-    /// The least share of attempts that are answered.
-    pub min_asr: Option<u16>,
-    /// The least share of attempts that are effective.
-    pub min_ner: Option<u16>,
-    /// The least that answered calls last on average.
-    pub min_acd_s: Option<u32>,
-    /// The longest that it takes until it rings, on average.
-    pub max_pdd_ms: Option<u32>,
-    /// The largest share of answered calls that are short.
-    pub max_short: Option<u16>,
-    /// Calls that last less are short.
-    pub short_s: u32,
-    /// How many digits of a number are its destination.
-    pub digits: u8,
-    /// What is over so long ago counts no more.
-    pub window_s: u32,
-    /// Less says nothing.
-    pub sample: u32,
-    /// The share of its calls that a vendor below the bounds still gets.
-    pub trial: u16,
-    /// How long it takes until it gets all of them again.
-    pub return_s: u32,
-    /// What becomes of a vendor below the bounds.
-    pub below: Below,
-}
-
-/// What becomes of a vendor whose quality is below its bounds.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Below {
-    /// It is tried last.
-    Behind,
-    /// It is left out.
-    Skip,
 }

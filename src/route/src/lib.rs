@@ -31,6 +31,7 @@ mod health;
 mod ingress;
 mod judge;
 mod lists;
+mod marks;
 mod number;
 mod order;
 mod prefix;

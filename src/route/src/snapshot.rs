@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use base::{GatewayId, ListenerId, Money, Time, Transport, TrunkId};
 use sip::Uri;
-use smallvec::SmallVec;
 use translation::{NumberRules, Role};
 
 use crate::balance::Scales;
 use crate::calendar::{Calendar, When};
 use crate::ingress::{Egress, Ingress};
-use crate::limits::TARGETS_MAX;
+use crate::marks::{Marks, Verdicts};
 use crate::number::{normalise, normalise_rewritten};
 use crate::order::{Order, order};
 use crate::pricing::{Asked, AskedOfAll, Prices, Pricing};
@@ -752,43 +751,6 @@ impl Snapshot {
         match &self.digits[row.start as usize..][..usize::from(row.length)] {
             "" => "*",
             digits => digits,
-        }
-    }
-}
-
-/// By target of a plan.
-type Verdicts = SmallVec<[Verdict; TARGETS_MAX]>;
-
-/// How good the targets of a plan are.
-#[derive(Default)]
-struct Marks {
-    /// By target; empty if nobody asks.
-    badness: SmallVec<[u32; TARGETS_MAX]>,
-    /// Those that come last: a bit for each.
-    behind: u32,
-}
-
-const _: () = assert!(TARGETS_MAX <= u32::BITS as usize, "a bit for each target");
-
-impl Marks {
-    fn badness(&self, at: usize) -> i64 {
-        self.badness.get(at).copied().unwrap_or(0).into()
-    }
-
-    fn is_behind(&self, at: usize) -> bool {
-        self.behind >> at & 1 == 1
-    }
-
-    /// Moves those that come last behind the others; either keep their order.
-    fn move_back(&self, places: &mut Order) {
-        if self.behind != 0 {
-            let (good, poor): (Order, Order) = places
-                .iter()
-                .copied()
-                .partition(|&at| !self.is_behind(usize::from(at)));
-            places.clear();
-            places.extend(good);
-            places.extend(poor);
         }
     }
 }
