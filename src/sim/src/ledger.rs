@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base::Time;
 
 use crate::machine::Record;
-use crate::plan::{EPOCH, Hours, Order, Plan, vendor_name};
+use crate::plan::{Below, EPOCH, Hours, Order, Plan, vendor_name};
 
 /// The calls of a world as their carriers saw them.
 #[derive(Debug, Default)]
@@ -205,8 +205,9 @@ fn judge_prices(record: &Record, plan: &Plan) -> Result<(), String> {
         if attempt.bought != Some(price) {
             return Err(format!("{:?} on record, and {price} asked", attempt.bought));
         }
-        // The contacts of a redirection come in their own order.
-        if plan.order == Order::Cost && !plan.follows_redirects && before > Some(price) {
+        // The contacts of a redirection come in their own order, and the poor come last.
+        let is_sorted = !plan.follows_redirects && plan.quality != Some(Below::Behind);
+        if plan.order == Order::Cost && is_sorted && before > Some(price) {
             return Err(format!(
                 "`{}` for {price} came after {before:?}",
                 attempt.gateway

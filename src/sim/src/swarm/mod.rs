@@ -17,7 +17,7 @@ use base::Time;
 
 use crate::dice::Dice;
 use crate::ledger::{Circumstances, Ledger};
-use crate::machine::Record;
+use crate::machine::{AttemptRecord, Record};
 use crate::network::{Happening, Network};
 use crate::plan::{self, Order, Plan};
 
@@ -305,9 +305,16 @@ fn judge_quality(records: &[Record], counted: [u64; 3], plan: &Plan) -> Result<(
         // Who loses a race is not counted, and a call that was answered twice tells its attempts twice.
         return Ok(());
     }
-    let is_counted = |status: u16| !matches!(status, 300..=399 | 401 | 407);
-    let attempts = records.iter().flat_map(|it| &it.attempts);
-    let concluded = attempts.filter(|it| is_counted(it.status)).count() as u64;
+    let is_verdict = |status: u16| !matches!(status, 300..=399 | 401 | 407);
+    // Who was called off because a vendor that had been given up answered after all did nothing wrong.
+    let is_called_off = |call: &Record, it: &AttemptRecord| {
+        call.answered.is_some() && matches!(&*it.cause, "cancelled" | "answered_elsewhere")
+    };
+    let concluded = records.iter().flat_map(|call| {
+        let attempts = call.attempts.iter();
+        attempts.filter(move |it| is_verdict(it.status) && !is_called_off(call, it))
+    });
+    let concluded = concluded.count() as u64;
     let answered = records.iter().filter(|it| it.answered.is_some()).count() as u64;
     if counted[0] != concluded {
         return Err(format!(
