@@ -25,7 +25,7 @@ pub(crate) mod ports;
 mod progress;
 mod report;
 mod run;
-mod schedule;
+pub(crate) mod schedule;
 mod slab;
 mod spread;
 mod sum;

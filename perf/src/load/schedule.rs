@@ -16,6 +16,11 @@ impl Random {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mixed(self.0)
     }
+
+    /// A number below `count`.
+    pub(crate) fn below(&mut self, count: u64) -> u64 {
+        self.next() % count
+    }
 }
 
 /// A number that looks random and is the same for the same one: what a call does is drawn from its

@@ -11,6 +11,8 @@ use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use crate::load::schedule::Random;
+
 const COUNTRIES: [(&str, &str); 8] = [
     ("1", "USA"),
     ("44", "United Kingdom"),
@@ -97,8 +99,8 @@ impl Deal {
         let mut line = String::from("Code,Destination,Rate USD,Steps\n");
         let (mut rows, mut bytes) = (0, 0);
         // What is in a deck is its own; its prices are the edition's.
-        let mut which = Random(self.seed ^ (vendor as u64 + 1) << 32);
-        let mut prices = Random(self.seed ^ (vendor as u64 + 1) << 32 ^ (edition + 1) << 48);
+        let mut which = Random::new(self.seed ^ (vendor as u64 + 1) << 32);
+        let mut prices = Random::new(self.seed ^ (vendor as u64 + 1) << 32 ^ (edition + 1) << 48);
         for (code, country) in codes {
             if which.below(SHARE.1) >= SHARE.0 {
                 continue;
@@ -120,7 +122,7 @@ impl Deal {
     /// The stock, sorted.
     fn codes(&self) -> Vec<Stocked> {
         let count = self.rows * SHARE.1 as usize / SHARE.0 as usize / self.vendors.max(1);
-        let mut random = Random(self.seed);
+        let mut random = Random::new(self.seed);
         let mut codes: BTreeSet<Stocked> = (COUNTRIES.iter().zip(0..))
             .map(|((code, _), at)| ((*code).to_owned(), at))
             .collect();
@@ -159,18 +161,6 @@ impl Deal {
 
 /// A code, and the place of its country.
 type Stocked = (String, u8);
-
-/// A generator that gives the same from each seed (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, count: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let bits = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (bits ^ bits >> 31) % count
-    }
-}
 
 #[cfg(test)]
 mod tests {

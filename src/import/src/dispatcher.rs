@@ -4,7 +4,6 @@
 //! inactive, 4 disabled, 8 probing. A higher priority comes first. Attributes: `weight`, `rweight`,
 //! `maxload`, `duid`, `socket` and others, with `;` between them.
 
-use crate::peer::peer;
 use crate::table::{Asked, Content, Row, Table};
 use crate::world::{Gateway, World};
 use crate::{Choice, Refused, pick};
@@ -95,13 +94,7 @@ struct Member<'t> {
 
 fn member<'t>(row: Asked<'t>, world: &mut World) -> Option<Member<'t>> {
     let destination = row.get("destination").unwrap_or_default();
-    let peer = match peer(destination) {
-        Ok(peer) => peer,
-        Err(why) => {
-            world.remark_row(&row, "destinations left out", format!("{why}: left out"));
-            return None;
-        }
-    };
+    let peer = world.peer(&row, "destinations left out", destination)?;
     let flags = row
         .number("flags")
         .or_else(|| row.number("state"))

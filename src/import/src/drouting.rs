@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 
-use crate::peer::peer;
 use crate::table::{Asked, Table};
 use crate::world::{Gateway, World};
 use crate::{Choice, Refused, pick};
@@ -81,22 +80,10 @@ fn gateway(row: &Asked<'_>, world: &mut World, names: &mut Names) {
             "no gwid or no address: left out".into(),
         );
     };
-    let peer = match peer(address) {
-        Ok(peer) => peer,
-        Err(why) => {
-            return world.remark_row(row, "gateways left out", format!("{why}: left out"));
-        }
+    let Some(peer) = world.peer(row, "gateways left out", address) else {
+        return;
     };
-    let prefix = row.get("pri_prefix").unwrap_or_default();
-    let fits = prefix.len() <= 16
-        && prefix
-            .bytes()
-            .all(|it| it.is_ascii_digit() || b"*#+".contains(&it));
-    if !fits {
-        let what =
-            format!("pri_prefix `{prefix}` is not taken over: up to 16 digits, `*`, `#` or `+`");
-        world.remark_row(row, "prefixes of gateways", what);
-    }
+    let (strip, prefix) = world.number_form(row, "pri_prefix");
     if let Some(attributes) = row.get("attrs") {
         let what = format!("attrs `{attributes}` are read by a script: not taken over");
         world.remark_row(row, "attributes", what);
@@ -111,16 +98,8 @@ fn gateway(row: &Asked<'_>, world: &mut World, names: &mut Names) {
         Gateway {
             address: peer.address,
             is_tcp: peer.is_tcp,
-            strip: row
-                .number("strip")
-                .and_then(|it| u32::try_from(it).ok())
-                .unwrap_or(0)
-                .min(32),
-            prefix: if fits {
-                prefix.to_owned()
-            } else {
-                String::new()
-            },
+            strip,
+            prefix,
             maintenance: row.number("state").is_some_and(|state| state > 0),
             probed: row.number("probe_mode").is_some_and(|mode| mode > 0),
             max_calls: None,

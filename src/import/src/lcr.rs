@@ -128,41 +128,22 @@ fn gateway(row: &Asked<'_>, world: &mut World) -> Option<String> {
         (Some(port), false) => format!("{host}:{port}"),
         (None, _) => host.to_owned(),
     };
-    let peer = match crate::peer::peer(&text) {
-        Ok(peer) => peer,
-        Err(why) => {
-            world.remark_row(row, "gateways left out", format!("{why}: left out"));
-            return None;
-        }
-    };
+    let peer = world.peer(row, "gateways left out", &text)?;
     for column in ["params", "tag"] {
         if let Some(text) = row.get(column) {
             let what = format!("{column} `{text}` is not taken over");
             world.remark_row(row, "attributes", what);
         }
     }
-    let prefix = row.get("prefix").unwrap_or_default();
-    let fits = prefix.len() <= 16
-        && prefix
-            .bytes()
-            .all(|it| it.is_ascii_digit() || b"*#+".contains(&it));
-    if !fits {
-        let what = format!("prefix `{prefix}` is not taken over: up to 16 digits, `*`, `#` or `+`");
-        world.remark_row(row, "prefixes of gateways", what);
-    }
+    let (strip, prefix) = world.number_form(row, "prefix");
     let wanted = row.get("gw_name").unwrap_or(host);
-    let strip = row.number("strip").and_then(|it| u32::try_from(it).ok());
     Some(world.add_gateway(
         wanted,
         Gateway {
             address: peer.address,
             is_tcp: transport == TCP,
-            strip: strip.unwrap_or(0).min(32),
-            prefix: if fits {
-                prefix.to_owned()
-            } else {
-                String::new()
-            },
+            strip,
+            prefix,
             // A time until which it is not to be used: 0 for none.
             maintenance: row.number("defunct").is_some_and(|until| until > 0),
             probed: false,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::peer::{Peer, peer};
 use crate::table::{Asked, Table};
 
 /// A world to be written.
@@ -116,6 +117,29 @@ impl World {
         let more = self.remarks_more.iter();
         more.filter(|(_, count)| **count > REMARKS_EACH)
             .map(|(kind, count)| (*kind, count - REMARKS_EACH))
+    }
+
+    /// Where a row's peer is; none, with a remark, if it cannot be sent to.
+    pub(crate) fn peer(&mut self, row: &Asked<'_>, kind: &'static str, text: &str) -> Option<Peer> {
+        peer(text)
+            .map_err(|why| self.remark_row(row, kind, format!("{why}: left out")))
+            .ok()
+    }
+
+    /// How a row's gateway wants numbers: how many digits are stripped, and what is put in front.
+    pub(crate) fn number_form(&mut self, row: &Asked<'_>, prefix_column: &str) -> (u32, String) {
+        let prefix = row.get(prefix_column).unwrap_or_default();
+        let is_dialled = |octet: u8| octet.is_ascii_digit() || b"*#+".contains(&octet);
+        let fits = prefix.len() <= 16 && prefix.bytes().all(is_dialled);
+        if !fits {
+            let what = format!(
+                "{prefix_column} `{prefix}` is not taken over: up to 16 digits, `*`, `#` or `+`"
+            );
+            self.remark_row(row, "prefixes of gateways", what);
+        }
+        let strip = row.number("strip").and_then(|it| u32::try_from(it).ok());
+        let prefix = if fits { prefix } else { "" };
+        (strip.unwrap_or(0).min(32), prefix.to_owned())
     }
 
     /// Adds a gateway under a name of its own, and returns that.
