@@ -28,6 +28,9 @@ impl Kamailio {
         let child = Command::new("kamailio")
             .env("PATH", format!("{path}:/usr/sbin"))
             .args(["-f", config, "-DD", "-E", "-m", "32", "-M", "4"])
+            // Two children of one socket bring a 180 and the 200 behind it out of order; SIPp
+            // takes that for a failed call.
+            .args(["-n", "1"])
             .args(["-l", &format!("udp:{at}")])
             .args(["-A", &format!("NEXT_HOP=\"sip:{next_hop}\"")])
             .arg("-Y")
