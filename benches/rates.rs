@@ -1,5 +1,6 @@
 //! The prices of twenty vendors with ten million rows: what the table takes to build and to keep, and
-//! what it costs to ask it: for all vendors at once, and for one.
+//! what it costs to ask it: for all vendors at once, for one, and for a call, whose vendors are put in
+//! order by what they ask.
 //!
 //! `RATES_ROWS` and `RATES_VENDORS` make it smaller or larger. Each question is about another number,
 //! so most of each path is cold; "warm" asks about a few thousand numbers over and over.
@@ -8,13 +9,19 @@
 
 use std::collections::BTreeSet;
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
-use base::Money;
+use base::{Money, Time, Transport};
 use benches::Random;
 use criterion::{Criterion, criterion_group, criterion_main};
 use hdrhistogram::Histogram;
-use route::{Code, DeckId, Moment, Offers, Rate, Rates, RatesBuilder, Steps};
+use route::{
+    Ask, Candidates, Code, Currency, DeckId, DeckSpec, GatewaySpec, Health, ListenerSpec, Mode,
+    Moment, Number, NumberBuffer, Occasion, Offers, PlanSpec, Rate, Rates, RatesBuilder, RouteSpec,
+    Snapshot, Source, Spec, Steps, TrunkSpec, Turns, Worth,
+};
+use sip::Uri;
 
 const NOW: Moment = Moment(1_800_000_000);
 /// Numbers dialled in turn: more than any cache keeps the paths of.
@@ -94,10 +101,94 @@ fn rates(criterion: &mut Criterion) {
         bencher.iter(|| one(&table, black_box(&numbers[number(NUMBERS)])));
     });
     group.finish();
+    let world = world(table, vendors);
+    order(&world, "all vendors in order, cold", &numbers);
+    order(
+        &world,
+        "all vendors in order, warm",
+        &numbers[..NUMBERS_WARM],
+    );
+}
+
+/// A world in which every number goes to all vendors, the cheapest first.
+fn world(table: Rates, vendors: usize) -> Snapshot {
+    let name = |vendor: usize| format!("vendor{vendor}");
+    let names: Vec<String> = (0..vendors).map(name).collect();
+    let deck = |name: &String| DeckSpec {
+        name: name.clone(),
+        currency: Currency::parse("USD").expect("letters"),
+        worth: Worth::SAME,
+    };
+    let gateway = |(name, last): (&String, u8)| GatewaySpec {
+        deck: Some(name.clone()),
+        ..GatewaySpec::new(name, ([198, 51, 100, last], 5060).into())
+    };
+    let names_of: Vec<&str> = names.iter().map(String::as_str).collect();
+    let plan = PlanSpec {
+        mode: Mode::Cost,
+        ..PlanSpec::ordered(&names_of)
+    };
+    let spec = Spec {
+        listeners: vec![ListenerSpec {
+            name: "udp".to_owned(),
+            transport: Transport::Udp,
+            address: ([192, 0, 2, 1], 5060).into(),
+        }],
+        trunks: vec![TrunkSpec::new(
+            "customer",
+            Source::parse("203.0.113.0/24").expect("a network"),
+        )],
+        gateways: names.iter().zip(1..).map(gateway).collect(),
+        routes: vec![RouteSpec {
+            prefix: "*".to_owned(),
+            plan: Arc::new(plan),
+        }],
+        decks: names.iter().map(deck).collect(),
+        rates: Arc::new(table),
+        ..Spec::default()
+    };
+    route::build(&spec, 1, None).expect("a world")
+}
+
+/// Prints how long it takes to put the vendors of calls to these numbers in order, with prices, health
+/// and verdicts.
+fn order(world: &Snapshot, what: &str, numbers: &[Vec<u8>]) {
+    let trunk = world.trunk_named("customer").expect("the customer").id;
+    let (mut turns, mut candidates) = (Turns::new(), Candidates::new());
+    let health = Health::new(world.gateways_max());
+    let occasion = Occasion {
+        now: Time::ZERO,
+        at: NOW,
+        dice: 1,
+        caller: b"",
+        call_id: b"",
+        quality: None,
+    };
+    let dialled: Vec<Vec<u8>> = (numbers.iter())
+        .map(|digits| [b"sip:+", digits.as_slice(), b"@x"].concat())
+        .collect();
+    let uris: Vec<Uri<'_>> = (dialled.iter())
+        .map(|text| Uri::parse(text).expect("a URI"))
+        .collect();
+    let mut buffers: Vec<NumberBuffer> = uris.iter().map(|_| NumberBuffer::new()).collect();
+    let normalised: Vec<Number<'_>> = (uris.iter().zip(&mut buffers))
+        .map(|(uri, buffer)| world.number(trunk, uri, buffer).expect("a number"))
+        .collect();
+    distribution(what, &normalised, |number| {
+        let ask = Ask {
+            trunk,
+            number,
+            now: occasion.now,
+            at: occasion.at,
+            dice: occasion.dice,
+        };
+        let found = world.candidates(&ask, &health, &mut turns, &occasion, &mut candidates);
+        (found.is_ok(), candidates.len())
+    });
 }
 
 /// Asks once about each number and prints how long that took, less what the clock takes.
-fn distribution<R>(what: &str, numbers: &[Vec<u8>], mut ask: impl FnMut(&[u8]) -> R) {
+fn distribution<N, R>(what: &str, numbers: &[N], mut ask: impl FnMut(&N) -> R) {
     let mut nanos: Histogram<u64> =
         Histogram::new_with_bounds(1, 1_000_000_000, 3).expect("a range with three digits");
     let clock = (0..1_000).map(|_| Instant::now().elapsed().as_nanos());

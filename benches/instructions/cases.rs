@@ -46,6 +46,10 @@ pub(crate) const CASES: &[Case] = &[
         meter,
         Setup::new().bordered()
     )),
+    case!("call/capped", CALLS, |meter| call_in(
+        meter,
+        Setup::new().capped()
+    )),
     case!("call/1_invite", CALLS, |meter| call(
         meter,
         Step::CALL,
@@ -217,6 +221,7 @@ fn identity() -> Vec<u8> {
         called: b"442079460001",
         calling: b"+12025550100",
         prefix: b"4420",
+        cap: b"",
     };
     identity.write(&mut run);
     run

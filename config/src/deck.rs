@@ -4,12 +4,13 @@
 //!   prefix,gateways          ← may be left out; lines that begin with # are comments
 //!   49,berlin|vienna         ← berlin first, vienna if it fails
 //!   4930,berlin:3|vienna:1   ← three of four calls to berlin first
+//!   43,=retail               ← as the [[plan]] `retail` says
 //! ```
 //!
 //! Rows that name the same gateways share one plan, so that a million rows cost a million prefixes
 //! and little more.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -28,6 +29,8 @@ pub(crate) struct Deck<'d> {
     /// The names of all gateways.
     pub(crate) gateways: Vec<&'d str>,
     pub(crate) attempts_max: usize,
+    /// The plans of the configuration, by name.
+    pub(crate) plans: BTreeMap<String, Arc<Plan>>,
     pub(crate) given: HashMap<String, Given>,
     /// The configuration, to say in which of its lines a prefix was given first.
     pub(crate) text: Option<&'d Text<'d>>,
@@ -43,6 +46,7 @@ pub fn read_deck(name: &str, rows: impl Read, gateways: &[&str]) -> Result<Vec<R
     let mut deck = Deck {
         gateways: gateways.to_vec(),
         attempts_max: 3,
+        plans: BTreeMap::new(),
         given: HashMap::new(),
         text: None,
         routes: Vec::new(),
@@ -188,7 +192,10 @@ impl Row<'_> {
         let plan = match plans.get(raw) {
             Some(plan) => plan.clone(),
             None => {
-                let plan = self.plan(deck, &gateways).map(Arc::new);
+                let plan = match gateways.text.strip_prefix('=') {
+                    Some(name) => self.named(deck, name.trim(), gateways.column),
+                    None => self.plan(deck, &gateways).map(Arc::new),
+                };
                 plans.insert(raw.to_vec(), plan.clone());
                 plan
             }
@@ -212,6 +219,17 @@ impl Row<'_> {
         if let Some(plan) = plan {
             deck.routes.push(Route { prefix, plan });
         }
+    }
+
+    /// `=name`: a plan of the configuration.
+    fn named(&self, deck: &mut Deck<'_>, name: &str, column: usize) -> Option<Arc<Plan>> {
+        let plan = deck.plans.get(name).cloned();
+        if plan.is_none() {
+            let remedy = meant(name, deck.plans.keys().map(String::as_str));
+            let found = format!("the plan `{}`", cut(name));
+            self.refuse(deck, column, found, "the name of a [[plan]]", &remedy);
+        }
+        plan
     }
 
     /// `name|name` or `name:weight|name:weight`; `None` if something is wrong, which is told once

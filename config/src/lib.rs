@@ -8,13 +8,14 @@
 //! In the order of reading: `file.rs` (what is read, and a world that is elsewhere), `text.rs` (places), `section.rs` (one table of the file), `keys.rs` (all
 //! keys there are), `settings.rs` (the node's own sections), `peers.rs` (listeners, trunks, gateways),
 //! `prices.rs` (decks and currencies), `screen.rs` (lists of numbers), `translations.rs` (translation
-//! rules, with their examples), `profiles.rs` (identities and headers), `calendars.rs`, `quality.rs`,
+//! rules, with their examples), `profiles.rs` (identities and headers), `calendars.rs`, `quality.rs`, `caps.rs`,
 //! `routes.rs` and `deck.rs` (routes in TOML and in CSV). docs/configuration.md says the same for
 //! operators; a test holds that it names every key. Tests: `tests/`, one case for each kind of fault.
 
 #![forbid(unsafe_code)]
 
 mod calendars;
+mod caps;
 mod deck;
 mod error;
 mod file;
@@ -36,6 +37,7 @@ mod translations;
 use std::path::Path;
 
 pub use calendars::CALENDARS_MAX;
+pub use caps::CAPS_MAX;
 pub use deck::read_deck;
 pub use error::{ERRORS_MAX, Error, Place};
 pub use file::{File, Own, Part, World};
@@ -50,7 +52,10 @@ pub use model::{
 };
 pub use network::Network;
 pub use profiles::PROTECTED_HEADERS;
-pub use terms::{Below, Calendar, DateHours, DateRule, Hours, Quality, WeekHours};
+pub use terms::{
+    Apart, Below, Calendar, Cap, CapSide, Carrier, DateHours, DateRule, Hours, Quality, Refuse,
+    WeekHours,
+};
 
 use section::Section;
 
@@ -86,6 +91,8 @@ fn read(root: &Section<'_>, world: &Section<'_>, folder: &Path) -> Config {
     let lists = screen::lists(world, folder);
     let calendars = calendars::read(world);
     let qualities = quality::read(world);
+    let carriers = caps::carriers(world, &lists);
+    let caps = caps::read(world, &lists);
     let (currency, currencies) = prices::money(world);
     let translations = translations::translations(world);
     let profiles = profiles::profiles(world);
@@ -127,6 +134,8 @@ fn read(root: &Section<'_>, world: &Section<'_>, folder: &Path) -> Config {
         decks,
         calendars,
         qualities,
+        carriers,
+        caps,
         lists,
         translations,
         profiles,

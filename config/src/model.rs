@@ -2,7 +2,7 @@
 //!
 //! The keys have the names of the fields; docs/configuration.md says what each means at its limit.
 
-use crate::{Calendar, Quality};
+use crate::{Calendar, Cap, Carrier, Quality, Refuse};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,6 +70,10 @@ pub struct Config {
     pub qualities: Vec<Quality>,
     /// `[[list]]`
     pub lists: Vec<NumberList>,
+    /// `[[carrier]]`
+    pub carriers: Vec<Carrier>,
+    /// `[[cap]]`
+    pub caps: Vec<Cap>,
     /// `[screen]`: what calls of all trunks are held against.
     pub screen: Screen,
     /// `[[translation]]`
@@ -192,6 +196,8 @@ pub struct Limits {
     pub gateways_max: usize,
     /// Trunk names over the life of the process, of all shards.
     pub trunks_max: usize,
+    /// Cells of caps that the process may know.
+    pub caps_max: usize,
     /// Gateways by destinations whose quality is measured at a time, of the process.
     pub quality_rows: usize,
     /// Armed timers.
@@ -412,6 +418,8 @@ pub struct Trunk {
     pub max_calls: Option<u32>,
     /// The most new calls in a second.
     pub calls_per_second: Option<u32>,
+    /// What callers are told whose call is more than these.
+    pub refuse: Refuse,
     /// How long an answered call may last; 0: what `[proxy]` says.
     pub max_call_seconds: u32,
     /// Whether 3xx responses of vendors are followed.
@@ -513,8 +521,10 @@ pub struct Gateway {
     pub name: String,
     /// The company it belongs to; may be empty.
     pub carrier: String,
-    /// Where requests are sent.
+    /// Where requests are sent; nowhere, if `host` says it.
     pub address: SocketAddr,
+    /// The host name that is to be looked up instead, and the port.
+    pub host: Option<(String, u16)>,
     /// Over what.
     pub transport: Transport,
     /// From which listener.

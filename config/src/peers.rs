@@ -17,15 +17,15 @@ use crate::settings::{check_name, digits, is_host};
 use crate::translations::{gateway_rules, keep_parameters, trunk_rules};
 use crate::{
     CalledStyle, Coalesce, DIGITS_MAX, Deck, Gateway, Health, LISTENERS_MAX, Listener, Network,
-    NumberList, Numbers, PlainRule, Probe, Profile, Source, TECH_PREFIX_BYTES_MAX, Trunk,
+    NumberList, Numbers, PlainRule, Probe, Profile, Refuse, Source, TECH_PREFIX_BYTES_MAX, Trunk,
 };
 
 const TRANSPORTS: &[(&str, Transport)] = &[("udp", Transport::Udp), ("tcp", Transport::Tcp)];
 const DAY_MS: i128 = 86_400_000;
 /// Calls at a time.
-const CALLS: RangeInclusive<i128> = 1..=u32::MAX as i128;
+pub(crate) const CALLS: RangeInclusive<i128> = 1..=u32::MAX as i128;
 /// New calls in a second.
-const RATE: RangeInclusive<i128> = 1..=1_000_000;
+pub(crate) const RATE: RangeInclusive<i128> = 1..=1_000_000;
 const COALESCE: &[(&str, Coalesce)] = &[
     ("off", Coalesce::Off),
     ("own-parameters", Coalesce::OwnParameters),
@@ -210,6 +210,7 @@ fn trunk(
         sources: sources.into_iter().map(|source| source.value).collect(),
         max_calls: section.number("max_calls", CALLS),
         calls_per_second: section.number("calls_per_second", RATE),
+        refuse: refuse(section),
         screen: screen(section, known.lists),
         exclude: names_of(section, "exclude"),
         only: names_of(section, "only"),
@@ -225,8 +226,16 @@ fn trunk(
     }
 }
 
+/// What callers are told whose call is one too many.
+pub(crate) fn refuse(section: &Section<'_>) -> Refuse {
+    Refuse {
+        status: section.number_or("refuse_status", 503, 400..=699),
+        retry_after_s: section.number_or("retry_after_s", 0, 0..=86_400),
+    }
+}
+
 /// Names that are looked up when all of the world is known.
-fn names_of(section: &Section<'_>, key: &str) -> Vec<String> {
+pub(crate) fn names_of(section: &Section<'_>, key: &str) -> Vec<String> {
     let texts = section.texts(key).unwrap_or_default();
     texts.iter().map(|text| text.value.to_owned()).collect()
 }
@@ -409,7 +418,11 @@ fn gateway(
         ("dialled", CalledStyle::Dialled),
     ];
     let listener = section.text("listener");
-    let address = required_address(section);
+    let host = host(section);
+    let address = match &host {
+        Some(_) => None,
+        None => required_address(section),
+    };
     if let Some(address) = address {
         match address.value.ip().is_unspecified() {
             true => {
@@ -431,9 +444,10 @@ fn gateway(
         address: address.map_or(SocketAddr::new(IpAddr::from([0; 4]), 0), |address| {
             address.value
         }),
+        domain: domain(section).or_else(|| host.as_ref().map(host_text)),
+        host,
         transport,
         listener: listener.map(|text| text.value.to_owned()),
-        domain: domain(section),
         format: section.word("format", &formats, CalledStyle::E164Plus),
         strip: section.number_or("strip", 0, 0..=DIGITS_MAX as i128),
         prefix: prefix(section),
@@ -455,6 +469,31 @@ fn gateway(
         has_patience: section.has("no_response_ms"),
         patience_at: None,
     })
+}
+
+/// The host name at `address`, if it is one, and the port.
+fn host(section: &Section<'_>) -> Option<(String, u16)> {
+    const PORT: u16 = 5060;
+    if section.kind_of("address") != Some("string") {
+        return None;
+    }
+    let text = section.text("address")?.value;
+    let (host, port) = text.rsplit_once(':').unwrap_or((text, ""));
+    let port = match port {
+        "" if !text.ends_with(':') => PORT,
+        port => port.parse().ok().filter(|&port| port > 0)?,
+    };
+    // A number at the end is an address that somebody mistyped.
+    let last = host.rsplit('.').next().unwrap_or(host);
+    let is_name = is_host(host) && last.bytes().any(|octet| octet.is_ascii_alphabetic());
+    is_name.then(|| (host.to_owned(), port))
+}
+
+fn host_text((host, port): &(String, u16)) -> String {
+    match port {
+        5060 => host.clone(),
+        port => format!("{host}:{port}"),
+    }
 }
 
 /// A gateway is sent to from a listener of its transport and address family.

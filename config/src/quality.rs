@@ -37,7 +37,7 @@ pub(crate) fn of_route(section: &Section<'_>, classes: &[Quality]) -> Option<Str
 }
 
 /// `"30 %"` in thousandths.
-fn share(section: &Section<'_>, key: &str) -> Option<u16> {
+pub(crate) fn share(section: &Section<'_>, key: &str) -> Option<u16> {
     let text = section.text(key)?;
     let read = share_of(text.value);
     if read.is_none() {

@@ -1,12 +1,12 @@
 //! Routes: `[[route]]` here, the rows of `routes_csv` in `deck.rs`; each prefix once in both.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::calendars::when;
 use crate::deck::{Deck, read_file};
-use crate::peers::Draft;
+use crate::peers::{Draft, Names, name};
 use crate::prices::margin;
 use crate::quality::of_route;
 use crate::section::{At, Mixed, Section, meant};
@@ -40,9 +40,16 @@ pub(crate) fn read(
 ) -> Vec<Route> {
     let mut given: HashMap<String, Given> = HashMap::new();
     let mut routes = Vec::new();
+    let plans = plans(root, attempts_max, gateways, objects);
     for section in root.tables("route") {
-        let plan = Arc::new(plan(&section, attempts_max, gateways, objects));
-        set_patience(&section, &plan, gateways);
+        let plan = match section.has("plan") {
+            true => named(&section, &plans),
+            false => {
+                let plan = Arc::new(plan(&section, attempts_max, gateways, objects));
+                set_patience(&section, &plan, gateways);
+                Some(plan)
+            }
+        };
         for (place, prefix) in prefixes(&section) {
             match given.get(&prefix) {
                 Some(Given::Config(first)) => {
@@ -50,10 +57,8 @@ pub(crate) fn read(
                 }
                 Some(Given::Deck(_)) | None => {
                     given.insert(prefix.clone(), Given::Config(place));
-                    routes.push(Route {
-                        prefix,
-                        plan: Arc::clone(&plan),
-                    });
+                    // A name that no plan has is told already.
+                    routes.extend(plan.clone().map(|plan| Route { prefix, plan }));
                 }
             }
         }
@@ -65,6 +70,7 @@ pub(crate) fn read(
                 .map(|draft| draft.value.name.as_str())
                 .collect(),
             attempts_max,
+            plans,
             given,
             text: Some(&root.report.text),
             routes,
@@ -82,6 +88,34 @@ pub(crate) fn read(
         }
     }
     routes
+}
+
+/// `[[plan]]`, by name.
+fn plans(
+    root: &Section<'_>,
+    attempts_max: usize,
+    gateways: &mut [Draft],
+    objects: Objects<'_>,
+) -> BTreeMap<String, Arc<Plan>> {
+    let mut names = Names::new();
+    let mut plans = BTreeMap::new();
+    for section in root.tables("plan") {
+        let name = name(&section, "plan", &mut names);
+        let plan = Arc::new(plan(&section, attempts_max, gateways, objects));
+        set_patience(&section, &plan, gateways);
+        plans.insert(name, plan);
+    }
+    plans
+}
+
+/// The plan that a route names, which then says all but its prefix.
+fn named(section: &Section<'_>, plans: &BTreeMap<String, Arc<Plan>>) -> Option<Arc<Plan>> {
+    let is_of_plan = |key: &str| !["prefix", "plan"].contains(&key);
+    let remedy = "change the [[plan]], or take `plan` out and say all of it here";
+    section.refuse_keys(is_of_plan, "`prefix` and `plan` and nothing else", remedy);
+    let text = section.text("plan")?;
+    section.check_known(text, "plan", plans.keys().map(String::as_str));
+    plans.get(text.value).cloned()
 }
 
 /// The prefixes of a route, without the `+` that may stand before digits.

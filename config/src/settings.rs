@@ -139,6 +139,7 @@ pub(crate) fn limits(section: &Section<'_>) -> Limits {
         calls: number("calls", 131_072, SLOTS),
         gateways_max: number("gateways_max", 1_024, 1..=65_536),
         trunks_max: number("trunks_max", 1_024, 1..=65_536),
+        caps_max: number("caps_max", 512, 1..=32_768),
         quality_rows: number("quality_rows", 4_096, 16..=1_048_576),
         timers: number("timers", 1 << 20, SLOTS),
         inbox: number("inbox", 4_096, QUEUE),

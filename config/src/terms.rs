@@ -1,4 +1,8 @@
-//! What routes ask of vendors besides prices, as it was read: hours and quality.
+//! What is asked of vendors and customers besides prices, as it was read: hours, quality, caps.
+
+use base::Money;
+
+use crate::Screen;
 
 /// When something is open.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -90,4 +94,79 @@ pub enum Below {
     Behind,
     /// It is left out.
     Skip,
+}
+
+/// A company, as far as anything holds for all its trunks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Carrier {
+    /// Its name.
+    pub name: String,
+    /// The lists that calls of its trunks are held against.
+    pub screen: Screen,
+}
+
+/// What a caller is told whose call is one too many.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refuse {
+    /// The final status.
+    pub status: u16,
+    /// For a Retry-After; 0: none.
+    pub retry_after_s: u32,
+}
+
+/// On which side of calls a cap counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CapSide {
+    /// Where they come from.
+    Trunks,
+    /// Where they go.
+    Gateways,
+}
+
+/// Whose calls are counted apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Apart {
+    /// Those of each trunk or gateway.
+    Peer,
+    /// Those of each carrier.
+    Carrier,
+}
+
+/// How much calls may have together.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cap {
+    /// Its name.
+    pub name: String,
+    /// The side it counts on.
+    pub side: CapSide,
+    /// The trunks or gateways, and carriers of these, that it counts; empty: all.
+    pub peers: Vec<String>,
+    /// The lists of the numbers that it is about.
+    pub lists: Vec<String>,
+    /// The beginnings of such numbers; all, if there are no lists either.
+    pub prefixes: Vec<String>,
+    /// Whose calls are counted apart.
+    pub apart: Option<Apart>,
+    /// Whether those to each prefix are.
+    pub by_prefix: bool,
+    /// The most calls at a time.
+    pub max_calls: Option<u32>,
+    /// The most new calls in a second.
+    pub calls_per_second: Option<u32>,
+    /// The length of its window.
+    pub window_s: u32,
+    /// The most calls that begin in it.
+    pub window_calls: Option<u32>,
+    /// The most minutes that calls talk in it.
+    pub window_minutes: Option<u32>,
+    /// The most that they cost in it.
+    pub window_cost: Option<Money>,
+    /// How long an answered call may last; 0: what its trunk says.
+    pub max_call_seconds: u32,
+    /// Whether what is more is told only.
+    pub only_tells: bool,
+    /// What callers are told whose call is more.
+    pub refuse: Refuse,
+    /// From which share of a bound on it is told, in thousandths.
+    pub tell_at: u16,
 }

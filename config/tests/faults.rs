@@ -546,7 +546,7 @@ fn two_routes_that_want_different_patience_of_one_gateway() {
 #[test]
 fn everything_is_told_in_one_run() {
     let text = "[node]\nshards = [1, 1]\n[timers]\nt1_ms = 1\n[[gateway]]\nname = \"a\"\n\
-                address = \"nowhere\"\n[[route]]\nprefix = \"x\"\ngateways = [\"b\"]\n";
+                address = \"no where\"\n[[route]]\nprefix = \"x\"\ngateways = [\"b\"]\n";
     let lines: Vec<usize> = errors(text)
         .iter()
         .map(|error| error.place.unwrap().line)
@@ -741,6 +741,102 @@ fn a_deck_beside_the_configuration() {
         folder[0].found.contains("not a regular file"),
         "{}",
         told(&folder)
+    );
+}
+
+#[test]
+fn plans_by_name() {
+    let plan = "[[plan]]\nname = \"p\"\ngateways = [\"vienna\"]\n";
+    check(
+        "[[route]]\nprefix = \"4\"\nplan = \"retial\"\n",
+        (3, 8),
+        &["`retial`"],
+    );
+    check(
+        &format!("{plan}[[route]]\nprefix = \"4\"\nplan = \"p\"\nring_ms = 1\n"),
+        (7, 1),
+        &["`ring_ms`", "nothing else"],
+    );
+    check(
+        "[[plan]]\nname = \"p\"\n",
+        (1, 1),
+        &["[plan] without `gateways`"],
+    );
+    let text = format!(
+        "{HEAD}{plan}mode = \"balanced\"\n[[route]]\nprefix = \"4\"\nplan = \"p\"\n[[route]]\nprefix = \"5\"\nplan = \"p\"\n"
+    );
+    let config = Config::parse("test.toml", &text).expect("it is right");
+    let [four, five] = &config.routes[..] else {
+        panic!("two routes: {:?}", config.routes);
+    };
+    assert!(std::sync::Arc::ptr_eq(&four.plan, &five.plan));
+    assert_eq!(four.plan.mode, config::Mode::Balanced);
+
+    let folder = tempfile::tempdir().unwrap();
+    let (file, rows) = (folder.path().join("c.toml"), folder.path().join("r.csv"));
+    std::fs::write(
+        &file,
+        format!("routes_csv = \"r.csv\"\n{HEAD}{plan}ring_ms = 7000\n"),
+    )
+    .unwrap();
+    std::fs::write(&rows, "49,=p\n43,vienna\n").unwrap();
+    let config = Config::load(&file).expect("it is right");
+    let ring = config.routes.iter().map(|it| it.plan.ring_ms);
+    assert_eq!(ring.collect::<Vec<_>>(), [7_000, 0]);
+    std::fs::write(&rows, "49,=q\n").unwrap();
+    let told = Config::load(&file).unwrap_err();
+    assert!(told[0].to_string().contains("the plan `q`"), "{}", told[0]);
+}
+
+#[test]
+fn caps() {
+    let cap = "[[cap]]\nname = \"c\"\n";
+    let bound = "max_calls = 5\n";
+    check(cap, (1, 1), &["a cap without a bound", "window_cost"]);
+    check(
+        &format!("{cap}{bound}trunks = []\ngateways = [\"g\"]\n"),
+        (5, 12),
+        &["`trunks` and `gateways`", "two caps"],
+    );
+    check(
+        &format!("{cap}{bound}each = [\"gateway\"]\n"),
+        (4, 9),
+        &["`gateway`", "\"trunk\" or \"carrier\""],
+    );
+    check(
+        &format!("{cap}{bound}each = [\"prefix\"]\n"),
+        (4, 8),
+        &["a count for each prefix", "`prefixes`"],
+    );
+    check(
+        &format!("{cap}{bound}prefixes = [\"49\", \"+49\"]\n"),
+        (4, 19),
+        &["the prefix `49` again"],
+    );
+    check(
+        &format!("{cap}{bound}prefixes = [\"4x\"]\n"),
+        (4, 13),
+        &["`4x`", "country code"],
+    );
+    check(
+        &format!("{cap}{bound}numbers = [\"none\"]\n"),
+        (4, 12),
+        &["`none`", "list"],
+    );
+    check(
+        &format!("{cap}window_cost = \"-1\"\n"),
+        (3, 15),
+        &["`-1`", "[money]"],
+    );
+    check(
+        &format!("{cap}{bound}window_s = 60\n"),
+        (4, 12),
+        &["counts nothing in a window"],
+    );
+    check(
+        "[[carrier]]\nname = \"a\"\n[[carrier]]\nname = \"a\"\n",
+        (4, 8),
+        &["the carrier `a` again"],
     );
 }
 

@@ -17,6 +17,7 @@
 //! targets and moments packed, one attempt and one dialog inline.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 
 use base::{FlowId, GatewayId, SlotId, TextId, Time, TimerId, Transport, TrunkId, Wall};
 use cdr::{Cause, Party};
@@ -206,6 +207,8 @@ pub struct Call {
     pub is_recorded: bool,
     /// Whether it holds a channel of its trunk.
     pub holds_channel: bool,
+    /// The place of what caps hold of it, if any does.
+    pub capped: Option<NonZeroU32>,
     /// Whether it is on the router's list of calls whose record found the ring full.
     pub is_waiting: bool,
     /// What the customer pays, if its trunk has a deck.

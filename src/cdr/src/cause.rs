@@ -63,17 +63,19 @@ pub enum Cause {
     DialogLost,
     /// This router was stopped while the call was up.
     Shutdown,
-    /// The trunk has as many calls up as it may have.
+    /// The trunk, or what a cap counts, has as many calls up as it may have.
     CallLimit,
-    /// The trunk began as many calls in a second as it may begin.
+    /// It began as many calls in a second as it may begin.
     RateLimit,
     /// A list has the called or the calling number.
     Blocked,
+    /// A cap has used up what its window of time may have of calls, minutes or money.
+    WindowLimit,
 }
 
 impl Cause {
     /// All of them, in the order of their codes in a frame: append, never reorder.
-    pub const ALL: [Cause; 20] = [
+    pub const ALL: [Cause; 21] = [
         Cause::Answered,
         Cause::Refused,
         Cause::Redirected,
@@ -94,6 +96,7 @@ impl Cause {
         Cause::CallLimit,
         Cause::RateLimit,
         Cause::Blocked,
+        Cause::WindowLimit,
     ];
 
     /// The word that a record carries.
@@ -120,6 +123,7 @@ impl Cause {
             Cause::CallLimit => "call_limit",
             Cause::RateLimit => "rate_limit",
             Cause::Blocked => "blocked",
+            Cause::WindowLimit => "window_limit",
         }
     }
 
@@ -151,7 +155,8 @@ impl Cause {
             | Cause::Overloaded
             | Cause::CallLimit
             | Cause::RateLimit
-            | Cause::Blocked => q850_of(status),
+            | Cause::Blocked
+            | Cause::WindowLimit => q850_of(status),
         }
     }
 }

@@ -19,12 +19,14 @@ pub struct Identity<'a> {
     pub calling: &'a [u8],
     /// The prefix of the route that was chosen.
     pub prefix: &'a [u8],
+    /// The cell of a cap that refused the call, or that it went beyond; empty if none did.
+    pub cap: &'a [u8],
 }
 
 /// The most bytes of one name that are kept: one more than a record takes, so that it knows of a cut.
 const NAME_BYTES_MAX: usize = FIELD_BYTES_MAX + 1;
 
-const NAMES: usize = 7;
+const NAMES: usize = 8;
 
 /// What comes before the texts in a run: a word for each name.
 pub(crate) const WORDS_BYTES: usize = NAMES * 2;
@@ -42,6 +44,7 @@ impl<'a> Identity<'a> {
             self.request_uri,
             self.called,
             self.prefix,
+            self.cap,
         ]
     }
 
@@ -56,7 +59,7 @@ impl<'a> Identity<'a> {
         self.names().iter().any(|name| name.len() > FIELD_BYTES_MAX)
     }
 
-    /// Appends the names to `out`: seven words of 16 bits, then the texts.
+    /// Appends the names to `out`: eight words of 16 bits, then the texts.
     ///
     /// What the name before it says already is not said again: the Request-URI mostly begins To,
     /// and the numbers are in the URIs.
@@ -92,6 +95,7 @@ impl<'a> Identity<'a> {
                 None => text(self.called),
             },
             text(self.prefix),
+            text(self.cap),
         ];
         let room = &mut out[words_at..words_at + WORDS_BYTES];
         for (place, word) in room.chunks_exact_mut(2).zip(words) {
@@ -127,6 +131,7 @@ impl<'a> Identity<'a> {
             request_uri: name(4),
             called: name(5),
             prefix: name(6),
+            cap: name(7),
         }
     }
 }
@@ -200,10 +205,11 @@ mod tests {
             request_uri: b"sip:+4412345@192.0.2.100",
             called: b"4412345",
             prefix: b"44",
+            cap: b"premium/a",
         };
         let mut bytes = Vec::new();
         identity.write(&mut bytes);
         assert_eq!(Identity::read(&bytes), identity);
-        assert_eq!(bytes.len(), WORDS_BYTES + 29 + 37 + 24 + 2);
+        assert_eq!(bytes.len(), WORDS_BYTES + 29 + 37 + 24 + 2 + 9);
     }
 }

@@ -163,6 +163,9 @@ impl Line<'_> {
         self.text(br#","egress_gateway":""#, call.egress_gateway)?;
         self.text(br#","egress_carrier":""#, call.egress_carrier)?;
         self.text(br#","route_prefix":""#, identity.prefix)?;
+        if !identity.cap.is_empty() {
+            self.text(br#","cap":""#, identity.cap)?;
+        }
         if let Some(sold) = &call.sold {
             self.put(br#","sold":"#)?;
             self.price(sold, identity.called)?;

@@ -55,6 +55,7 @@ fn answered_call() -> Call<'static> {
             called: b"442079460001",
             calling: b"12025550100",
             prefix: b"44",
+            cap: b"",
         }),
         ingress_trunk: b"customer-1",
         ingress_carrier: b"Example Telecom",
@@ -154,7 +155,7 @@ fn a_changed_header_is_refused_by_name() {
     value(64, 5); // the family of the source
     value(64 + 1, 2); // its transport
     value(91, 3); // who hung up
-    value(92, 20); // the cause
+    value(92, Cause::ALL.len() as u8);
     value(94, 1); // a price that is not there
     let first = 140;
     value(first + 8, 1); // the first attempt made no progress, but at a time
@@ -201,6 +202,8 @@ fn the_largest_call_fits_the_largest_frame() {
             called: &long,
             calling: &long,
             prefix: &long,
+            // A cap, its trunk and a prefix: no longer by far.
+            cap: &long[..200],
         }),
         ingress_trunk: &long,
         ingress_carrier: &long,
@@ -484,7 +487,7 @@ fn parts() -> impl Strategy<Value = Parts> {
         any::<[u8; 3]>(),
     );
     (
-        vec(text(), 13),
+        vec(text(), 14),
         any::<[i64; 2]>(),
         [option::of(any::<i64>()), option::of(any::<i64>())],
         fixed,
@@ -518,6 +521,7 @@ fn names(fields: &[Vec<u8>]) -> Vec<u8> {
         called,
         calling,
         prefix: &fields[12],
+        cap: &fields[13],
     };
     identity.write(&mut run);
     run
@@ -689,6 +693,8 @@ proptest! {
         for (name, want) in fields.iter().zip(&parts.fields) {
             prop_assert_eq!(&octets(&value[*name]), want, "{}", name);
         }
+        let cap = value.get("cap").map(octets).unwrap_or_default();
+        prop_assert_eq!(&cap, &parts.fields[13]);
         prop_assert_eq!(&value["started"], &civil(call.started));
         prop_assert_eq!(&value["ended"], &civil(call.ended));
         prop_assert_eq!(&value["ringing"], &call.ringing.map_or(Value::Null, civil));

@@ -31,6 +31,7 @@ pub fn changes(old: &Spec, new: &Spec) -> Vec<String> {
             .collect()
     };
     tell("profile", &by_name(old), &by_name(new), &mut told);
+    tell_others(old, new, &mut told);
     tell_limits(old, new, &mut told);
     let by_prefix = |spec: &Spec| -> BTreeMap<String, _> {
         let rows = spec.routes.iter();
@@ -43,6 +44,35 @@ pub fn changes(old: &Spec, new: &Spec) -> Vec<String> {
         told.push(format!("unknown sources: {was:?} -> {is:?}"));
     }
     told
+}
+
+/// What trunks and routes name.
+fn tell_others(old: &Spec, new: &Spec, told: &mut Vec<String>) {
+    fn by_name<T: Clone>(rows: &[T], name: fn(&T) -> &String) -> BTreeMap<String, T> {
+        rows.iter()
+            .map(|row| (name(row).clone(), row.clone()))
+            .collect()
+    }
+    let carriers = |spec: &Spec| by_name(&spec.carriers, |it| &it.name);
+    tell("carrier", &carriers(old), &carriers(new), told);
+    let caps = |spec: &Spec| by_name(&spec.caps, |it| &it.name);
+    tell("cap", &caps(old), &caps(new), told);
+    let classes = |spec: &Spec| by_name(&spec.qualities, |it| &it.name);
+    tell("class of quality", &classes(old), &classes(new), told);
+    let calendars = |spec: &Spec| -> BTreeMap<String, _> {
+        let rows = spec.calendars.iter();
+        // Where its changes begin and end moves on with each reading.
+        let all = || old.calendars.iter().chain(&new.calendars);
+        let from = all().filter_map(|it| it.changes.first()).max();
+        let until = all().filter_map(|it| it.changes.last()).min();
+        let within = |it: &route::CalendarSpec| -> Vec<_> {
+            let changes = it.changes.iter();
+            let within = changes.filter(|at| Some(*at) > from && Some(*at) < until);
+            within.copied().collect()
+        };
+        rows.map(|it| (it.name.clone(), within(it))).collect()
+    };
+    tell("calendar", &calendars(old), &calendars(new), told);
 }
 
 /// What changes of the limits on calls, each with how much more or less that is.
@@ -106,23 +136,30 @@ fn push<'n>(
     told: &mut Vec<String>,
 ) {
     let names: Vec<_> = names.map(|name| format!("`{name}`")).collect();
-    let plural = if names.len() == 1 { "" } else { "s" };
+    let kind = match names.len() {
+        1 => kind.to_owned(),
+        _ => plural(kind),
+    };
     match names.len() {
         0 => {}
         count @ 1..=NAMES_MAX => {
-            told.push(format!(
-                "{count} {kind}{plural} {verb}: {}",
-                names.join(", ")
-            ));
+            told.push(format!("{count} {kind} {verb}: {}", names.join(", ")));
         }
         count => {
             let first = names[..NAMES_MAX].join(", ");
             told.push(format!(
-                "{count} {kind}s {verb}: {first} and {} more",
+                "{count} {kind} {verb}: {first} and {} more",
                 count - NAMES_MAX
             ));
         }
     }
+}
+
+/// `routes`, `classes of quality`.
+fn plural(kind: &str) -> String {
+    let (noun, rest) = kind.split_once(' ').unwrap_or((kind, ""));
+    let ending = if noun.ends_with('s') { "es" } else { "s" };
+    format!("{noun}{ending} {rest}").trim_end().to_owned()
 }
 
 #[cfg(test)]

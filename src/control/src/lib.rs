@@ -20,12 +20,14 @@
 #![allow(clippy::disallowed_methods)]
 
 mod asker;
+mod caps;
 mod cdr_file;
 mod cdr_writer;
 mod change;
 mod deck_files;
 mod follow;
 mod history;
+mod hosts;
 mod hours;
 mod list_files;
 mod logs;
@@ -43,10 +45,12 @@ mod tests;
 mod view;
 pub mod world;
 
+pub use caps::{Caps, CapsUp};
 pub use cdr_file::{CdrError, CdrOptions};
 pub use cdr_writer::{CdrStatus, CdrWriter, RecordSource};
 pub use change::changes;
 pub use deck_files::{Library, Progress, now};
+pub use hosts::Hosts;
 pub use hours::moment;
 pub use list_files::Lists;
 pub use logs::{LogTarget, Plain, Rate, RateLimit, start_logs};

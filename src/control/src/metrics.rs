@@ -1,7 +1,7 @@
 //! The metrics endpoint: `/metrics` in the OpenMetrics text format, and `/health`.
 //!
 //! Nothing is kept here: each scrape reads the shards' pages. Label sets are fixed: `shard`, and the
-//! names of gateways and trunks that the configuration has; nothing that a peer chose is a label.
+//! names of gateways, trunks and caps that the configuration has; nothing that a peer chose is a label.
 
 use std::fmt;
 use std::io;
@@ -79,6 +79,12 @@ impl Collector for Numbers {
         encode_pages(&mut encoder, &pages(|stats| stats.handler.snapshot()))?;
         encode_rows(&mut encoder, "gateway", &view.gateways())?;
         encode_rows(&mut encoder, "trunk", &view.trunks())?;
+        let caps = view.cap_rows();
+        let caps: Vec<_> = caps
+            .iter()
+            .map(|it| (it.name.clone(), it.cells()))
+            .collect();
+        encode_rows(&mut encoder, "cap", &caps)?;
         for (def, value) in control_numbers(view) {
             let mut family = describe(&mut encoder, def.name, def.help, metric_type(def.kind))?;
             encode_number(&mut family, def.kind, value)?;

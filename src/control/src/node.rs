@@ -13,6 +13,7 @@ use shards::{Handler, RuntimeConfig, StartError};
 use tokio::sync::mpsc;
 
 use crate::asker::Asker;
+use crate::caps::{self, Caps, Keeper};
 use crate::cdr_file::{CdrError, CdrFiles, CdrOptions};
 use crate::cdr_writer::CdrWriter;
 use crate::logs::RateLimit;
@@ -40,6 +41,10 @@ pub struct Setup {
     pub layout: Layout,
     /// What the handlers count of vendors' quality.
     pub quality: Arc<Quality>,
+    /// What they count of caps.
+    pub caps: Caps,
+    /// Where what caps have used is kept over a restart; `None` for nowhere.
+    pub state: Option<PathBuf>,
     /// Where call records go.
     pub cdr: CdrOptions,
     /// Where metrics are served; `None` for nowhere.
@@ -143,6 +148,9 @@ where
             Signals::new().map_err(BootError::Control)?
         };
         let files = CdrFiles::open(setup.cdr).map_err(BootError::Cdr)?;
+        let state = setup.state.as_deref();
+        caps::resume(state, &setup.caps.windows, &setup.loaded.snapshot);
+        let keeper = Keeper::new(state);
         let running = shards::start(setup.runtime, make).map_err(BootError::Shards)?;
         tell_sources(&running.steering(), &setup.loaded.snapshot);
         let writer = match CdrWriter::start_with(files, running.records()) {
@@ -161,14 +169,14 @@ where
             writer.status(),
             running.steering(),
             setup.loaded.snapshot.clone(),
-            setup.quality,
+            (setup.quality, setup.caps),
         );
         let (askers, asked) = mpsc::channel(CONNECTIONS_MAX);
         let plane = Plane::new(
             running,
             Arc::new(view),
             writer,
-            Tables::new(setup.loaded, setup.file),
+            Tables::new(setup.loaded, setup.file, keeper),
             setup.drain,
             setup.log,
             asked,

@@ -17,6 +17,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::MissedTickBehavior;
 
 use crate::asker::{Asker, Askers};
+use crate::caps::{self, Keeper, Watch};
 use crate::cdr_writer::CdrWriter;
 use crate::follow::Follower;
 use crate::logs::{Plain, RateLimit};
@@ -104,10 +105,12 @@ pub(crate) struct Tables {
     unconfirmed: Option<u64>,
     /// Who waits for that.
     askers: Askers,
+    /// Where what caps have used is kept.
+    keeper: Keeper,
 }
 
 impl Tables {
-    pub(crate) fn new(running: Loaded, file: Option<PathBuf>) -> Tables {
+    pub(crate) fn new(running: Loaded, file: Option<PathBuf>, keeper: Keeper) -> Tables {
         Tables {
             running,
             file,
@@ -115,6 +118,7 @@ impl Tables {
             is_asked_again: false,
             unconfirmed: None,
             askers: Askers::default(),
+            keeper,
         }
     }
 
@@ -172,6 +176,7 @@ pub(crate) struct Plane<H: Handler> {
     /// The shards' turns when the service manager's watchdog was fed last.
     turns_seen: Vec<u64>,
     judge: Judge,
+    watch: Watch,
     ticks: u64,
 }
 
@@ -201,6 +206,7 @@ where
             follower: Follower::new(),
             turns_seen: Vec::new(),
             judge: Judge::new(),
+            watch: Watch::default(),
             ticks: 0,
         }
     }
@@ -347,6 +353,9 @@ where
         if self.ticks.is_multiple_of(REPORT_TICKS) && self.view.phase() != Phase::Starting {
             self.view.look_at_gateways();
             self.judge();
+            let look = self.ticks / REPORT_TICKS;
+            caps::tell(self.watch.look(&self.view.cap_rows(), look));
+            self.tables.keeper.keep(&self.view);
         }
         if self.ticks.is_multiple_of(REPORT_TICKS) {
             self.log.report();
@@ -452,8 +461,9 @@ where
     }
 
     /// All shards have ended: the last records are written, the last words said.
-    fn finish(self) -> Ended {
+    fn finish(mut self) -> Ended {
         self.view.set_phase(Phase::Stopped);
+        self.tables.keeper.keep_last(&self.view);
         let records_lost = self.writer.stop();
         for failure in self.running.failures() {
             tracing::error!("{failure}");

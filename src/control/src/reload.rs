@@ -11,6 +11,7 @@ use store::{Cache, Fetched, Store, StoreError};
 
 use crate::change::changes;
 use crate::deck_files::{Library, Progress};
+use crate::hosts::Hosts;
 use crate::list_files::Lists;
 
 /// A configuration that was read and checked, and the routing world made of it.
@@ -26,6 +27,8 @@ pub struct Loaded {
     pub lists: Arc<Lists>,
     /// The routing world.
     pub snapshot: Arc<Snapshot>,
+    /// The gateways that are given by names, as these were looked up.
+    pub hosts: Hosts,
     /// The generation of a store that it is, if it is one.
     pub stored: Option<Arc<Stored>>,
 }
@@ -231,14 +234,17 @@ impl Loaded {
         let before = previous.map(|previous| &previous.library);
         let lists = Lists::load(&config, previous.map(|previous| &*previous.lists));
         let library = Library::load(&config, before, progress);
-        let (lists, library) = match (lists, library) {
-            (Ok(lists), Ok(library)) => (lists, library),
-            (lists, library) => {
-                let told = [lists.err(), library.err()].into_iter().flatten().flatten();
+        let hosts = Hosts::resolve(&config, previous.map(|previous| &previous.hosts));
+        let (lists, library, hosts) = match (lists, library, hosts) {
+            (Ok(lists), Ok(library), Ok(hosts)) => (lists, library, hosts),
+            (lists, library, hosts) => {
+                let told = [lists.err(), library.err(), hosts.err()];
+                let told = told.into_iter().flatten().flatten();
                 return Err(LoadError::Files(told.collect()));
             }
         };
-        let spec = crate::world::spec(&config, &library, &lists).map_err(LoadError::Files)?;
+        let mut spec = crate::world::spec(&config, &library, &lists).map_err(LoadError::Files)?;
+        hosts.spread(&mut spec);
         let before = previous.map(|previous| &*previous.snapshot);
         let snapshot = route::build(&spec, generation, before).map_err(LoadError::World)?;
         Ok(Loaded {
@@ -246,6 +252,7 @@ impl Loaded {
             spec: Arc::new(spec),
             library,
             lists: Arc::new(lists),
+            hosts,
             snapshot: Arc::new(snapshot),
             stored: None,
         })
@@ -259,6 +266,7 @@ impl Loaded {
         told.extend(changes(&running.spec, &self.spec));
         told.extend(self.library.changes_from(&running.library));
         told.extend(self.lists.changes_from(&running.lists));
+        told.extend(self.hosts.changes_from(&running.hosts));
         let fixed = fixed_parts(&running.config, &self.config);
         told.extend(fixed.into_iter().map(|part| {
             format!("{part} changed: needs a restart, the running value stays in force")

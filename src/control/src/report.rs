@@ -35,6 +35,7 @@ pub fn stats_report(view: &View) -> Value {
         "gateways": rows_report(view.gateways()),
         "health": view.health(),
         "quality": view.quality(),
+        "caps": view.caps(),
         "trunks": rows_report(view.trunks()),
         "shards": shards,
         "total": total,

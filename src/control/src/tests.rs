@@ -43,6 +43,13 @@ const LAYOUT: Layout = Layout {
     trunks_max: 2,
 };
 
+fn no_caps() -> crate::Caps {
+    crate::Caps {
+        windows: Arc::new(route::Windows::new(2, 0)),
+        up: Arc::new(|_| 0),
+    }
+}
+
 /// Two shards that have counted a little.
 fn view() -> Arc<View> {
     let spec = Spec {
@@ -90,7 +97,7 @@ fn view() -> Arc<View> {
         cdr,
         Arc::default(),
         Arc::new(snapshot),
-        Arc::new(route::Quality::new(2, 16)),
+        (Arc::new(route::Quality::new(2, 16)), no_caps()),
     );
     view.set_phase(Phase::Serving);
     Arc::new(view)

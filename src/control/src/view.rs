@@ -12,6 +12,7 @@ use shards::steer::Steering;
 use shards::{CounterDef, CounterKind, Metric, ShardStats};
 
 use crate::CdrStatus;
+use crate::caps::{CapRow, Caps};
 use crate::history::History;
 
 /// One number that a handler counts for each gateway or trunk: name, help, whether it is a gauge.
@@ -86,6 +87,7 @@ pub struct View {
     snapshot: RwLock<Arc<Snapshot>>,
     history: RwLock<History>,
     quality: Arc<Quality>,
+    caps: Caps,
     confirmed: AtomicU64,
     phase: AtomicU8,
     reloads: AtomicU64,
@@ -101,7 +103,7 @@ impl View {
         cdr: Arc<CdrStatus>,
         steering: Arc<Steering>,
         snapshot: Arc<Snapshot>,
-        quality: Arc<Quality>,
+        (quality, caps): (Arc<Quality>, Caps),
     ) -> View {
         View {
             node,
@@ -115,6 +117,7 @@ impl View {
             snapshot: RwLock::new(snapshot),
             history: RwLock::default(),
             quality,
+            caps,
             phase: AtomicU8::new(Phase::Starting as u8),
             reloads: AtomicU64::new(0),
             reloads_refused: AtomicU64::new(0),
@@ -310,6 +313,22 @@ impl View {
             })
         };
         rows.into_iter().map(row).collect()
+    }
+
+    /// What the shards count of caps.
+    pub(crate) fn caps_table(&self) -> &Caps {
+        &self.caps
+    }
+
+    /// The caps of the running configuration as they stand.
+    pub(crate) fn cap_rows(&self) -> Vec<CapRow> {
+        self.caps.rows(&self.snapshot())
+    }
+
+    /// The caps as the stats write them: how much of what each has used.
+    #[must_use]
+    pub fn caps(&self) -> serde_json::Value {
+        self.cap_rows().iter().map(CapRow::report).collect()
     }
 
     /// Whether every shard has made its first turn.

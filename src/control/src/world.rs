@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use config::{Balance, CalledStyle, Config, Mode, PlainRule, Plan, UnknownSource};
+use config::{Apart, Balance, CalledStyle, CapSide, Config, Mode, PlainRule, Plan, UnknownSource};
 use route::{
-    AdvanceTable, Bounds, EgressFormat, EgressStyle, GatewaySpec, HeaderNames, HeaderRules,
-    HealthRules, ListenerSpec, Margin, NumberFormat, Passes, PlanSpec, Probe, Profile, QualitySpec,
-    RouteSpec, ScreenSpec, Spec, TargetSpec, TrunkSpec, WhenSpec,
+    AdvanceTable, Bounds, CapRule, CapSpec, CarrierSpec, EgressFormat, EgressStyle, GatewaySpec,
+    HeaderNames, HeaderRules, HealthRules, ListenerSpec, Margin, NumberFormat, Passes, PlanSpec,
+    Probe, Profile, QualitySpec, Refuse, RouteSpec, ScreenSpec, Spec, TargetSpec, TrunkSpec,
+    WhenSpec,
 };
 
 use crate::deck_files::Library;
@@ -32,6 +33,9 @@ pub fn spec(config: &Config, library: &Library, lists: &Lists) -> Result<Spec, V
         rates: Arc::clone(&library.rates),
         lists: lists.specs(),
         qualities: config.qualities.iter().map(quality).collect(),
+        carriers: config.carriers.iter().map(carrier).collect(),
+        caps: config.caps.iter().map(cap).collect(),
+        caps_max: config.limits.caps_max,
         calendars: crate::hours::specs(&config.calendars, crate::now()),
         screen: screen(&config.screen),
         profiles: config.profiles.iter().map(profile).map(Arc::new).collect(),
@@ -108,6 +112,7 @@ fn trunk(trunk: &config::Trunk) -> TrunkSpec {
             calls: trunk.max_calls,
             per_second: trunk.calls_per_second,
         },
+        refuse: refuse(trunk.refuse),
         follow_redirects: trunk.follow_redirects,
         redirects: trunk.redirect,
         overload_weight: trunk.overload_weight,
@@ -115,6 +120,52 @@ fn trunk(trunk: &config::Trunk) -> TrunkSpec {
         screen: screen(&trunk.screen),
         exclude: trunk.exclude.clone(),
         only: trunk.only.clone(),
+    }
+}
+
+fn carrier(carrier: &config::Carrier) -> CarrierSpec {
+    CarrierSpec {
+        name: carrier.name.clone(),
+        screen: screen(&carrier.screen),
+    }
+}
+
+fn refuse(refuse: config::Refuse) -> Refuse {
+    Refuse {
+        status: refuse.status,
+        retry_after_s: refuse.retry_after_s,
+    }
+}
+
+fn cap(cap: &config::Cap) -> CapSpec {
+    CapSpec {
+        name: cap.name.clone(),
+        side: match cap.side {
+            CapSide::Trunks => route::CapSide::Trunks,
+            CapSide::Gateways => route::CapSide::Gateways,
+        },
+        peers: cap.peers.clone(),
+        lists: cap.lists.clone(),
+        prefixes: cap.prefixes.clone(),
+        apart: cap.apart.map(|apart| match apart {
+            Apart::Peer => route::Apart::Peer,
+            Apart::Carrier => route::Apart::Carrier,
+        }),
+        by_prefix: cap.by_prefix,
+        rule: CapRule {
+            limits: route::CallLimits {
+                calls: cap.max_calls,
+                per_second: cap.calls_per_second,
+            },
+            window_s: cap.window_s,
+            window_calls: cap.window_calls,
+            window_minutes: cap.window_minutes,
+            window_cost: cap.window_cost,
+            max_call_seconds: cap.max_call_seconds,
+            only_tells: cap.only_tells,
+            refuse: refuse(cap.refuse),
+            tell_per_mille: cap.tell_at,
+        },
     }
 }
 

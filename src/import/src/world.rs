@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use crate::peer::{Peer, peer};
@@ -26,7 +25,7 @@ pub struct World {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Gateway {
     /// Where.
-    pub address: SocketAddr,
+    pub address: String,
     /// Over TCP instead of UDP.
     pub is_tcp: bool,
     /// Leading digits taken off.

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use base::{GatewayId, ListenerId, TrunkId};
 
 use crate::calendar::Calendar;
+use crate::cap::{CapSide, Caps};
 use crate::gateway::{Around, Kept, host_text};
 use crate::ingress::{Egress, Ingress};
 use crate::limits::{
-    CALENDARS_MAX, DIGITS_MAX, GATEWAYS_MAX, QUALITIES_MAX, ROUTES_MAX, TARGETS_MAX,
-    TECH_PREFIX_BYTES_MAX, TRUNKS_MAX, WEIGHT_MAX,
+    CALENDARS_MAX, CAPS_PER_PEER_MAX, DIGITS_MAX, GATEWAYS_MAX, QUALITIES_MAX, ROUTES_MAX,
+    TARGETS_MAX, TECH_PREFIX_BYTES_MAX, TRUNKS_MAX, WEIGHT_MAX,
 };
 use crate::pricing::{DeckInfo, Prices};
 use crate::screen::Screen;
@@ -127,6 +128,31 @@ pub enum BuildError {
         trunk: String,
         list: String,
     },
+    DuplicateCarrier {
+        name: String,
+    },
+    UnknownCarrier {
+        name: String,
+    },
+    TooManyCaps {
+        count: usize,
+        max: usize,
+    },
+    DuplicateCap {
+        name: String,
+    },
+    UnknownCapPeer {
+        cap: String,
+        peer: String,
+    },
+    UnknownCapList {
+        cap: String,
+        list: String,
+    },
+    TooManyCapsOfPeer {
+        peer: String,
+        count: usize,
+    },
     UnknownVendor {
         trunk: String,
         vendor: String,
@@ -189,6 +215,13 @@ impl fmt::Display for BuildError {
             E::UnknownProfile { kind, name, profile } => write!(f, "{kind} `{name}` names the profile `{profile}`, which does not exist"),
             E::DuplicateList { name } => write!(f, "two lists are named `{name}`"),
             E::UnknownList { trunk, list } => write!(f, "trunk `{trunk}` is held against the list `{list}`, which does not exist"),
+            E::DuplicateCarrier { name } => write!(f, "two carriers are named `{name}`"),
+            E::UnknownCarrier { name } => write!(f, "no trunk is of the carrier `{name}`"),
+            E::TooManyCaps { count, max } => write!(f, "{count} cells of caps since the start; at most {max} (limits.caps_max); a restart forgets removed ones"),
+            E::DuplicateCap { name } => write!(f, "two caps are named `{name}`"),
+            E::UnknownCapPeer { cap, peer } => write!(f, "cap `{cap}` names `{peer}`, which is neither one of those that it counts nor the carrier of one"),
+            E::UnknownCapList { cap, list } => write!(f, "cap `{cap}` names the list `{list}`, which does not exist"),
+            E::TooManyCapsOfPeer { peer, count } => write!(f, "{count} caps hold for `{peer}`; at most {CAPS_PER_PEER_MAX}"),
             E::UnknownVendor { trunk, vendor } => write!(f, "trunk `{trunk}` names `{vendor}`, which is neither a gateway nor the carrier of one"),
             E::TooManyCalendars { count } => write!(f, "{count} calendars; at most {CALENDARS_MAX}"),
             E::DuplicateCalendar { name } => write!(f, "two calendars are named `{name}`"),
@@ -234,9 +267,12 @@ pub fn build(
 
     let decks = Decks::new(&spec.decks, &mut errors);
     check_lists(spec, &mut errors);
-    let trunks = build_trunks(spec, (&trunk_ids, &gateway_ids), &decks, &mut errors);
+    let known = previous.map_or(&[][..], |old| &old.cap_names);
+    let caps = Caps::build(spec, known, &mut errors);
+    let objects = (&decks, &caps);
+    let trunks = build_trunks(spec, (&trunk_ids, &gateway_ids), objects, &mut errors);
     let ingress = build_ingress(&trunks, &mut errors);
-    let gateways = build_gateways(spec, &gateway_ids, &decks, &mut errors);
+    let gateways = build_gateways(spec, &gateway_ids, objects, &mut errors);
     let qualities = quality_ids(spec, previous, &mut errors);
     check_calendars(spec, &mut errors);
     let named = Named {
@@ -284,6 +320,8 @@ pub fn build(
         calendars: spec.calendars.iter().map(Calendar::new).collect(),
         qualities: qualities.arrange(&spec.qualities, |class| &class.name),
         quality_names: qualities.names,
+        caps: caps.rules,
+        cap_names: caps.ids.names,
         prices,
     })
 }
@@ -336,7 +374,10 @@ pub(crate) struct Ids {
 
 impl Ids {
     /// `wanted` are names with their carriers.
-    fn assign<'n>(known: &[Known], wanted: impl Iterator<Item = (&'n str, &'n str)>) -> Ids {
+    pub(crate) fn assign<'n>(
+        known: &[Known],
+        wanted: impl Iterator<Item = (&'n str, &'n str)>,
+    ) -> Ids {
         let mut names: Vec<Known> = known.to_vec();
         let old = names.iter().map(|it| Arc::clone(&it.name));
         let old: BTreeMap<Arc<str>, u32> = old.zip(0..).collect();
@@ -369,7 +410,11 @@ impl Ids {
     }
 
     /// Things by the ids of their names.
-    fn arrange<T: Clone>(&self, all: &[T], name: impl Fn(&T) -> &str) -> Box<[Option<T>]> {
+    pub(crate) fn arrange<T: Clone>(
+        &self,
+        all: &[T],
+        name: impl Fn(&T) -> &str,
+    ) -> Box<[Option<T>]> {
         let mut arranged = vec![None; self.names.len()];
         for thing in all {
             if let Some(id) = self.of(name(thing)) {
@@ -381,6 +426,11 @@ impl Ids {
 
     pub(crate) fn of(&self, name: &str) -> Option<u32> {
         self.wanted.get(name).copied()
+    }
+
+    /// How many names there are, those that are gone included.
+    pub(crate) fn count(&self) -> usize {
+        self.names.len()
     }
 }
 
@@ -405,6 +455,15 @@ fn check_lists(spec: &Spec, errors: &mut Vec<BuildError>) {
     errors.extend(repeated.map(|list| BuildError::DuplicateList {
         name: list.name.clone(),
     }));
+    let mut names = BTreeSet::new();
+    for carrier in &spec.carriers {
+        let name = carrier.name.clone();
+        if !names.insert(&carrier.name) {
+            errors.push(BuildError::DuplicateCarrier { name });
+        } else if !(spec.trunks.iter()).any(|trunk| trunk.carrier == carrier.name) {
+            errors.push(BuildError::UnknownCarrier { name });
+        }
+    }
 }
 
 /// The classes of quality keep their ids, as gateways do: what was counted stays theirs.
@@ -440,7 +499,7 @@ fn check_calendars(spec: &Spec, errors: &mut Vec<BuildError>) {
 fn build_trunks(
     all: &Spec,
     (ids, gateways): (&Ids, &Ids),
-    decks: &Decks<'_>,
+    (decks, caps): (&Decks<'_>, &Caps<'_>),
     errors: &mut Vec<BuildError>,
 ) -> Box<[Option<Trunk>]> {
     let mut trunks: Vec<Option<Trunk>> = vec![None; ids.names.len()];
@@ -451,7 +510,7 @@ fn build_trunks(
             errors.push(BuildError::BadNumberFormat { trunk, what });
         }
         let mut unknown = Vec::new();
-        let screen = Screen::build(&all.screen, spec, &all.lists, &mut unknown);
+        let screen = Screen::build(all, spec, &mut unknown);
         errors.extend(unknown.into_iter().map(|list| BuildError::UnknownList {
             trunk: spec.name.clone(),
             list,
@@ -469,6 +528,8 @@ fn build_trunks(
             profile: profile_of(all, spec.profile.as_ref(), ("trunk", &spec.name), errors),
             max_call_seconds: spec.max_call_seconds,
             limits: spec.limits,
+            refuse: spec.refuse,
+            caps: caps.of(CapSide::Trunks, (&spec.name, &spec.carrier), errors),
             follow_redirects: spec.follow_redirects,
             redirects: spec.redirects,
             overload_weight: spec.overload_weight,
@@ -582,7 +643,7 @@ fn build_ingress(trunks: &[Option<Trunk>], errors: &mut Vec<BuildError>) -> Ingr
 fn build_gateways(
     spec: &Spec,
     ids: &Ids,
-    decks: &Decks<'_>,
+    (decks, caps): (&Decks<'_>, &Caps<'_>),
     errors: &mut Vec<BuildError>,
 ) -> Box<[Option<Gateway>]> {
     let mut gateways: Vec<Option<Gateway>> = vec![None; ids.names.len()];
@@ -630,6 +691,7 @@ fn build_gateways(
             coalesce: gateway.coalesce,
             overload_control: gateway.overload_control,
             limits: gateway.limits,
+            caps: caps.of(CapSide::Gateways, (&gateway.name, &gateway.carrier), errors),
             deck: decks.of(gateway.deck.as_ref(), ("gateway", &gateway.name), errors),
         });
     }

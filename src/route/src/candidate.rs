@@ -139,6 +139,15 @@ impl Candidates {
         self.list.push(candidate);
     }
 
+    /// These and no others, at most [`TARGETS_MAX`] of them: as if each were pushed, but all at once.
+    pub(crate) fn fill(&mut self, candidates: impl ExactSizeIterator<Item = Candidate>) {
+        static NOBODY: [Candidate; TARGETS_MAX] = [Candidate::try_it(GatewayId(0)); TARGETS_MAX];
+        self.list = SmallVec::from_buf_and_len(NOBODY, candidates.len());
+        for (place, candidate) in self.list.iter_mut().zip(candidates) {
+            *place = candidate;
+        }
+    }
+
     /// How many there are, those to be skipped included.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -8,8 +8,8 @@ use translation::RuleSet;
 
 use crate::rewrite::rewrite_told;
 use crate::{
-    Ask, Blocked, Candidates, Gateway, GatewayState, Health, Margin, Moment, NoRoute, NumberBuffer,
-    NumberError, Price, Quality, Scene, Side, Snapshot, Turns, Verdict,
+    Ask, Blocked, Candidates, CapId, Gateway, GatewayState, Health, Margin, Moment, NoRoute,
+    NumberBuffer, NumberError, Price, Quality, Scene, Side, Snapshot, Turns, Verdict,
 };
 
 /// What would be tried for one call.
@@ -31,6 +31,8 @@ pub struct Explanation {
     pub rule: Option<&'static str>,
     /// The tech prefix that was taken off; empty if none.
     pub tech_prefix: String,
+    /// The caps on its trunk that the call would be counted in, and what they allow.
+    pub caps: Vec<String>,
     /// The prefix that matched; `*` for the catch-all route.
     pub prefix: Option<String>,
     /// `ordered`, `weighted`, `cost`, `balanced`, `quality` or `parallel`.
@@ -97,6 +99,8 @@ pub struct Step {
     pub priority: u16,
     /// What put it where it stands, beside its price.
     pub why: Vec<String>,
+    /// The caps that it would be counted in there.
+    pub caps: Vec<String>,
     /// Which translation rules of the gateway made it so, in their order.
     pub rules: Vec<String>,
     /// The Request-URI that it would get.
@@ -170,6 +174,7 @@ pub fn explain(
         number: None,
         rule: None,
         tech_prefix: String::new(),
+        caps: Vec::new(),
         prefix: None,
         mode: None,
         balance: None,
@@ -197,6 +202,7 @@ pub fn explain(
         }
     };
     told.number = Some(text(number.text()));
+    told.caps = caps_text(snapshot, snapshot.caps_of_trunk(trunk, number.digits()));
     told.rule = Some(number.rule().text());
     told.tech_prefix = text(number.tech_prefix());
     if let Some(blocked) = snapshot.blocks(trunk, Side::Called, &number) {
@@ -273,6 +279,10 @@ impl Explanation {
                     .zip(cost)
                     .and_then(|(income, cost)| income.checked_sub(cost)),
                 why: snapshot.reasons(id, place, (ask, health), scene),
+                caps: caps_text(
+                    snapshot,
+                    snapshot.caps_of_gateway(gateway.id, ask.number.digits()),
+                ),
                 rules,
                 request_uri: text(&request_uri),
                 ..Step::of(gateway)
@@ -333,6 +343,9 @@ impl fmt::Display for Explanation {
             }
             writeln!(f, ", at most {most} attempts)")?;
         }
+        for cap in &self.caps {
+            writeln!(f, "cap        {cap}")?;
+        }
         if let (Some(sold), Some(income), Some(margin)) = (&self.sold, self.income, self.margin) {
             writeln!(f, "sold       {sold}")?;
             let seconds = self.call_seconds;
@@ -384,6 +397,9 @@ impl fmt::Display for Step {
         if !self.why.is_empty() {
             writeln!(f, "     {}", self.why.join("; "))?;
         }
+        for cap in &self.caps {
+            writeln!(f, "     cap {cap}")?;
+        }
         write!(f, "     {}", self.request_uri)?;
         match self.rules.is_empty() {
             true => writeln!(f),
@@ -402,6 +418,7 @@ impl Explanation {
         json_text(&mut json, "dialled", Some(&self.dialled));
         json_text(&mut json, "rewritten", self.rewritten.as_deref());
         json_texts(&mut json, "rules", &self.rules);
+        json_texts(&mut json, "caps", &self.caps);
         json_text(&mut json, "number", self.number.as_deref());
         json_text(&mut json, "rule", self.rule);
         json_text(&mut json, "tech_prefix", Some(&self.tech_prefix));
@@ -446,6 +463,7 @@ impl Step {
             margin: None,
             priority: 0,
             why: Vec::new(),
+            caps: Vec::new(),
             rules: Vec::new(),
             request_uri: String::new(),
             no_response_ms: gateway.no_response_ms,
@@ -469,6 +487,7 @@ impl Step {
         json_price(json, "price", self.price.as_ref());
         json_amount(json, "cost", self.cost);
         json_amount(json, "margin", self.margin);
+        json_texts(json, "caps", &self.caps);
         json_texts(json, "rules", &self.rules);
         json_text(json, "request_uri", Some(&self.request_uri));
         json_number(json, "no_response_ms", u64::from(self.no_response_ms));
@@ -546,6 +565,11 @@ fn json_number(json: &mut String, key: &str, value: u64) {
 }
 
 /// A translation rule for people: its set, its place, what it is.
+fn caps_text(snapshot: &Snapshot, caps: impl Iterator<Item = CapId>) -> Vec<String> {
+    let told = |id| Some(format!("{}: {}", snapshot.cap_name(id), snapshot.cap(id)?));
+    caps.filter_map(told).collect()
+}
+
 fn rule_text(set: &RuleSet, at: usize) -> String {
     format!("{} rule {}: {}", set.name, at + 1, set.rules[at])
 }

@@ -8,6 +8,7 @@ use base::{GatewayId, ListenerId, Transport};
 use sip::{Scheme, Uri};
 use translation::{NumberRules, RuleSet};
 
+use crate::cap::Capped;
 use crate::limits::URI_BYTES_MAX;
 use crate::rewrite::rewrite_told;
 use crate::{Border, CallLimits, DeckId, Number, Profile};
@@ -49,6 +50,8 @@ pub struct Gateway {
     pub overload_control: bool,
     /// How many calls it takes.
     pub limits: CallLimits,
+    /// The caps on calls to it.
+    pub(crate) caps: Box<[Capped]>,
     /// The deck that says what it asks.
     pub(crate) deck: Option<DeckId>,
     /// What stands around a number in the Request-URI.

@@ -116,6 +116,9 @@ pub struct Change {
 #[derive(Clone, Debug)]
 pub struct Health {
     slots: Box<[Slot]>,
+    /// By slot, whether it is up: a call looks at all gateways of its route, and nearly always at no
+    /// more than this.
+    is_up: Box<[bool]>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -300,6 +303,42 @@ impl Slot {
         }
     }
 
+    /// Believes what another shard found out.
+    fn adopt(&mut self, gateway: &Gateway, state: GatewayState, now: Time) {
+        self.adjust(gateway);
+        self.settle(now);
+        match state {
+            GatewayState::Up => {
+                *self = Slot {
+                    told: self.told,
+                    trip: self.trip,
+                    ..Slot::FRESH
+                }
+            }
+            GatewayState::Down { until } => {
+                if let Phase::Returning { .. } = self.phase {
+                    self.falls = (self.falls + 1).min(DOUBLINGS_MAX);
+                }
+                (self.silent, self.probes_failed, self.probes_ok) = (0, 0, 0);
+                self.phase = Phase::Down { until };
+            }
+            GatewayState::Returning { .. } => match self.phase {
+                // A return that is under way here keeps its own beginning.
+                Phase::Returning { .. } => {}
+                Phase::Up | Phase::Down { .. } => self.phase = Phase::Returning { since: now },
+            },
+            // Maintenance comes with the snapshot, never by letter.
+            GatewayState::Maintenance => {}
+        }
+        self.settle(now);
+        // The shard that found out has told the operator.
+        self.told = match self.phase {
+            Phase::Up => Told::Up,
+            Phase::Down { until } => Told::Down { until },
+            Phase::Returning { .. } => Told::Returning,
+        };
+    }
+
     /// What the operator has not been told yet.
     fn tell(&mut self, gateway: GatewayId, now: Time) -> Option<Change> {
         let from = match self.told {
@@ -332,6 +371,7 @@ impl Health {
     pub fn new(capacity: usize) -> Health {
         Health {
             slots: vec![Slot::FRESH; capacity].into(),
+            is_up: vec![true; capacity].into(),
         }
     }
 
@@ -339,58 +379,36 @@ impl Health {
     ///
     /// The change is for the other shards too: they [`Health::adopt`] its `to`.
     pub fn apply(&mut self, gateway: &Gateway, event: HealthEvent, now: Time) -> Option<Change> {
-        let slot = self.slots.get_mut(gateway.id.0 as usize)?;
-        slot.adjust(gateway);
-        slot.settle(now);
-        slot.step(gateway, event, now);
-        slot.tell(gateway.id, now)
+        self.change(gateway.id, |slot| {
+            slot.adjust(gateway);
+            slot.settle(now);
+            slot.step(gateway, event, now);
+            slot.tell(gateway.id, now)
+        })?
+    }
+
+    /// Changes a slot, if there is one.
+    #[inline]
+    fn change<T>(&mut self, gateway: GatewayId, change: impl FnOnce(&mut Slot) -> T) -> Option<T> {
+        let at = gateway.0 as usize;
+        let slot = self.slots.get_mut(at)?;
+        let result = change(slot);
+        self.is_up[at] = matches!(slot.phase, Phase::Up);
+        Some(result)
     }
 
     /// Says if time alone brought the gateway into another state. Every shard sees this by itself:
     /// it need not be told to the others.
     pub fn tick(&mut self, gateway: &Gateway, now: Time) -> Option<Change> {
-        let slot = self.slots.get_mut(gateway.id.0 as usize)?;
-        slot.settle(now);
-        slot.tell(gateway.id, now)
+        self.change(gateway.id, |slot| {
+            slot.settle(now);
+            slot.tell(gateway.id, now)
+        })?
     }
 
     /// Believes what another shard found out.
     pub fn adopt(&mut self, gateway: &Gateway, state: GatewayState, now: Time) {
-        let Some(slot) = self.slots.get_mut(gateway.id.0 as usize) else {
-            return;
-        };
-        slot.adjust(gateway);
-        slot.settle(now);
-        match state {
-            GatewayState::Up => {
-                *slot = Slot {
-                    told: slot.told,
-                    trip: slot.trip,
-                    ..Slot::FRESH
-                }
-            }
-            GatewayState::Down { until } => {
-                if let Phase::Returning { .. } = slot.phase {
-                    slot.falls = (slot.falls + 1).min(DOUBLINGS_MAX);
-                }
-                (slot.silent, slot.probes_failed, slot.probes_ok) = (0, 0, 0);
-                slot.phase = Phase::Down { until };
-            }
-            GatewayState::Returning { .. } => match slot.phase {
-                // A return that is under way here keeps its own beginning.
-                Phase::Returning { .. } => {}
-                Phase::Up | Phase::Down { .. } => slot.phase = Phase::Returning { since: now },
-            },
-            // Maintenance comes with the snapshot, never by letter.
-            GatewayState::Maintenance => {}
-        }
-        slot.settle(now);
-        // The shard that found out has told the operator.
-        slot.told = match slot.phase {
-            Phase::Up => Told::Up,
-            Phase::Down { until } => Told::Down { until },
-            Phase::Returning { .. } => Told::Returning,
-        };
+        self.change(gateway.id, |slot| slot.adopt(gateway, state, now));
     }
 
     /// Takes in how long a gateway took from a request to its first answer. That is forgotten after
@@ -414,6 +432,14 @@ impl Health {
         self.slots
             .get(gateway.0 as usize)
             .map_or(GatewayState::Up, |slot| slot.state(now))
+    }
+
+    /// Whether a gateway is wholly up, as far as is known without asking what time changed: then it
+    /// takes all calls, unless it is in maintenance.
+    #[inline]
+    pub(crate) fn is_up(&self, gateway: GatewayId) -> bool {
+        let known = self.is_up.get(gateway.0 as usize);
+        known.is_none_or(|is_up| *is_up)
     }
 
     /// How a gateway is now: in maintenance, or as it fares.
@@ -474,8 +500,8 @@ impl Health {
             let stays = new.gateway(gateway.id).is_some_and(|now| {
                 (now.address, now.transport) == (gateway.address, gateway.transport)
             });
-            if !stays && let Some(slot) = self.slots.get_mut(gateway.id.0 as usize) {
-                *slot = Slot::FRESH;
+            if !stays {
+                self.change(gateway.id, |slot| *slot = Slot::FRESH);
             }
         }
     }

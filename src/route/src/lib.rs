@@ -11,7 +11,7 @@
 //! with the reason why it may be tried or not.
 //!
 //! In the order of a call: `ingress.rs`, `rewrite.rs`, `number.rs`, `screen.rs` with `lists.rs`, `prefix.rs`, `pricing.rs` with `rates.rs`,
-//! `order.rs` with `balance.rs`, `turns.rs`, `calendar.rs` and `quality.rs`, `candidate.rs`, `health.rs`, `gateway.rs` (the Request-URI),
+//! `order.rs` with `balance.rs`, `turns.rs`, `calendar.rs` and `quality.rs`, `cap.rs` with `windows.rs`, `candidate.rs`, `health.rs`, `gateway.rs` (the Request-URI),
 //! `profile.rs` (what may cross the border of a peer);
 //! `explain.rs` with `reasons.rs` walks the same path and tells.
 //! `judge.rs` says, off the shards, what quality comes to. Tests are beside each file; `tests.rs` holds the path as a whole.
@@ -23,6 +23,7 @@ mod balance;
 mod build;
 mod calendar;
 mod candidate;
+mod cap;
 mod code;
 mod compare;
 mod explain;
@@ -49,6 +50,7 @@ mod split;
 mod table;
 mod trie;
 mod turns;
+mod windows;
 
 #[cfg(test)]
 mod tests;
@@ -58,6 +60,7 @@ pub use balance::{Balance, Scene};
 pub use build::{BuildError, build};
 pub use calendar::{CalendarSpec, WhenSpec};
 pub use candidate::{Candidate, Candidates, NoRoute, SkipReason, Verdict};
+pub use cap::{Apart, CapId, CapRule, CapSide, CapSpec};
 pub use code::Code;
 pub use compare::PriceChanges;
 pub use explain::{Explanation, Occasion, Refusal, Step, explain, explain_dialled};
@@ -84,9 +87,10 @@ pub use rewrite::{Rewritten, rewrite_all};
 pub use screen::{Blocked, ListSpec, ScreenSpec, Side};
 pub use snapshot::{Ask, Route, RouteId, Snapshot, Target, Trunk};
 pub use spec::{
-    CallLimits, DeckSpec, GatewaySpec, ListenerSpec, PlanSpec, RouteSpec, Spec, TargetSpec,
-    TrunkSpec,
+    CallLimits, CarrierSpec, DeckSpec, GatewaySpec, ListenerSpec, PlanSpec, Refuse, RouteSpec,
+    Spec, TargetSpec, TrunkSpec,
 };
 pub use spec::{UnknownSource, limits};
 pub use translation::{self, Chain, NumberRules, Role};
 pub use turns::Turns;
+pub use windows::{Charge, Kept, STEPS, Used, Windows};

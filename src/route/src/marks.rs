@@ -9,6 +9,11 @@ use crate::order::Order;
 /// By target of a plan.
 pub(crate) type Verdicts = SmallVec<[Verdict; TARGETS_MAX]>;
 
+/// So many targets of which nobody has said anything yet.
+pub(crate) fn all_fit(count: usize) -> Verdicts {
+    Verdicts::from_buf_and_len([Verdict::Try; TARGETS_MAX], count)
+}
+
 /// How good the targets of a plan are.
 #[derive(Default)]
 pub(crate) struct Marks {

@@ -54,7 +54,16 @@ pub(crate) fn order(
     cost: impl Fn(usize) -> Money,
     turn: impl Fn(usize) -> u64,
 ) -> Order {
-    let mut places: Order = (0..targets.len() as u8).collect();
+    const AS_WRITTEN: [u8; TARGETS_MAX] = {
+        let mut places = [0; TARGETS_MAX];
+        let mut place = 0;
+        while place < TARGETS_MAX {
+            places[place] = place as u8;
+            place += 1;
+        }
+        places
+    };
+    let mut places = Order::from_buf_and_len(AS_WRITTEN, targets.len());
     match mode {
         Mode::Ordered | Mode::Parallel => {}
         Mode::Weighted => weigh(targets, Dice::new(dice), &mut places),
@@ -78,15 +87,21 @@ fn rank(
     const PLACE_BITS: u32 = 5;
     const COST_BITS: u32 = 52;
     const _: () = assert!(TARGETS_MAX == 1 << PLACE_BITS && PRIORITY_MAX < 1 << 7);
-    let mut keys: SmallVec<[u64; TARGETS_MAX]> = (targets.iter().enumerate())
-        .map(|(place, target)| {
-            let cost = cost(place).parts().clamp(0, (1 << COST_BITS) - 1) as u64;
-            (u64::from(target.priority) << COST_BITS | cost) << PLACE_BITS | place as u64
-        })
-        .collect();
+    let mut keys = [0_u64; TARGETS_MAX];
+    let keys = &mut keys[..targets.len()];
+    for (place, (key, target)) in keys.iter_mut().zip(targets).enumerate() {
+        let cost = cost(place).parts().clamp(0, (1 << COST_BITS) - 1) as u64;
+        *key = (u64::from(target.priority) << COST_BITS | cost) << PLACE_BITS | place as u64;
+    }
     keys.sort_unstable();
-    for (place, key) in places.iter_mut().zip(&keys) {
+    for (place, key) in places.iter_mut().zip(&*keys) {
         *place = (key & ((1 << PLACE_BITS) - 1)) as u8;
+    }
+    // Mostly nobody is: all are asked for that at once, without a branch for each.
+    let tied = |(one, other): (&u64, &u64)| (one ^ other) >> PLACE_BITS == 0;
+    let pairs = keys.iter().zip(keys.iter().skip(1));
+    if !pairs.fold(false, |any, pair| any | tied(pair)) {
+        return;
     }
     let mut at = 0;
     for tied in keys.chunk_by(|one, other| one >> PLACE_BITS == other >> PLACE_BITS) {
@@ -184,6 +199,7 @@ mod tests {
                 weight,
                 priority: 0,
                 when: None,
+                is_in_maintenance: false,
             })
             .collect()
     }

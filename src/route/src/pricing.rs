@@ -10,7 +10,8 @@
 //! compared in: a low price a minute with a whole minute at least is dear for short calls. A cost is
 //! rounded up and an income down, so that no rounding hides a loss.
 //!
-//! Cost: that of [`Rates::offers`], and for each gateway a price worked out. Nothing is allocated.
+//! Cost: the walk of `rates.rs`, and for each gateway a price compared; no further than to the code at
+//! which the last deck of the plan has said something. Nothing is allocated.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,8 +21,8 @@ use base::Money;
 use smallvec::SmallVec;
 
 use crate::limits::TARGETS_MAX;
-use crate::rates::{DeckId, Moment, Offer, Offers, Rates};
-use crate::{Currency, Price, Rate, SkipReason};
+use crate::rates::{Codes, DeckId, Moment, Offer, Rates};
+use crate::{Currency, Price, Rate, SkipReason, Snapshot};
 
 /// What a unit of a deck's currency is worth in the currency that all are compared in. Exact, but for
 /// what is beyond the last decimal: that is rounded down for what comes in and up for what goes out.
@@ -162,7 +163,8 @@ const BLOCKED: i64 = i64::MIN;
 /// No amount is that large.
 const BEYOND: i64 = i64::MAX;
 
-fn cost(rate: &Rate, length_ms: u64) -> i64 {
+#[inline(never)]
+fn reckoned(rate: &Rate, length_ms: u64) -> i64 {
     match rate.is_blocked {
         true => BLOCKED,
         false => rate.amount(length_ms).map_or(BEYOND, Money::parts),
@@ -184,7 +186,7 @@ impl Prices {
         lengths.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let of = |(length_ms, _): &(u64, usize)| Costs {
             length_ms: *length_ms,
-            of: rates.all().map(|rate| cost(rate, *length_ms)).collect(),
+            of: rates.all().map(|rate| reckoned(rate, *length_ms)).collect(),
         };
         let costs = lengths.iter().take(LENGTHS_MAX).map(of).collect();
         Prices {
@@ -195,7 +197,7 @@ impl Prices {
     }
 
     /// What one of these offers asks; `None` if the deck says that the number is not to be had.
-    pub(crate) fn served(&self, offer: &Offer) -> Option<Price> {
+    fn served(&self, offer: &Offer) -> Option<Price> {
         let is_served = !self.rates.rate(offer.rate).is_blocked;
         is_served.then(|| self.price(offer))
     }
@@ -203,6 +205,17 @@ impl Prices {
     /// What a deck asks for a number; `None` if it does not have it, or says that it is not to be had.
     pub(crate) fn of(&self, deck: DeckId, number: &[u8], at: Moment) -> Option<Price> {
         self.served(&self.rates.offer_of(deck, number, at)?)
+    }
+
+    /// As [`Prices::of`], for a number with these codes.
+    pub(crate) fn of_codes(&self, deck: DeckId, codes: &Codes, at: Moment) -> Option<Price> {
+        self.served(&self.rates.offer_at(deck, codes, at)?)
+    }
+
+    /// What calls of a length cost, by rate; nothing if that is to be reckoned.
+    fn costs_of(&self, length_ms: u64) -> &[i64] {
+        let kept = self.costs.iter().find(|it| it.length_ms == length_ms);
+        kept.map_or(&[], |costs| &costs.of)
     }
 
     fn price(&self, offer: &Offer) -> Price {
@@ -223,6 +236,20 @@ impl Prices {
     }
 }
 
+impl Snapshot {
+    /// An amount of a price in the common currency, rounded up; `None` if no deck has its currency, or
+    /// no amount is that large.
+    #[must_use]
+    pub fn in_common(&self, currency: Currency, amount: Money) -> Option<Money> {
+        let deck = self
+            .prices
+            .decks
+            .iter()
+            .find(|it| it.currency == currency)?;
+        deck.worth.of_expense(amount)
+    }
+}
+
 /// What one gateway of a plan asks for a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Asked {
@@ -240,8 +267,10 @@ pub(crate) type AskedOfAll = SmallVec<[Asked; TARGETS_MAX]>;
 /// How the gateways of a plan are priced.
 #[derive(Clone, Debug)]
 pub(crate) struct Pricing {
-    /// By deck: the first target that it is of, or [`NOBODY`].
-    first_of: Box<[u8]>,
+    /// By deck: the bit of the first target that it is of; 0 if there is none.
+    first_of: Box<[u32]>,
+    /// All those.
+    firsts: u32,
     /// By target: the next one of its deck, or [`NOBODY`]; without a deck, [`UNPRICED`].
     next_of: Box<[u8]>,
     /// By target: what it asks if its deck has no price for the number.
@@ -253,20 +282,25 @@ pub(crate) struct Pricing {
 const NOBODY: u8 = u8::MAX;
 const UNPRICED: u8 = u8::MAX - 1;
 const _: () = assert!(
-    TARGETS_MAX < UNPRICED as usize,
-    "targets are numbered by octets"
+    TARGETS_MAX < UNPRICED as usize && TARGETS_MAX <= u32::BITS as usize,
+    "targets are numbered by octets, and each has a bit"
 );
 
 impl Pricing {
     /// For targets with these decks.
     pub(crate) fn new(decks: &[Option<DeckId>], margin: Margin, length_ms: u64) -> Pricing {
         let count = decks.iter().flatten().map(|deck| usize::from(deck.0) + 1);
-        let mut first_of = vec![NOBODY; count.max().unwrap_or(0)];
+        let mut first_of = vec![0; count.max().unwrap_or(0)];
         let mut next_of = vec![UNPRICED; decks.len()];
-        for (target, deck) in decks.iter().enumerate().rev() {
+        // Whoever has more targets than may be is refused.
+        for (target, deck) in decks.iter().enumerate().take(TARGETS_MAX).rev() {
             if let Some(deck) = deck {
-                next_of[target] = first_of[usize::from(deck.0)];
-                first_of[usize::from(deck.0)] = target as u8;
+                let first: &mut u32 = &mut first_of[usize::from(deck.0)];
+                next_of[target] = match *first {
+                    0 => NOBODY,
+                    first => first.trailing_zeros() as u8,
+                };
+                *first = 1 << target;
             }
         }
         let without = |&next: &u8| Asked {
@@ -275,6 +309,7 @@ impl Pricing {
         };
         Pricing {
             without: next_of.iter().map(without).collect(),
+            firsts: first_of.iter().fold(0, |all, first| all | first),
             first_of: first_of.into(),
             next_of: next_of.into(),
             margin,
@@ -287,41 +322,47 @@ impl Pricing {
         (!self.first_of.is_empty()).then_some(self.length_ms)
     }
 
-    /// What each target asks by these offers of the decks. `income` is what a call of the plan's length
-    /// brings, in the common currency; without, nobody asks whether it is a loss.
+    /// What each target asks at a moment for a number with these codes. `income` is what a call of the
+    /// plan's length brings, in the common currency; without, nobody asks whether it is a loss.
     pub(crate) fn ask(
         &self,
         prices: &Prices,
-        offers: &Offers,
+        codes: &Codes,
+        at: Moment,
         income: Option<Money>,
         all: &mut AskedOfAll,
     ) {
-        all.clear();
-        all.extend_from_slice(&self.without);
-        let (all, next_of) = (&mut all[..], &self.next_of[..]);
+        *all = AskedOfAll::from_slice(&self.without);
+        let all = &mut all[..];
+        let next_of = &self.next_of[..all.len()];
         let most = income.map_or(i64::MAX, |income| self.margin.most(income));
-        let costs = prices
-            .costs
-            .iter()
-            .find(|it| it.length_ms == self.length_ms);
-        for offer in offers {
-            let deck = usize::from(offer.deck.0);
-            let first = self.first_of.get(deck).copied().unwrap_or(NOBODY);
-            if first == NOBODY {
-                continue;
+        let costs = prices.costs_of(self.length_ms);
+        // The first targets of decks that have not said anything yet.
+        let mut open = self.firsts;
+        for (code, _) in codes.longest_first() {
+            if open == 0 {
+                break;
             }
-            let cost = match costs {
-                Some(costs) => costs.of[offer.rate.place()],
-                None => self::cost(prices.rates.rate(offer.rate), self.length_ms),
-            };
-            let asked = judged(cost, prices.decks[deck].worth, most);
-            let mut target = first;
-            while let (Some(of_target), Some(next)) = (
-                all.get_mut(usize::from(target)),
-                next_of.get(usize::from(target)),
-            ) {
-                *of_target = asked;
-                target = *next;
+            for cell in prices.rates.cells(code) {
+                let deck = usize::from(cell.deck.0);
+                let first = self.first_of.get(deck).copied().unwrap_or(0);
+                if open & first == 0 {
+                    continue;
+                }
+                let Some(rate) = prices.rates.rate_at(*cell, at) else {
+                    continue;
+                };
+                open ^= first;
+                let cost = match costs.get(rate.place()) {
+                    Some(cost) => *cost,
+                    None => reckoned(prices.rates.rate(rate), self.length_ms),
+                };
+                let asked = judged(cost, prices.decks[deck].worth, most);
+                let mut target = first.trailing_zeros() as usize;
+                while target < all.len() {
+                    all[target] = asked;
+                    target = usize::from(next_of[target]);
+                }
             }
         }
     }
@@ -330,12 +371,19 @@ impl Pricing {
 /// What a target asks whose deck says this cost, where no call may cost more than `most`.
 #[inline]
 fn judged(cost: i64, worth: Worth, most: i64) -> Asked {
-    if worth == Worth::SAME && cost != BLOCKED && cost != BEYOND {
+    if worth == Worth::SAME && BLOCKED < cost && cost < BEYOND {
         return Asked {
             cost: Money::from_parts(cost),
             unfit: (cost > most).then_some(SkipReason::BelowMargin),
         };
     }
+    judged_abroad(cost, worth, most)
+}
+
+/// As [`judged`], in another currency, or where there is no amount. Apart, so that the loop of those
+/// that need none of it stays small.
+#[inline(never)]
+fn judged_abroad(cost: i64, worth: Worth, most: i64) -> Asked {
     let unfit = |unfit| Asked {
         cost: Money::from_parts(i64::MAX),
         unfit: Some(unfit),
@@ -390,9 +438,8 @@ mod tests {
     }
 
     fn all_asked(pricing: &Pricing, prices: &Prices, income: Option<Money>) -> AskedOfAll {
-        let (mut offers, mut all) = (Offers::new(), AskedOfAll::new());
-        prices.rates.offers(b"4930", Moment(1), &mut offers);
-        pricing.ask(prices, &offers, income, &mut all);
+        let (codes, mut all) = (prices.rates.codes(b"4930"), AskedOfAll::new());
+        pricing.ask(prices, &codes, Moment(1), income, &mut all);
         all
     }
 
@@ -508,6 +555,54 @@ mod tests {
                 prop_assert!(!margin.allows(Money::from_parts(most + 1), income));
             }
             prop_assert_eq!(Margin::Any.most(income), i64::MAX);
+        }
+
+        /// Each target asks what its deck offers, whatever the other decks say at longer and at shorter
+        /// codes, and whenever.
+        #[test]
+        fn each_asks_what_its_deck_offers(
+            rows in proptest::collection::btree_map((0_usize..5, 0_u16..6), (1_i64..9, 0_usize..4), 0..25),
+            targets in proptest::collection::vec(proptest::option::of(0_u16..6), 1..10),
+            sold in proptest::option::of(1_i64..9),
+            length_ms in proptest::sample::select(&[60_000_u64, 30_000][..]),
+            at in proptest::sample::select(&[10_u32, 60, 200][..]),
+        ) {
+            let mut builder = RatesBuilder::new();
+            for (&(code, deck), &(price, term)) in &rows {
+                let code = Code::new([&b"4"[..], b"49", b"4930", b"49301", b"1"][code]).unwrap();
+                let rate = Rate {
+                    is_blocked: price == 1,
+                    ..Rate::per_minute(Money::from_parts(price * 1_000))
+                };
+                let (from, until) = [(0, u32::MAX), (0, 50), (50, u32::MAX), (50, 100)][term];
+                builder.push(DeckId(deck), code, rate, Moment(from), Moment(until));
+            }
+            let (rates, decks) = (Arc::new(builder.build(Moment(1)).unwrap()), table(&[], &[]).decks);
+            let prices = Prices::new(rates, decks, [60_000].into_iter());
+            let of_targets: Vec<_> = targets.iter().map(|deck| deck.map(DeckId)).collect();
+            let pricing = Pricing::new(&of_targets, Margin::NO_LOSS, length_ms);
+            let income = sold.map(|sold| Money::from_parts(sold * 1_000));
+            let (codes, mut all) = (prices.rates.codes(b"493012"), AskedOfAll::new());
+            pricing.ask(&prices, &codes, Moment(at), income, &mut all);
+            let mut offers = crate::Offers::new();
+            prices.rates.offers(b"493012", Moment(at), &mut offers);
+            for (deck, asked) in of_targets.iter().zip(&all) {
+                let offer = offers.iter().find(|offer| Some(offer.deck) == *deck);
+                let rate = offer.map(|offer| prices.rates.rate(offer.rate));
+                let want = match rate {
+                    None => (Money::ZERO, deck.map(|_| SkipReason::NoPrice)),
+                    Some(rate) if rate.is_blocked => {
+                        (Money::from_parts(i64::MAX), Some(SkipReason::Blocked))
+                    }
+                    Some(rate) => {
+                        let cost = rate.amount(length_ms).unwrap();
+                        let is_loss = income.is_some_and(|income| cost > income);
+                        (cost, is_loss.then_some(SkipReason::BelowMargin))
+                    }
+                };
+                prop_assert_eq!((asked.cost, asked.unfit), want);
+            }
+            prop_assert_eq!(all.len(), targets.len());
         }
 
         /// Whatever is rounded, an exact reckoning finds no loss in what is fit.

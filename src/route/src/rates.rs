@@ -88,12 +88,28 @@ pub struct Rates {
     decks_count: usize,
 }
 
+/// The codes that a number begins with, each with how many digits it has. A code has at most
+/// [`Code::DIGITS_MAX`], so there are no more of them.
+pub(crate) struct Codes {
+    /// From the shortest on.
+    places: [u32; Code::DIGITS_MAX],
+    digits_counts: [u8; Code::DIGITS_MAX],
+    count: usize,
+}
+
+impl Codes {
+    pub(crate) fn longest_first(&self) -> impl Iterator<Item = (u32, u8)> {
+        let found = (0..self.count.min(Code::DIGITS_MAX)).rev();
+        found.map(|at| (self.places[at], self.digits_counts[at]))
+    }
+}
+
 /// One deck at one code.
 #[derive(Clone, Copy)]
-struct Cell {
+pub(crate) struct Cell {
     /// A rate, or with the highest bit a timeline.
     what: u32,
-    deck: DeckId,
+    pub(crate) deck: DeckId,
 }
 
 const TIMELINE: u32 = 1 << 31;
@@ -113,7 +129,7 @@ impl Rates {
     pub fn offers(&self, digits: &[u8], at: Moment, offers: &mut Offers) {
         offers.clear();
         let mut seen = [0_u64; DeckId::COUNT_MAX / 64];
-        for (code, digits_count) in self.codes(digits).into_iter().rev() {
+        for (code, digits_count) in self.codes(digits).longest_first() {
             for cell in self.cells(code) {
                 let (word, bit) = (usize::from(cell.deck.0) / 64, cell.deck.0 % 64);
                 if seen[word] >> bit & 1 == 1 {
@@ -134,8 +150,12 @@ impl Rates {
     /// What one deck asks for this number at this moment.
     #[must_use]
     pub fn offer_of(&self, deck: DeckId, digits: &[u8], at: Moment) -> Option<Offer> {
-        let mut codes = self.codes(digits).into_iter().rev();
-        codes.find_map(|(code, digits_count)| {
+        self.offer_at(deck, &self.codes(digits), at)
+    }
+
+    /// As [`Rates::offer_of`], for a number whose codes are known.
+    pub(crate) fn offer_at(&self, deck: DeckId, codes: &Codes, at: Moment) -> Option<Offer> {
+        codes.longest_first().find_map(|(code, digits_count)| {
             let cells = self.cells(code);
             let place = cells.binary_search_by_key(&deck, |cell| cell.deck).ok()?;
             Some(Offer {
@@ -158,8 +178,8 @@ impl Rates {
     /// Whether a deck has a row for just this code.
     #[must_use]
     pub fn has_row(&self, deck: DeckId, digits: &[u8]) -> bool {
-        let last = self.codes(digits).pop();
-        last.is_some_and(|(code, count)| {
+        let codes = self.codes(digits);
+        codes.longest_first().next().is_some_and(|(code, count)| {
             let cells = self.cells(code);
             usize::from(count) == digits.len()
                 && cells.binary_search_by_key(&deck, |cell| cell.deck).is_ok()
@@ -215,14 +235,24 @@ impl Rates {
             + size_of_val(&*self.rates)
     }
 
-    fn codes(&self, digits: &[u8]) -> SmallVec<[(u32, u8); Code::DIGITS_MAX]> {
-        let mut codes = SmallVec::new();
-        self.trie
-            .each(digits, |code, length| codes.push((code, length as u8)));
+    /// The codes that a number begins with: one walk, whoever asks what they say.
+    pub(crate) fn codes(&self, digits: &[u8]) -> Codes {
+        let mut codes = Codes {
+            places: [0; Code::DIGITS_MAX],
+            digits_counts: [0; Code::DIGITS_MAX],
+            count: 0,
+        };
+        self.trie.each(digits, |code, length| {
+            let at = codes.count;
+            if at < Code::DIGITS_MAX {
+                (codes.places[at], codes.digits_counts[at]) = (code, length as u8);
+                codes.count += 1;
+            }
+        });
         codes
     }
 
-    fn cells(&self, code: u32) -> &[Cell] {
+    pub(crate) fn cells(&self, code: u32) -> &[Cell] {
         let code = code as usize;
         &self.cells[self.starts[code] as usize..self.starts[code + 1] as usize]
     }
@@ -243,10 +273,17 @@ impl Rates {
         }
     }
 
-    fn rate_at(&self, cell: Cell, at: Moment) -> Option<RateId> {
-        if cell.what & TIMELINE == 0 {
-            return Some(RateId(cell.what));
+    /// The price of a cell at a moment, if it has one then.
+    #[inline]
+    pub(crate) fn rate_at(&self, cell: Cell, at: Moment) -> Option<RateId> {
+        match cell.what & TIMELINE {
+            0 => Some(RateId(cell.what)),
+            _ => self.step_at(cell, at),
         }
+    }
+
+    #[inline(never)]
+    fn step_at(&self, cell: Cell, at: Moment) -> Option<RateId> {
         let timeline = (cell.what & !TIMELINE) as usize;
         let steps = self.timelines[timeline] as usize..self.timelines[timeline + 1] as usize;
         let steps = &self.steps[steps];

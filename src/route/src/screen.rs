@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{Numbers, TrunkSpec};
+use crate::{Numbers, Spec, TrunkSpec};
 
 /// A list of numbers by its name.
 #[derive(Clone, Debug)]
@@ -99,18 +99,17 @@ impl Screen {
         })
     }
 
-    /// The screen of a trunk: its own lists after those of all. Names that no list has go to `unknown`.
-    pub(crate) fn build(
-        all: &ScreenSpec,
-        trunk: &TrunkSpec,
-        lists: &[ListSpec],
-        unknown: &mut Vec<String>,
-    ) -> Screen {
-        let mut named = |all: &[String], own: &[String]| -> Box<[List]> {
-            let names = all.iter().chain(own);
+    /// The screen of a trunk: its own lists after those of its carrier and of all. Names that no list
+    /// has go to `unknown`.
+    pub(crate) fn build(spec: &Spec, trunk: &TrunkSpec, unknown: &mut Vec<String>) -> Screen {
+        let named = (spec.carriers.iter()).find(|carrier| carrier.name == trunk.carrier);
+        let of_carrier = named.map(|carrier| &carrier.screen);
+        let sources = [Some(&spec.screen), of_carrier, Some(&trunk.screen)];
+        let mut lists = |names: fn(&ScreenSpec) -> &[String]| -> Box<[List]> {
+            let names = sources.iter().flatten().flat_map(|it| names(it));
             names
                 .filter_map(|name| {
-                    let list = lists.iter().find(|list| list.name == *name);
+                    let list = spec.lists.iter().find(|list| list.name == *name);
                     if list.is_none() {
                         unknown.push(name.clone());
                     }
@@ -121,15 +120,14 @@ impl Screen {
                 })
                 .collect()
         };
-        let own = &trunk.screen;
         Screen {
             called: Pair {
-                block: named(&all.block_called, &own.block_called),
-                permit: named(&all.permit_called, &own.permit_called),
+                block: lists(|it| &it.block_called),
+                permit: lists(|it| &it.permit_called),
             },
             calling: Pair {
-                block: named(&all.block_calling, &own.block_calling),
-                permit: named(&all.permit_calling, &own.permit_calling),
+                block: lists(|it| &it.block_calling),
+                permit: lists(|it| &it.permit_calling),
             },
         }
     }
@@ -138,7 +136,7 @@ impl Screen {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Named, NumbersBuilder, Source};
+    use crate::{CarrierSpec, Named, NumbersBuilder, Source};
 
     fn list(name: &str, entries: &[(&str, Named)]) -> ListSpec {
         let mut builder = NumbersBuilder::new();
@@ -153,7 +151,7 @@ mod tests {
 
     #[test]
     fn what_is_permitted_is_not_blocked() {
-        let lists = [
+        let lists = vec![
             list(
                 "satellite",
                 &[("881", Named::Beginning), ("882", Named::Beginning)],
@@ -161,12 +159,23 @@ mod tests {
             list("friends", &[("88123", Named::Exactly)]),
             list("crooks", &[("4930", Named::Beginning)]),
         ];
-        let all = ScreenSpec {
-            block_called: vec!["satellite".to_owned()],
+        let blocks = |name: &str| ScreenSpec {
+            block_called: vec![name.to_owned()],
             ..ScreenSpec::default()
+        };
+        let carrier = |name: &str, list: &str| CarrierSpec {
+            name: name.to_owned(),
+            screen: blocks(list),
+        };
+        let all = Spec {
+            screen: blocks("satellite"),
+            carriers: vec![carrier("other", "nobody's"), carrier("acme", "crooks")],
+            lists,
+            ..Spec::default()
         };
         let source = Source::parse("192.0.2.0/24").unwrap();
         let trunk = TrunkSpec {
+            carrier: "acme".to_owned(),
             screen: ScreenSpec {
                 permit_called: vec!["friends".to_owned()],
                 block_calling: vec!["crooks".to_owned(), "nobody".to_owned()],
@@ -175,7 +184,7 @@ mod tests {
             ..TrunkSpec::new("t", source)
         };
         let mut unknown = Vec::new();
-        let screen = Screen::build(&all, &trunk, &lists, &mut unknown);
+        let screen = Screen::build(&all, &trunk, &mut unknown);
         assert_eq!(unknown, ["nobody"]);
         let told = |side, number: &str| {
             screen
@@ -188,7 +197,9 @@ mod tests {
         assert_eq!(told(Side::Called, "8811"), blocked(by_satellite));
         assert_eq!(told(Side::Called, "88123"), None);
         assert_eq!(told(Side::Called, "881234"), blocked(by_satellite));
-        assert_eq!(told(Side::Called, "4930"), None);
+        let called_a_crook = "the called number is in the list `crooks`";
+        assert_eq!(told(Side::Called, "4930"), blocked(called_a_crook));
+        assert_eq!(told(Side::Called, "4931"), None);
         assert_eq!(told(Side::Calling, "49301"), blocked(by_crooks));
         assert_eq!(told(Side::Calling, ""), None);
         assert!(screen.asks_who_calls() && !Screen::default().asks_who_calls());

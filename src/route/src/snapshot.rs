@@ -10,19 +10,20 @@ use translation::{NumberRules, Role};
 
 use crate::balance::Scales;
 use crate::calendar::{Calendar, When};
+use crate::cap::Capped;
 use crate::ingress::{Egress, Ingress};
-use crate::marks::{Marks, Verdicts};
+use crate::marks::{self, Marks, Verdicts};
 use crate::number::{normalise, normalise_rewritten};
 use crate::order::{Order, order};
-use crate::pricing::{Asked, AskedOfAll, Prices, Pricing};
+use crate::pricing::{AskedOfAll, Prices, Pricing};
 use crate::rewrite::rewrite;
 use crate::screen::Screen;
 use crate::split::Split;
 use crate::{
-    AdvanceTable, Balance, Blocked, Border, CallLimits, Candidate, Candidates, ClassId, Coalesce,
-    DeckId, Gateway, Health, Margin, Mark, Measure, Mode, Moment, NoRoute, Number, NumberBuffer,
-    NumberError, NumberFormat, Offers, Prefixes, Price, Profile, QualitySpec, Rewritten, Scene,
-    Side, SkipReason, Source, Turns, UnknownSource, Verdict,
+    AdvanceTable, Balance, Blocked, Border, CallLimits, Candidate, Candidates, CapRule, ClassId,
+    Coalesce, DeckId, Gateway, Health, Margin, Mark, Measure, Mode, Moment, NoRoute, Number,
+    NumberBuffer, NumberError, NumberFormat, Prefixes, Price, Profile, QualitySpec, Refuse,
+    Rewritten, Scene, Side, SkipReason, Source, Turns, UnknownSource, Verdict,
 };
 
 /// A route: one prefix of one snapshot. Means nothing in another snapshot.
@@ -50,6 +51,10 @@ pub struct Trunk {
     pub max_call_seconds: u32,
     /// How many calls it may have.
     pub limits: CallLimits,
+    /// What callers are told when it has them.
+    pub refuse: Refuse,
+    /// The caps on its calls.
+    pub(crate) caps: Box<[Capped]>,
     /// Whether a 3xx of a vendor is followed for its calls.
     pub follow_redirects: bool,
     /// Whether its calls are not led on, but told whom to ask.
@@ -76,6 +81,15 @@ impl Trunk {
     #[must_use]
     pub fn allows(&self, method: &[u8]) -> bool {
         self.allow.is_empty() || self.allow.iter().any(|word| word.as_bytes() == method)
+    }
+
+    /// Leaves out those that its calls never go to, whatever else is said of them.
+    fn exclude(&self, targets: &[Target], verdicts: &mut Verdicts) {
+        for (verdict, target) in verdicts.iter_mut().zip(targets) {
+            if self.excluded.binary_search(&target.gateway).is_ok() {
+                *verdict = Verdict::Skip(SkipReason::Excluded);
+            }
+        }
     }
 
     /// The methods that it may send; empty for all.
@@ -192,6 +206,9 @@ pub struct Target {
     pub priority: u16,
     /// When it may be tried.
     pub(crate) when: Option<When>,
+    /// Whether the operator took its gateway out: kept here too, so that those that may be tried are
+    /// told from their targets alone.
+    pub(crate) is_in_maintenance: bool,
 }
 
 /// A call that asks where it may go.
@@ -262,6 +279,9 @@ pub struct Snapshot {
     /// By class.
     pub(crate) qualities: Box<[Option<QualitySpec>]>,
     pub(crate) quality_names: Names,
+    /// By cell.
+    pub(crate) caps: Box<[Option<CapRule>]>,
+    pub(crate) cap_names: Names,
     /// Whether any plan asks how fast gateways answer.
     pub(crate) measures_trips: bool,
     pub(crate) prices: Prices,
@@ -547,7 +567,17 @@ impl Snapshot {
         &self.plans[self.rows[id.0 as usize].plan as usize]
     }
 
+    #[inline]
     fn verdict(&self, target: &Target, ask: &Ask<'_>, health: &Health) -> Verdict {
+        match !target.is_in_maintenance && health.is_up(target.gateway) {
+            true => Verdict::Try,
+            false => self.verdict_in_trouble(target, ask, health),
+        }
+    }
+
+    /// As [`Snapshot::verdict`], where a look at two flags is not enough.
+    #[inline(never)]
+    fn verdict_in_trouble(&self, target: &Target, ask: &Ask<'_>, health: &Health) -> Verdict {
         let gateway = self.gateway(target.gateway);
         let gateway = gateway.expect("a route names gateways of its own snapshot");
         health.verdict(gateway, ask.now, ask.dice)
@@ -569,19 +599,21 @@ impl Snapshot {
         self.ask_all(plan, trunk, ask, &mut asked)?;
         out.sold = asked.sold;
         let asked = &asked.targets[..];
-        let mut of_target = |(target, asked): (&Target, &Asked)| match asked.unfit {
-            _ if trunk.excluded.binary_search(&target.gateway).is_ok() => {
-                Verdict::Skip(SkipReason::Excluded)
-            }
-            Some(reason) => Verdict::Skip(reason),
-            None => match target.when {
-                Some(when) if !turns.is_open(self, when, ask.at) => {
-                    Verdict::Skip(SkipReason::OutOfHours)
-                }
-                _ => self.verdict(target, ask, health),
-            },
-        };
-        let mut verdicts: Verdicts = plan.targets.iter().zip(asked).map(&mut of_target).collect();
+        let mut verdicts = marks::all_fit(plan.targets.len());
+        for ((verdict, target), asked) in verdicts.iter_mut().zip(&plan.targets).zip(asked) {
+            *verdict = match asked.unfit {
+                Some(reason) => Verdict::Skip(reason),
+                None => match target.when {
+                    Some(when) if !turns.is_open(self, when, ask.at) => {
+                        Verdict::Skip(SkipReason::OutOfHours)
+                    }
+                    _ => self.verdict(target, ask, health),
+                },
+            };
+        }
+        if !trunk.excluded.is_empty() {
+            trunk.exclude(&plan.targets, &mut verdicts);
+        }
         let marks = self.judge(plan, ask, scene, &mut verdicts, out);
         // Whoever may not be tried comes last of his priority.
         let cost = |at: usize| match asked[at].unfit {
@@ -602,12 +634,11 @@ impl Snapshot {
         if let Some(turn) = plan.turn {
             plan.divide(turns.of(self, turn), &verdicts, &marks, &mut places);
         }
-        for at in places.into_iter().map(usize::from) {
-            out.push(Candidate {
-                gateway: plan.targets[at].gateway,
-                verdict: verdicts[at],
-            });
-        }
+        let (targets, verdicts) = (&plan.targets[..], &verdicts[..]);
+        out.fill(places.iter().map(|&at| Candidate {
+            gateway: targets[usize::from(at)].gateway,
+            verdict: verdicts[usize::from(at)],
+        }));
         Ok(())
     }
 
@@ -664,25 +695,17 @@ impl Snapshot {
         ask: &Ask<'_>,
         out: &mut AskedPlan,
     ) -> Result<(), NoRoute> {
-        let digits = ask.number.digits();
-        let (mut offers, is_priced) = (Offers::new(), plan.pricing.length().is_some());
-        if is_priced {
-            self.prices.rates.offers(digits, ask.at, &mut offers);
-        }
+        // What the customer pays is found on the way to what the gateways ask: one walk serves both.
+        let is_asked = trunk.deck.is_some() || plan.pricing.length().is_some();
+        let digits = if is_asked { ask.number.digits() } else { b"" };
+        let codes = self.prices.rates.codes(digits);
         if let Some(deck) = trunk.deck {
-            let price = match is_priced {
-                // What the customer pays is among what all decks say: one walk serves both.
-                true => {
-                    let offer = offers.iter().find(|offer| offer.deck == deck);
-                    offer.and_then(|offer| self.prices.served(offer))
-                }
-                false => self.prices.of(deck, digits, ask.at),
-            };
+            let price = self.prices.of_codes(deck, &codes, ask.at);
             let price = price.ok_or(NoRoute::NotSold)?;
             out.income = self.prices.income(deck, &price, plan.pricing.length_ms);
             out.sold = Some(price);
         }
-        (plan.pricing).ask(&self.prices, &offers, out.income, &mut out.targets);
+        (plan.pricing).ask(&self.prices, &codes, ask.at, out.income, &mut out.targets);
         Ok(())
     }
 

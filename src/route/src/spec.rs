@@ -7,9 +7,9 @@ use base::Transport;
 use translation::NumberRules;
 
 use crate::{
-    AdvanceTable, Balance, CalendarSpec, Coalesce, Currency, EgressFormat, HealthRules, ListSpec,
-    Margin, Mode, NumberFormat, Probe, Profile, QualitySpec, Rates, ScreenSpec, Source, WhenSpec,
-    Worth,
+    AdvanceTable, Balance, CalendarSpec, CapSpec, Coalesce, Currency, EgressFormat, HealthRules,
+    ListSpec, Margin, Mode, NumberFormat, Probe, Profile, QualitySpec, Rates, ScreenSpec, Source,
+    WhenSpec, Worth,
 };
 
 /// The bounds of a snapshot; `build` refuses what goes over one, by name.
@@ -26,6 +26,10 @@ pub mod limits {
     pub const QUALITIES_MAX: usize = 1_024;
     /// The most calendars.
     pub const CALENDARS_MAX: usize = 1_024;
+    /// The most cells of caps that a process may ever have known.
+    pub const CAPS_MAX: usize = 32_768;
+    /// The most caps that hold for one trunk or gateway.
+    pub const CAPS_PER_PEER_MAX: usize = 8;
     /// The largest priority of a gateway in a route.
     pub const PRIORITY_MAX: u16 = 100;
     /// The largest weight of a gateway in a route.
@@ -71,6 +75,12 @@ pub struct Spec {
     pub calendars: Vec<CalendarSpec>,
     /// The lists of numbers.
     pub lists: Vec<ListSpec>,
+    /// What is said of carriers.
+    pub carriers: Vec<CarrierSpec>,
+    /// The caps.
+    pub caps: Vec<CapSpec>,
+    /// The most cells of caps that the process may ever know.
+    pub caps_max: usize,
     /// What calls of all trunks are held against.
     pub screen: ScreenSpec,
     /// How datagrams that leave through each of the listeners travel together; those that are not
@@ -94,6 +104,9 @@ impl Default for Spec {
             routes: Vec::new(),
             decks: Vec::new(),
             lists: Vec::new(),
+            carriers: Vec::new(),
+            caps: Vec::new(),
+            caps_max: 1_024,
             calendars: Vec::new(),
             qualities: Vec::new(),
             profiles: Vec::new(),
@@ -114,6 +127,33 @@ pub struct DeckSpec {
     pub currency: Currency,
     /// What a unit of that is worth in the currency that all are compared in.
     pub worth: Worth,
+}
+
+/// What is said of a carrier: it holds for all its trunks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CarrierSpec {
+    /// Its name, which trunks give as theirs; unique among carriers.
+    pub name: String,
+    /// The lists that calls of its trunks are held against.
+    pub screen: ScreenSpec,
+}
+
+/// What a caller is told whose call is one too many.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Refuse {
+    /// The final status.
+    pub status: u16,
+    /// In how many seconds it may try again, for a Retry-After; 0: none.
+    pub retry_after_s: u32,
+}
+
+impl Default for Refuse {
+    fn default() -> Refuse {
+        Refuse {
+            status: 503,
+            retry_after_s: 0,
+        }
+    }
 }
 
 /// How many calls somebody may have, over all shards.
@@ -157,6 +197,8 @@ pub struct TrunkSpec {
     pub max_call_seconds: u32,
     /// How many calls it may have; without, as many as the node takes.
     pub limits: CallLimits,
+    /// What callers are told when it has them.
+    pub refuse: Refuse,
     /// Whether a 3xx of a vendor is followed for its calls (RFC 3261 §16.5 recursion).
     pub follow_redirects: bool,
     /// Whether its calls are not led on, but told whom to ask: by 300 or 302 with Contacts.
@@ -187,6 +229,7 @@ impl TrunkSpec {
             allow: Vec::new(),
             max_call_seconds: 0,
             limits: CallLimits::default(),
+            refuse: Refuse::default(),
             follow_redirects: false,
             redirects: false,
             overload_weight: 1,

@@ -80,7 +80,7 @@ impl RouteTable {
     }
 }
 
-fn is_digit_prefix(prefix: &str) -> bool {
+pub(crate) fn is_digit_prefix(prefix: &str) -> bool {
     (1..=DIGITS_MAX).contains(&prefix.len()) && prefix.bytes().all(|octet| octet.is_ascii_digit())
 }
 
@@ -268,8 +268,10 @@ fn build_targets(spec: &RouteSpec, named: Named<'_>, errors: &mut Vec<BuildError
                 weight,
             });
         }
+        let of_snapshot = named.gateways.get(id.0 as usize).and_then(Option::as_ref);
         targets.push(Target {
             gateway: id,
+            is_in_maintenance: of_snapshot.is_some_and(|gateway| gateway.maintenance),
             weight: target.weight,
             priority: target.priority,
             when: (target.when.as_ref()).and_then(|when| named.when(when, prefix, errors)),

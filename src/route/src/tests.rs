@@ -2,6 +2,7 @@
 
 mod balance;
 mod build;
+mod cap;
 mod explain;
 mod health;
 mod number;

@@ -27,6 +27,12 @@ pub(crate) struct Dialled<'a> {
     pub(crate) number: Option<Number<'a>>,
 }
 
+impl Dialled<'_> {
+    fn digits(&self) -> &[u8] {
+        self.number.as_ref().map_or(&[], Number::digits)
+    }
+}
+
 impl Router {
     /// Goes on to the next candidate, from the kept copy of the request.
     pub(crate) fn advance(&mut self, fork: SlotId, out: &mut Out) {
@@ -248,7 +254,7 @@ impl Router {
             }
             return false;
         }
-        let Ok(holds_channel) = self.take_gateway(fork, id, limits, out) else {
+        let Ok(holds_channel) = self.take_gateway(fork, id, limits, dialled, out) else {
             return false;
         };
         // Only a call is paid for, and only a call holds a channel.
@@ -285,8 +291,8 @@ impl Router {
             out,
         );
         self.uri_text = text;
-        if !sent {
-            self.give_channel(Some(id).filter(|_| holds_channel));
+        if !sent && holds_channel {
+            self.give_gateway(fork, id);
         }
         sent
     }
@@ -319,6 +325,7 @@ impl Router {
         fork: SlotId,
         gateway: GatewayId,
         limits: CallLimits,
+        dialled: &Dialled<'_>,
         out: &Out,
     ) -> Result<bool, Full> {
         if self.call_of(fork).is_none() {
@@ -328,7 +335,7 @@ impl Router {
         let taken = self.gauges.take(self.shard, whose, limits, out.now());
         if let Err(full) = taken {
             let count = match full {
-                Full::Calls => Count::GatewayFull,
+                Full::Calls | Full::Window => Count::GatewayFull,
                 Full::Rate => Count::GatewayFast,
             };
             self.count(count, out);
@@ -337,7 +344,21 @@ impl Router {
                 held.plan.attempts_left += 1;
             }
         }
-        taken.map(|()| true)
+        taken?;
+        if self.world.has_caps() && !self.take_gateway_caps(fork, gateway, dialled.digits(), out) {
+            self.give_channel(Some(gateway));
+            return Err(Full::Window);
+        }
+        Ok(true)
+    }
+
+    /// Gives back what an attempt took that was not made after all.
+    fn give_gateway(&mut self, fork: SlotId, gateway: GatewayId) {
+        self.give_channel(Some(gateway));
+        if let Some(call) = self.call_of(fork) {
+            let next = self.calls.get(call).map_or(0, |call| call.attempts.len());
+            self.give_caps_of_attempt(call, next);
+        }
     }
 
     /// The call that a fork sets up.

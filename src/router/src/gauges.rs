@@ -1,5 +1,5 @@
-//! How many calls each trunk and each gateway has up, and how fast new ones come: the one thing that
-//! all shards count together.
+//! How many calls each trunk, each gateway and each cell of a cap has up, and how fast new ones come:
+//! what all shards count together.
 //!
 //! One padded cell for each, two operations a call and two an attempt; no lock. What a shard holds of
 //! a cell it notes in a row of its own, so that a shard that begins anew gives back what the one
@@ -13,10 +13,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use base::{GatewayId, ShardId, Time, TrunkId};
-use route::{CallLimits, Quality};
+use route::{CallLimits, CapId, Quality, Windows};
 
-/// Rows of quality where nobody says how many.
-const QUALITY_ROWS: usize = 4_096;
+/// What is counted besides trunks and gateways.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    /// Cells of caps over the life of the process.
+    pub caps: usize,
+    /// Rows of quality.
+    pub quality_rows: usize,
+}
+
+impl Default for Room {
+    fn default() -> Room {
+        Room {
+            caps: 512,
+            quality_rows: 4_096,
+        }
+    }
+}
 
 /// A cell on cache lines of its own.
 #[repr(align(128))]
@@ -34,6 +49,8 @@ pub enum Limited {
     Trunk(TrunkId),
     /// Those that went to a gateway.
     Gateway(GatewayId),
+    /// Those that a cell of a cap counts.
+    Cap(CapId),
 }
 
 /// Which limit a call would break.
@@ -43,14 +60,18 @@ pub(crate) enum Full {
     Calls,
     /// That on new calls in a second.
     Rate,
+    /// That on what is used up in a window.
+    Window,
 }
 
 /// The gauges of all trunks and gateways, shared by all shards of a process.
 #[derive(Debug)]
 pub struct Gauges {
-    /// The trunks, then the gateways.
+    /// The trunks, then the cells of caps, then the gateways.
     cells: Box<[Cell]>,
     trunks_max: usize,
+    caps_max: usize,
+    windows: Arc<Windows>,
     /// By shard, what it holds of each cell. Written by that shard only.
     held: Box<[Box<[AtomicU32]>]>,
     quality: Arc<Quality>,
@@ -60,24 +81,21 @@ impl Gauges {
     /// Gauges for so many trunks and gateways over the life of the process.
     #[must_use]
     pub fn new(shards: u16, trunks_max: usize, gateways_max: usize) -> Gauges {
-        Gauges::with_quality(shards, trunks_max, gateways_max, QUALITY_ROWS)
+        Gauges::with_room(shards, trunks_max, gateways_max, Room::default())
     }
 
-    /// The same, with room for so many rows of quality.
+    /// The same, with room for so much else.
     #[must_use]
-    pub fn with_quality(
-        shards: u16,
-        trunks_max: usize,
-        gateways_max: usize,
-        quality_rows: usize,
-    ) -> Gauges {
-        let count = trunks_max + gateways_max;
+    pub fn with_room(shards: u16, trunks_max: usize, gateways_max: usize, room: Room) -> Gauges {
+        let count = trunks_max + room.caps + gateways_max;
         let row = |_| (0..count).map(|_| AtomicU32::new(0)).collect();
         Gauges {
             cells: (0..count).map(|_| Cell::default()).collect(),
             trunks_max,
+            caps_max: room.caps,
+            windows: Arc::new(Windows::new(shards, room.caps)),
             held: (0..shards).map(row).collect(),
-            quality: Arc::new(Quality::new(shards, quality_rows)),
+            quality: Arc::new(Quality::new(shards, room.quality_rows)),
         }
     }
 
@@ -87,12 +105,19 @@ impl Gauges {
         &self.quality
     }
 
+    /// What capped calls use up of their windows.
+    #[must_use]
+    pub fn windows(&self) -> &Arc<Windows> {
+        &self.windows
+    }
+
     /// A shard begins: what one before it held is given back.
     pub(crate) fn begin(&self, shard: ShardId) {
         for (cell, held) in self.cells.iter().zip(&self.held[usize::from(shard.0)]) {
             let left = held.swap(0, Ordering::Relaxed);
             cell.calls.fetch_sub(left, Ordering::Relaxed);
         }
+        self.windows.begin(shard);
     }
 
     /// Takes a channel, unless a limit forbids it. Whoever has no cell has no limit either.
@@ -129,6 +154,12 @@ impl Gauges {
         }
     }
 
+    /// Whether a call now is in step with so many a second; then it is counted as one.
+    pub(crate) fn is_in_step(&self, whose: Limited, per_second: u32, now: Time) -> bool {
+        let cell = self.place(whose).and_then(|place| self.cells.get(place));
+        cell.is_none_or(|cell| cell.is_in_step(per_second, now))
+    }
+
     /// How many channels are in use.
     #[must_use]
     pub fn in_use(&self, whose: Limited) -> u32 {
@@ -145,7 +176,10 @@ impl Gauges {
     fn place(&self, whose: Limited) -> Option<usize> {
         match whose {
             Limited::Trunk(id) => Some(id.0 as usize).filter(|&at| at < self.trunks_max),
-            Limited::Gateway(id) => Some(self.trunks_max + id.0 as usize),
+            Limited::Cap(id) => Some(usize::from(id.0))
+                .filter(|&at| at < self.caps_max)
+                .map(|at| self.trunks_max + at),
+            Limited::Gateway(id) => Some(self.trunks_max + self.caps_max + id.0 as usize),
         }
     }
 }

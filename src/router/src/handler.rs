@@ -154,13 +154,13 @@ impl Router {
         held.plan.next = held.plan.next.saturating_sub(1);
         held.fork.branches[at].state = call::BranchState::Final(503);
         held.fork.branches[at].abandoned = true;
-        if let Some(call) = self.call_of(fork).and_then(|call| self.calls.get_mut(call)) {
+        if let Some(id) = self.call_of(fork) {
             // The same gateway is asked again: that is one attempt for its quality.
-            if let Some(attempt) = call.attempts.get_mut(at) {
+            let call = self.calls.get_mut(id);
+            if let Some(attempt) = call.and_then(|call| call.attempts.get_mut(at)) {
                 attempt.measured = None;
             }
-            let freed = call.attempt_ended(at, 0, cdr::Cause::TransportError, out.now());
-            self.give_channel(freed);
+            self.attempt_over(id, at, (0, cdr::Cause::TransportError), out);
         }
         self.advance(fork, out);
         self.retire_client(client, out);
@@ -355,6 +355,10 @@ impl Handler for Router {
             self.retry_records(out);
         }
         self.tick_health(out);
+        // For all shards: the sums are theirs together.
+        if self.shard == ShardId(0) {
+            self.gauges.windows().slide(&self.world, out.now());
+        }
         self.audit(out);
         self.show(out);
         self.watch_kernel(out);

@@ -50,7 +50,11 @@ impl Router {
         if let Some((place, ending)) = answered {
             self.gauges.quality().count(self.shard, place, ending);
         }
+        let is_capped = call.capped.is_some();
         let (began, trunk, timer) = (call.began, call.trunk, call.timer);
+        if is_capped {
+            self.charge(id, dialog, out);
+        }
         if first {
             out.histogram_record(SETUP_TIME, now.micros_since(began));
             self.count(Count::CallsAnswered, out);
@@ -68,9 +72,14 @@ impl Router {
             .world
             .trunk(trunk)
             .map_or(0, |trunk| trunk.max_call_seconds);
-        let longest_ms = match own_s {
+        let own_ms = match own_s {
             0 => self.settings.max_call_ms,
             own_s => u64::from(own_s) * 1_000,
+        };
+        let longest_ms = match self.capped_seconds(id) {
+            0 => own_ms,
+            capped_s if own_ms == 0 => u64::from(capped_s) * 1_000,
+            capped_s => own_ms.min(u64::from(capped_s) * 1_000),
         };
         if longest_ms > 0 {
             let timer = out.arm(longest_ms * 1_000, Wake::CallEnds(id).token());
@@ -223,9 +232,12 @@ impl Router {
         if let Some(timer) = call.timer.take() {
             out.cancel(timer);
         }
-        if !call.is_over() {
-            return;
+        if call.capped.is_some() {
+            self.settle_caps(id);
         }
+        let Some(call) = self.calls.get_mut(id).filter(|call| call.is_over()) else {
+            return;
+        };
         call.give_back(&mut self.spares);
         let found = self.by_call_id.remove(call.call_id, id.index());
         debug_assert!(found, "every call is in the index");
@@ -237,6 +249,22 @@ impl Router {
             self.names.remove(names);
         }
         self.calls.discard(id);
+    }
+
+    /// An attempt of a call is over: what it held is free. The first word about its end holds.
+    pub(crate) fn attempt_over(
+        &mut self,
+        id: SlotId,
+        at: usize,
+        (status, cause): (u16, Cause),
+        out: &Out,
+    ) {
+        let call = self.calls.get_mut(id);
+        let freed = call.and_then(|call| call.attempt_ended(at, status, cause, out.now()));
+        if freed.is_some() {
+            self.give_caps_of_attempt(id, at);
+        }
+        self.give_channel(freed);
     }
 
     /// Gives back the channel that an attempt held.

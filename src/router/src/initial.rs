@@ -6,7 +6,7 @@ use call::token::RouteMark;
 use call::{Call, DialogNames, Fork, Invite, Moment, Purpose, Target, next_hop};
 use cdr::{Cause, Identity, Party};
 use route::{
-    Ask, CallLimits, Candidates, Mode, NoRoute, Number, NumberBuffer, NumberError, Quality,
+    Ask, CallLimits, Candidates, Mode, NoRoute, Number, NumberBuffer, NumberError, Quality, Refuse,
     Rewritten, Role, RouteId, Scene, Side, Snapshot,
 };
 use shards::Inbound;
@@ -19,16 +19,18 @@ use crate::counters::{Count, TrunkCell};
 use crate::gauges::{Full, Gauges, Limited};
 use crate::held::{Held, Plan};
 use crate::local::Header;
-use crate::paths::listed;
+use crate::paths::{Text, listed};
 use crate::request::{Asked, Source};
 use crate::{Out, Router};
 
 /// Why a new request is refused: what its sender is told and what the record says.
 #[derive(Clone, Copy, Debug)]
-struct Denied {
-    status: u16,
-    cause: Cause,
-    count: Count,
+pub(crate) struct Denied {
+    pub(crate) status: u16,
+    pub(crate) cause: Cause,
+    pub(crate) count: Count,
+    /// In how many seconds the caller may try again; 0: nothing is said of it.
+    pub(crate) retry_after_s: u32,
 }
 
 /// What routing may ask of a call and of the moment.
@@ -158,6 +160,7 @@ impl Router {
             status: if contacts.count > 1 { 300 } else { 302 },
             cause: Cause::Redirected,
             count: Count::Redirected,
+            retry_after_s: 0,
         };
         self.deny(message, taken, call, denied, &extra, flow, out);
         self.uri_text = contacts.text;
@@ -217,6 +220,14 @@ impl Router {
         if let Some(call) = call {
             self.call_refused(call, denied.status, Party::Router, denied.cause, out);
         }
+        let mut seconds = Text::<10>::new();
+        seconds.put_number(denied.retry_after_s);
+        let retry: [Header<'_>; 1] = [(b"Retry-After", seconds.as_bytes())];
+        let extra = if denied.retry_after_s > 0 {
+            &retry
+        } else {
+            extra
+        };
         self.drop_fork((server, fork), message, denied.status, extra, flow, out);
         if let Some(call) = call {
             self.fork_left_call(call, Invite::Over, out);
@@ -345,6 +356,7 @@ impl Router {
             unanswered: None,
             is_recorded: false,
             holds_channel: false,
+            capped: None,
             is_waiting: false,
             sold: None,
             attempts: SmallVec::new(),
@@ -393,6 +405,12 @@ impl Router {
     ) -> Result<(), Denied> {
         let breadth = breadth(message)?;
         let number = number.as_ref().map_err(|error| rejected(error.status()))?;
+        if asked.routes.next.is_none() {
+            screen(&self.world, trunk, number, message)?;
+        }
+        if let Some(call) = call {
+            self.take_caps(call, trunk, number.digits(), out)?;
+        }
         let held = self.forks.get_mut(fork);
         let plan = &mut held.expect("its request was just taken").plan;
         plan.breadth = breadth;
@@ -401,7 +419,6 @@ impl Router {
         match asked.routes.next {
             Some(next) => plan_by_route(&self.world, next, plan),
             None => {
-                screen(&self.world, trunk, number, message)?;
                 let ask = Ask {
                     trunk,
                     number,
@@ -442,6 +459,9 @@ impl Router {
         let rewritten = self.world.rewrite(trunk, role, calling);
         let calling = rewritten.as_ref().map_or(calling, Rewritten::user);
         let prefix = route.map_or("", |route| self.world.prefix(route));
+        let mut text = std::mem::take(&mut self.record_text);
+        text.clear();
+        let cap = self.cap_named(call);
         let identity = Identity {
             call_id: message.call_id(),
             from_uri: from,
@@ -450,9 +470,8 @@ impl Router {
             called,
             calling,
             prefix: prefix.as_bytes(),
+            cap: cap.as_bytes(),
         };
-        let mut text = std::mem::take(&mut self.record_text);
-        text.clear();
         identity.write(&mut text);
         if let Some(call) = self.calls.get_mut(call) {
             if let Some(old) = call.identity.take() {
@@ -464,21 +483,20 @@ impl Router {
     }
 
     fn take_channel(&mut self, call: SlotId, trunk: TrunkId, now: Time) -> Result<(), Denied> {
-        let limits = self
-            .world
-            .trunk(trunk)
-            .map_or_else(CallLimits::default, |it| it.limits);
+        let said = self.world.trunk(trunk).map(|it| (it.limits, it.refuse));
+        let (limits, refuse): (CallLimits, Refuse) = said.unwrap_or_default();
         let whose = Limited::Trunk(trunk);
         let taken = self.gauges.take(self.shard, whose, limits, now);
         taken.map_err(|full| {
             let (cause, count) = match full {
-                Full::Calls => (Cause::CallLimit, Count::TrunkFull),
+                Full::Calls | Full::Window => (Cause::CallLimit, Count::TrunkFull),
                 Full::Rate => (Cause::RateLimit, Count::TrunkFast),
             };
             Denied {
-                status: 503,
+                status: refuse.status,
                 cause,
                 count,
+                retry_after_s: refuse.retry_after_s,
             }
         })?;
         if let Some(call) = self.calls.get_mut(call) {
@@ -499,6 +517,7 @@ fn screen(
         status: 403,
         cause: Cause::Blocked,
         count,
+        retry_after_s: 0,
     };
     if world.blocks(trunk, Side::Called, called).is_some() {
         return Err(denied(Count::BlockedCalled));
@@ -543,6 +562,7 @@ fn plan_by_route(world: &Snapshot, next: &[u8], plan: &mut Plan) -> Result<(), D
         status: 403,
         cause: Cause::Rejected,
         count: Count::ForeignTarget,
+        retry_after_s: 0,
     };
     let hop = Uri::parse(next).map(|uri| next_hop::hop(&uri));
     let Ok(next_hop::Hop::Address(transport, address)) = hop else {
@@ -570,6 +590,7 @@ fn plan_by_number(
             NoRoute::NoPrefix => Count::NoRoute,
             NoRoute::NotSold => Count::NotSold,
         },
+        retry_after_s: 0,
     };
     let route = world.route(route.map_err(no_route)?);
     plan.advance = route.advance;
@@ -585,6 +606,7 @@ fn plan_by_number(
             status: 503,
             cause: Cause::NoGateway,
             count: Count::NoGateway,
+            retry_after_s: 0,
         }),
     }
 }
@@ -631,6 +653,7 @@ fn rejected(status: u16) -> Denied {
         status,
         cause: Cause::Rejected,
         count: Count::BadNumber,
+        retry_after_s: 0,
     }
 }
 

@@ -39,6 +39,7 @@ mod admission;
 mod attempt;
 mod between;
 mod branch;
+mod caps;
 mod counters;
 mod dialog;
 mod fellow;
@@ -59,7 +60,7 @@ mod settings;
 mod wake;
 
 pub use counters::{COUNTERS, GATEWAY_CELLS, HISTOGRAMS, TRUNK_CELLS, dynamic_cells};
-pub use gauges::{Gauges, Limited};
+pub use gauges::{Gauges, Limited, Room};
 pub use mail::{Letter, Notice};
 pub use settings::{Listener, Overload, Settings};
 
@@ -91,6 +92,8 @@ pub struct Router {
     table: Table,
     forks: Slab<Held>,
     calls: Slab<Call>,
+    /// What caps hold of calls.
+    capped: caps::CappedCalls,
     /// The calls by their Call-ID's hash: only for peers that do not repeat our Record-Route.
     by_call_id: Chains,
     /// The paths of transactions, calls and dialogs.
@@ -158,6 +161,7 @@ impl Router {
             table,
             forks: Slab::new(shard, settings.transactions_max),
             calls: Slab::new(shard, settings.calls_max),
+            capped: caps::CappedCalls::new(settings.calls_max),
             by_call_id: Chains::new(settings.calls_max),
             // One for each transaction, and two for each call and half a dialog more.
             flows: Flows::new(
@@ -200,12 +204,13 @@ impl Router {
 
     /// Whose channels the calls hold, each as often as it is held: for tests and the simulator.
     pub fn channels(&self) -> impl Iterator<Item = Limited> + '_ {
-        self.calls.iter().flat_map(|(_, call)| {
+        let channels = self.calls.iter().flat_map(|(_, call)| {
             let trunk = call.holds_channel.then_some(Limited::Trunk(call.trunk));
             let holding = call.attempts.iter().filter(|attempt| attempt.holds_channel);
             let gateways = holding.filter_map(|attempt| attempt.gateway);
             trunk.into_iter().chain(gateways.map(Limited::Gateway))
-        })
+        });
+        channels.chain(self.caps_held())
     }
 
     /// How many references to flows and cells of names are held: none without calls and

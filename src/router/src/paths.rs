@@ -106,6 +106,17 @@ impl<const N: usize> Text<N> {
         self.len += room;
     }
 
+    pub(crate) fn put_number(&mut self, number: u32) {
+        let mut digits = [0; 10];
+        let (mut at, mut left) = (digits.len(), number);
+        while at == digits.len() || left > 0 {
+            at -= 1;
+            digits[at] = b'0' + (left % 10) as u8;
+            left /= 10;
+        }
+        self.put(&digits[at..]);
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }

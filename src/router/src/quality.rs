@@ -31,12 +31,14 @@ impl Router {
         (status, cause): (u16, Cause),
         out: &mut Out,
     ) {
-        let Some(call) = self.call_of(fork).and_then(|call| self.calls.get_mut(call)) else {
+        let Some(id) = self.call_of(fork) else {
+            return;
+        };
+        let Some(call) = self.calls.get_mut(id) else {
             return;
         };
         let failed = failed(call, at, status);
-        let freed = call.attempt_ended(at, status, cause, out.now());
-        self.give_channel(freed);
+        self.attempt_over(id, at, (status, cause), out);
         if let Some((place, ending)) = failed {
             self.gauges.quality().count(self.shard, place, ending);
         }

@@ -40,7 +40,7 @@ fn a_routed_call_allocates_nothing() {
         for setup in [
             Setup::new(),
             Setup::new().wholesale(),
-            Setup::new().wholesale().bordered(),
+            Setup::new().wholesale().bordered().capped(),
         ]
         .into_iter()
         .chain(policies)

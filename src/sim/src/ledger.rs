@@ -270,12 +270,10 @@ fn judge_duration(
     plan: &Plan,
     circumstances: Circumstances,
 ) -> Result<(), String> {
-    let (Some((tag, sent)), most) = (
-        story.answers_sent.iter().next(),
-        u64::from(plan.max_call_seconds) * 1_000_000,
-    ) else {
+    let Some((tag, sent)) = story.answers_sent.iter().next() else {
         return Ok(());
     };
+    let (least, most) = plan.calls_end_after_us();
     let of = |byes: &BTreeMap<(String, bool), Time>| {
         let both = [true, false].map(|caller| byes.get(&(tag.clone(), caller)).copied());
         both.into_iter().flatten().min()
@@ -290,13 +288,13 @@ fn judge_duration(
             ));
         }
     }
-    let earliest_end = bye_sent.map_or(most, |sent| sent.0);
+    let earliest_end = bye_sent.map_or(least, |sent| sent.0);
     if let Some(seen) = story.answers_seen.get(tag) {
         let shortest = match bye_sent {
             Some(_) => earliest_end.saturating_sub(seen.0),
-            None => most.saturating_sub(circumstances.delay_us_max),
+            None => least.saturating_sub(circumstances.delay_us_max),
         };
-        if record.duration_us < shortest.min(most) {
+        if record.duration_us < shortest.min(least) {
             return Err(format!(
                 "{} us on record, at least {shortest} passed",
                 record.duration_us
@@ -316,7 +314,7 @@ fn judge_duration(
     let blamed = match record.hung_up.as_str() {
         "caller" => who.contains(&true),
         "callee" => who.contains(&false),
-        _ => bye_arrived.is_none() || record.duration_us >= most,
+        _ => bye_arrived.is_none() || record.duration_us >= least,
     };
     if blamed {
         Ok(())

@@ -10,10 +10,11 @@ use base::{GatewayId, ListenerId, Money, ShardId, Time, Transport, TrunkId, Wall
 use call::Keys;
 use route::translation::{Change, Lengths, Rule, RuleSet};
 use route::{
-    AdvanceTable, Balance, Bounds, CalendarSpec, CallLimits, Chain, Code, Currency, DeckId,
-    DeckSpec, GatewaySpec, HeaderRules, HealthRules, Judge, ListenerSpec, Margin, Mode, Moment,
-    Passes, PlanSpec, Probe, Profile, QualitySpec, Rate, RatesBuilder, RouteSpec, Snapshot, Source,
-    Spec, TargetSpec, TrunkSpec, UnknownSource, WhenSpec, Worth,
+    AdvanceTable, Apart, Balance, Bounds, CalendarSpec, CallLimits, CapRule, CapSide, CapSpec,
+    Chain, Code, Currency, DeckId, DeckSpec, GatewaySpec, HeaderRules, HealthRules, Judge,
+    ListenerSpec, Margin, Mode, Moment, Passes, PlanSpec, Probe, Profile, QualitySpec, Rate,
+    RatesBuilder, RouteSpec, Snapshot, Source, Spec, TargetSpec, TrunkSpec, UnknownSource,
+    WhenSpec, Worth,
 };
 use router::{COUNTERS, Gauges, HISTOGRAMS, Limited, Listener, Router, Settings};
 use shards::{Handler, Limits, World, WorldConfig};
@@ -252,7 +253,7 @@ impl Machine {
     ///
     /// # Errors
     /// What is left on which shard.
-    pub fn audit_end(&self) -> Result<(), String> {
+    pub fn audit_end(&mut self) -> Result<(), String> {
         for shard in self.shards() {
             let router = self.world.handler(shard);
             let [calls, forks, servers, clients] = router.held();
@@ -276,6 +277,7 @@ impl Machine {
                 ));
             }
         }
+        self.audit_windows()?;
         self.audit_channels()
     }
 
@@ -299,7 +301,14 @@ impl Machine {
         let trunks = trunks.map(|(trunk, id)| (Limited::Trunk(TrunkId(id)), trunk.limits));
         let gateways = self.spec.gateways.iter().zip(0..);
         let gateways = gateways.map(|(one, id)| (Limited::Gateway(GatewayId(id)), one.limits));
-        for (whose, limits) in trunks.chain(gateways) {
+        let caps = self.snapshot.caps().map(|(id, rule)| {
+            let limits = match rule.only_tells {
+                true => CallLimits::default(),
+                false => rule.limits,
+            };
+            (Limited::Cap(id), limits)
+        });
+        for (whose, limits) in trunks.chain(gateways).chain(caps) {
             let held = self
                 .shards()
                 .flat_map(|shard| self.world.handler(shard).channels());
@@ -314,6 +323,42 @@ impl Machine {
             }
             if limits.calls.is_some_and(|most| counted > most) {
                 return Err(format!("{whose:?}: {counted} channels of {limits:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// When no call is left no cap goes on counting; none let more calls begin than it may; and what
+    /// the calls of all numbers talked is what their records say.
+    fn audit_windows(&mut self) -> Result<(), String> {
+        let records = self.records();
+        let answered = records.iter().filter(|it| it.answered.is_some());
+        let talked_ms: i64 = answered.map(|it| (it.duration_us / 1_000) as i64).sum();
+        // Who was answered after it had been refused is counted no more.
+        let mut names: Vec<&str> = records.iter().map(|it| &*it.call_id).collect();
+        names.sort_unstable();
+        let is_exact = self.restarts == 0 && names.windows(2).all(|pair| pair[0] != pair[1]);
+        let (windows, now) = (self.gauges.windows(), self.world.now());
+        for (id, rule) in self.snapshot.caps() {
+            let name = self.snapshot.cap_name(id);
+            let used = windows.used(id, now);
+            let later = windows.used(id, now.plus_millis(3_600_000));
+            if used != later {
+                return Err(format!(
+                    "{name}: {used:?} goes on without a call: {later:?}"
+                ));
+            }
+            let most = rule.window_calls.filter(|_| !rule.only_tells);
+            if most.is_some_and(|most| used.calls > u64::from(most)) {
+                return Err(format!("{name}: {used:?} of {rule}"));
+            }
+            let spec = self.spec.caps.iter().find(|it| it.name == name);
+            let counts_all = spec.is_some_and(|it| it.prefixes.is_empty());
+            let differs = (used.talked_ms - talked_ms).abs() > records.len() as i64;
+            if counts_all && is_exact && differs {
+                return Err(format!(
+                    "{name}: {used:?}, and the records say {talked_ms} ms"
+                ));
             }
         }
         Ok(())
@@ -436,6 +481,7 @@ fn spec(plan: &Plan, number: usize) -> Spec {
     };
     spec.qualities = plan.quality.map(quality).into_iter().collect();
     spec.calendars = plan.hours.iter().map(calendar).collect();
+    spec.caps = plan.caps.iter().zip(0..).map(cap).collect();
     if plan.has_canary {
         add_canary(&mut spec);
     }
@@ -443,6 +489,34 @@ fn spec(plan: &Plan, number: usize) -> Spec {
         add_terms(plan, &mut spec);
     }
     spec
+}
+
+/// A cap, whose window is longer than any world.
+fn cap((cap, number): (&plan::Cap, usize)) -> CapSpec {
+    CapSpec {
+        name: format!("cap-{number}"),
+        side: match cap.is_of_vendors {
+            true => CapSide::Gateways,
+            false => CapSide::Trunks,
+        },
+        peers: Vec::new(),
+        lists: Vec::new(),
+        prefixes: cap.prefixes.clone(),
+        apart: cap.is_apart.then_some(Apart::Peer),
+        by_prefix: cap.is_apart && !cap.prefixes.is_empty(),
+        rule: CapRule {
+            limits: CallLimits {
+                calls: cap.calls,
+                per_second: None,
+            },
+            window_s: 31 * 86_400,
+            window_calls: cap.window_calls,
+            window_minutes: cap.window_minutes.or(Some(u32::MAX)),
+            max_call_seconds: cap.max_call_seconds,
+            only_tells: cap.only_tells,
+            ..CapRule::default()
+        },
+    }
 }
 
 /// Bounds that vendors fall below within seconds, and come back from.

@@ -298,8 +298,8 @@ impl Network {
     ///
     /// # Errors
     /// What is left, and where.
-    pub fn audit_end(&self) -> Result<(), String> {
-        for machine in &self.machines {
+    pub fn audit_end(&mut self) -> Result<(), String> {
+        for machine in &mut self.machines {
             machine.audit_end()?;
         }
         Ok(())

@@ -93,6 +93,8 @@ pub struct Plan {
     pub calls_per_second: Option<u32>,
     /// Calls that each vendor takes at a time.
     pub vendor_calls: Option<u32>,
+    /// What calls may have together.
+    pub caps: Vec<Cap>,
     /// Whether there is a second trunk, with a route and a gateway of its own, that nobody attacks.
     pub has_canary: bool,
     /// Calls that a shard may hold.
@@ -101,6 +103,43 @@ pub struct Plan {
     pub transactions_max: usize,
     /// Parcels that wait for a shard at most.
     pub inbox: usize,
+}
+
+/// How much calls may have together.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Cap {
+    /// Whether it counts where calls go; else where they come from.
+    pub is_of_vendors: bool,
+    /// The beginnings of the numbers that it is about; all, if there are none.
+    pub prefixes: Vec<String>,
+    /// Whether each trunk or vendor, and each prefix, has a count of its own.
+    pub is_apart: bool,
+    /// Calls at a time.
+    pub calls: Option<u32>,
+    /// Calls in all the time of the world.
+    pub window_calls: Option<u32>,
+    /// Minutes in all the time of the world.
+    pub window_minutes: Option<u32>,
+    /// How long a call may last.
+    pub max_call_seconds: u32,
+    /// Whether what is more goes on all the same.
+    pub only_tells: bool,
+}
+
+impl Plan {
+    /// After how long a call ends by itself, in microseconds: the least that any cap says, and what holds
+    /// for every call.
+    #[must_use]
+    pub fn calls_end_after_us(&self) -> (u64, u64) {
+        let seconds = |all: bool| {
+            let counts_all = |cap: &&Cap| !cap.is_of_vendors && cap.prefixes.is_empty();
+            let caps = self.caps.iter().filter(|cap| !all || counts_all(cap));
+            let said = caps.map(|cap| cap.max_call_seconds);
+            let said = said.filter(|&it| it > 0).chain([self.max_call_seconds]);
+            u64::from(said.min().unwrap_or(0)) * 1_000_000
+        };
+        (seconds(false), seconds(true))
+    }
 }
 
 impl Default for Plan {
@@ -130,6 +169,7 @@ impl Default for Plan {
             is_loop: false,
             borders: None,
             max_calls: None,
+            caps: Vec::new(),
             calls_per_second: None,
             vendor_calls: None,
             has_canary: false,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use call::Keys;
 use config::{Config, Shards};
-use control::{CdrOptions, Layout, Loaded, LogTarget, Node, Rate, RateLimit, Setup};
-use router::{Gauges, Listener, Router, Settings};
+use control::{Caps, CdrOptions, Layout, Loaded, LogTarget, Node, Rate, RateLimit, Setup};
+use router::{Gauges, Limited, Listener, Room, Router, Settings};
 use shards::steer::{SteerConfig, SteerMode};
 use shards::{ListenerSpec, RuntimeConfig};
 use transaction::Timing;
@@ -38,13 +38,14 @@ pub(crate) fn start(
     let cpus = cpus(&config.node.shards)?;
     let settings = Arc::new(settings(&config, cpus.len())?);
     let limits = &config.limits;
-    let gauges = Gauges::with_quality(
-        settings.shards,
-        limits.trunks_max,
-        limits.gateways_max,
-        limits.quality_rows,
-    );
+    let room = Room {
+        caps: limits.caps_max,
+        quality_rows: limits.quality_rows,
+    };
+    let (trunks_max, gateways_max) = (limits.trunks_max, limits.gateways_max);
+    let gauges = Gauges::with_room(settings.shards, trunks_max, gateways_max, room);
     let gauges = Arc::new(gauges);
+    let of_caps = gauges.clone();
     let setup = Setup {
         node: config.node.name.clone(),
         version: VERSION,
@@ -57,6 +58,11 @@ pub(crate) fn start(
             trunks_max: config.limits.trunks_max,
         },
         quality: gauges.quality().clone(),
+        caps: Caps {
+            windows: gauges.windows().clone(),
+            up: Arc::new(move |cap| of_caps.in_use(Limited::Cap(cap))),
+        },
+        state: Some(config.node.state_dir.clone()),
         cdr: CdrOptions {
             directory: config.cdr.directory.clone(),
             rotate_bytes: config.cdr.rotate_bytes,

@@ -107,10 +107,7 @@ fn guess(arguments: &GuessArguments) -> Result<(), Failure> {
 
 fn check(arguments: &CheckArguments) -> Result<(), Failure> {
     let now = control::now();
-    let dialect = match known_dialect(arguments.dialect.as_deref())? {
-        Some(dialect) => dialect,
-        None => guessed(&arguments.deck, &Dialect::default())?.dialect,
-    };
+    let dialect = dialect_of((&arguments.deck, arguments.dialect.as_deref()))?;
     let (new, clashes, report) = collect(&arguments.deck, &dialect, now)?;
     let old = match &arguments.before {
         Some(path) => collect(path, &dialect, now)?.0,
@@ -138,6 +135,40 @@ fn check(arguments: &CheckArguments) -> Result<(), Failure> {
     match report.faults_count > 0 || judgement.stops() {
         true => Err(Failure::Deck(arguments.deck.clone())),
         false => Ok(()),
+    }
+}
+
+/// A deck's file, and its dialect's if it has one.
+pub(crate) type DeckFiles<'f> = (&'f Path, Option<&'f Path>);
+
+/// What is odd about a deck, beside the one that it follows, in words; `None` if nothing is. With it
+/// whether that is so much that it must not be used.
+pub(crate) fn odd(
+    name: &str,
+    new: DeckFiles<'_>,
+    before: Option<DeckFiles<'_>>,
+) -> Result<Option<(String, bool)>, Failure> {
+    let now = control::now();
+    let read = |files: DeckFiles<'_>| collect(files.0, &dialect_of(files)?, now);
+    let (new, clashes, report) = read(new)?;
+    let old = match before {
+        Some(before) => read(before)?.0,
+        None => Deck::empty(new.currency()),
+    };
+    let expect = Expectations::default();
+    let judgement = decks::judge(&old, &new, &clashes, Extent::Full, now, &expect);
+    if judgement.oddities.is_empty() {
+        return Ok(None);
+    }
+    let text = tell_check(name, &new, &report, &judgement, before.is_some());
+    Ok(Some((text, judgement.stops())))
+}
+
+/// How a deck is meant: as its dialect says, or else as it seems.
+fn dialect_of((deck, dialect): DeckFiles<'_>) -> Result<Dialect, Failure> {
+    match known_dialect(dialect)? {
+        Some(dialect) => Ok(dialect),
+        None => Ok(guessed(deck, &Dialect::default())?.dialect),
     }
 }
 

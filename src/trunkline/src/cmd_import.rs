@@ -16,7 +16,7 @@ dr_carriers, dr_gw_lists, lcr_gw, lcr_rule and lcr_rule_target: as files of db_t
 heading (the file named after its table), or as an SQL dump with any of them.
 
 What has no counterpart is told with its file and line, and left out; nothing is taken over in
-another meaning without a word. Host names are not looked up: such gateways are left out.
+another meaning without a word.
 
 Examples:
   mysqldump kamailio address dr_gateways dr_rules dr_gw_lists > dump.sql

@@ -107,6 +107,7 @@ fn tables(stats: &Value, all: bool) -> String {
     push(&mut text, "health", health(&stats["health"]));
     push(&mut text, "quality", quality(&stats["quality"]));
     push(&mut text, "trunk", named_rows(&stats["trunks"]));
+    push(&mut text, "cap", caps(&stats["caps"]));
     push(&mut text, "time", times(&stats["total"]["histograms"]));
     push(&mut text, "calls", columns(stats, shards, "handler", all));
     push(&mut text, "runtime", columns(stats, shards, "runtime", all));
@@ -198,6 +199,34 @@ fn quality(list: &Value) -> Vec<Vec<String>> {
         told.extend(["admitted", "asr", "ner"].map(|key| share(&row[key])));
         told.extend(["acd_s", "pdd_ms"].map(|key| count(&row[key])));
         told.push(share(&row["short"]));
+        rows.push(told);
+    }
+    rows
+}
+
+/// One row for each cell of a cap: what it has, and what it allows.
+fn caps(list: &Value) -> Vec<Vec<String>> {
+    let head = [
+        "",
+        "calls",
+        "in window",
+        "seconds",
+        "cost",
+        "used",
+        "refused",
+        "told",
+        "allows",
+    ];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    for row in list.as_array().unwrap_or(&Vec::new()) {
+        let word = |key: &str| row[key].as_str().unwrap_or("?").to_owned();
+        let permille = row["used_permille"].as_u64().unwrap_or(0);
+        let mut told = vec![word("cap")];
+        told.extend(["calls", "window_calls", "window_seconds"].map(|key| number(&row[key])));
+        told.push(word("window_cost"));
+        told.push(format!("{}.{} %", permille / 10, permille % 10));
+        told.extend(["refused", "told"].map(|key| number(&row[key])));
+        told.push(word("allows"));
         rows.push(told);
     }
     rows

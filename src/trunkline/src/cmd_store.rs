@@ -1,6 +1,7 @@
 //! `trunkline store`: generations of the routing world, and the one way to change it.
 
 use std::fmt::Write as _;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use store::{Cache, Generation, Store, World};
 
 use crate::boot;
 use crate::cmd_check::{changes, summary};
+use crate::cmd_deck::odd;
 use crate::cmd_stats::{ask_patiently, parse};
 use crate::failure::{Failure, print};
 use crate::progress::Progress;
@@ -54,6 +56,9 @@ pub(crate) enum Command {
         /// node's own file.
         #[arg(value_name = "FILE")]
         world: Option<PathBuf>,
+        /// Take decks also with jumps, holes or contradictions that would stop them.
+        #[arg(long)]
+        accept_odd: bool,
         #[command(flatten)]
         reason: Reason,
     },
@@ -75,6 +80,9 @@ pub(crate) enum Command {
         /// A configuration file with its decks and lists, or an exported folder.
         #[arg(value_name = "FILE")]
         world: PathBuf,
+        /// Take decks also with jumps, holes or contradictions that would stop them.
+        #[arg(long)]
+        accept_odd: bool,
     },
     /// Find everything that is wrong with a generation as it is in the store.
     Check {
@@ -160,14 +168,22 @@ pub(crate) fn run(command: &Command) -> Result<(), Failure> {
         Command::Import {
             node,
             world,
+            accept_odd,
             reason,
-        } => import(node, world.as_ref().unwrap_or(&node.config), reason),
+        } => {
+            let world = world.as_ref().unwrap_or(&node.config);
+            import(node, (world, *accept_odd), reason)
+        }
         Command::Export {
             node,
             folder,
             generation,
         } => export(node, folder, *generation),
-        Command::Stage { node, world } => stage(node, world),
+        Command::Stage {
+            node,
+            world,
+            accept_odd,
+        } => stage(node, (world, *accept_odd)),
         Command::Check { node, generation } => check(node, *generation),
         Command::Diff {
             node,
@@ -207,7 +223,7 @@ fn init(node: &Node) -> Result<(), Failure> {
     })
 }
 
-fn import(node: &Node, world: &Path, reason: &Reason) -> Result<(), Failure> {
+fn import(node: &Node, world: (&Path, bool), reason: &Reason) -> Result<(), Failure> {
     let mut desk = Desk::open(node)?;
     let staged = desk.stage(world)?;
     desk.commit(&staged, reason)
@@ -225,7 +241,7 @@ fn export(node: &Node, folder: &Path, generation: Option<u64>) -> Result<(), Fai
     ))
 }
 
-fn stage(node: &Node, world: &Path) -> Result<(), Failure> {
+fn stage(node: &Node, world: (&Path, bool)) -> Result<(), Failure> {
     let mut desk = Desk::open(node)?;
     let staged = desk.stage(world)?;
     print(&format!(
@@ -329,6 +345,37 @@ fn lines_of(generation: &Generation) -> String {
     }
 }
 
+/// Tells what is odd about the decks of a generation that the one before has not, or not so. Returns
+/// those of which that is too much.
+fn tell_odd(loaded: &Loaded, before: Option<&Loaded>) -> Result<Vec<String>, Failure> {
+    let mut stopped = Vec::new();
+    for deck in &loaded.config.decks {
+        let mut old = before.into_iter().flat_map(|it| &it.config.decks);
+        let old = old.find(|it| it.name == deck.name);
+        // Equal contents of two generations are one file.
+        if old.is_some_and(|old| is_one_file(&old.file, &deck.file)) {
+            continue;
+        }
+        let new = (&*deck.file, deck.dialect.as_deref());
+        let old = old.map(|old| (&*old.file, old.dialect.as_deref()));
+        if let Some((text, stops)) = odd(&format!("deck `{}`", deck.name), new, old)? {
+            print(&text)?;
+            if stops {
+                stopped.push(format!("deck `{}`", deck.name));
+            }
+        }
+    }
+    Ok(stopped)
+}
+
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    let place = |path: &Path| {
+        let found = std::fs::metadata(path).ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    place(one).is_some_and(|one| place(other) == Some(one))
+}
+
 fn opened(node: &Node) -> Result<(File, Own), Failure> {
     let of_config = |errors| Failure::Load(LoadError::Config(errors));
     let file = File::open(&node.config).map_err(of_config)?.node_only();
@@ -387,8 +434,10 @@ impl Desk {
         loaded.map_err(Failure::Load)
     }
 
-    /// Checks a world in files, stages it, and tells what it would change.
-    fn stage(&mut self, path: &Path) -> Result<Generation, Failure> {
+    /// Checks a world in files, stages it, and tells what it would change, and what is odd about decks
+    /// that are new or have changed: so much of it that they must not be used stops it, unless it is
+    /// accepted.
+    fn stage(&mut self, (path, accepts_odd): (&Path, bool)) -> Result<Generation, Failure> {
         let progress = Progress::new();
         let tell = |deck: &str, lines| progress.tell(deck, lines);
         let file = World::file_of(path);
@@ -403,22 +452,30 @@ impl Desk {
             let _ = writeln!(text, "Left out, because it is the node's own: {tables}.");
         }
         print(&text)?;
-        self.tell_changes(&staged)?;
+        let (loaded, before) = self.tell_changes(&staged)?;
+        let stopped = tell_odd(&loaded, before.as_ref())?;
+        if !stopped.is_empty() && !accepts_odd {
+            self.store.discard(staged.id).map_err(Failure::Store)?;
+            return Err(Failure::OddDecks(stopped));
+        }
         Ok(staged)
     }
 
-    /// Tells what a generation would change. A head that cannot be read is no reason not to go on.
-    fn tell_changes(&mut self, staged: &Generation) -> Result<(), Failure> {
+    /// Tells what a generation would change, and returns it with the head. A head that cannot be read
+    /// is no reason not to go on.
+    fn tell_changes(&mut self, staged: &Generation) -> Result<(Loaded, Option<Loaded>), Failure> {
         let Ok(head) = self.store.head() else {
-            self.load(staged.clone(), None)?;
-            return print("It is the first generation.\n");
+            let loaded = self.load(staged.clone(), None)?;
+            print("It is the first generation.\n")?;
+            return Ok((loaded, None));
         };
         let before = self.load(head, None);
         let loaded = self.load(staged.clone(), before.as_ref().ok())?;
-        print(&match before {
-            Ok(before) => changes(&loaded.changes_from(&before)),
+        print(&match &before {
+            Ok(before) => changes(&loaded.changes_from(before)),
             Err(failure) => format!("The head cannot be compared: {failure}\n"),
-        })
+        })?;
+        Ok((loaded, before.ok()))
     }
 
     /// Makes a checked generation the head, and has the node take it.

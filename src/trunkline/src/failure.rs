@@ -56,6 +56,7 @@ pub(crate) enum Failure {
     NoStore(PathBuf),
     /// A generation was committed, and the running node does not take it: all that is wrong.
     NotTaken(u64, Vec<String>),
+    OddDecks(Vec<String>),
     /// Who read our output has gone: nothing to complain about.
     OutputClosed,
 }
@@ -92,6 +93,7 @@ impl fmt::Display for Failure {
             F::NothingAnswered => write!(f, "trunkline: no call of the demonstration was answered"),
             F::Store(error) => write!(f, "trunkline: {error}"),
             F::NoStore(path) => write!(f, "trunkline: {} names no store; add a [store], such as kind = \"sqlite\" and path = \"state/trunkline.db\"", path.display()),
+            F::OddDecks(names) => write!(f, "trunkline: what is odd about {} is so much that it was not staged; correct the file, or stage it as it is with --accept-odd", names.join(", ")),
             F::NotTaken(id, faults) => {
                 told_faults(faults, "what the running node read", f)?;
                 write!(f, "; generation {id} is the head of the store, and the node keeps what it had")

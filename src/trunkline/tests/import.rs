@@ -91,7 +91,7 @@ const ADDRESS: &str = "id(int,auto) grp(int) ip_addr(string) mask(int) port(int)
 #[test]
 fn drouting_of_kamailio_in_db_text() {
     let gateways = "gwid(int,auto) type(int) address(string) strip(int) pri_prefix(string,null) attrs(string,null) description(string) \n\
-        1:0:203.0.113.1\\:5070:2:00:x=1:first carrier\n2:0:sip\\:203.0.113.2;transport=tcp:0:::\n3:0:gw.example.com:0:::\n";
+        1:0:203.0.113.1\\:5070:2:00:x=1:first carrier\n2:0:sip\\:203.0.113.2;transport=tcp:0:::\n3:0:localhost:0:::\n";
     let lists = "id(int,auto) gwlist(string) description(string) \n7:2,1:both\n";
     let rules = "ruleid(int,auto) groupid(string) prefix(string) timerec(string) priority(int) routeid(string) gwlist(string) description(string) \n\
         1:1:49::0:0:1,2:\n2:1:4930::0:0:#7:\n3:1:4930::5:0:2:\n4:1:44:20200101T000000|20201231T000000:0:0:1:\n5:1:::0:0:3,1:\n6:2:1::0:0:1:\n";
@@ -112,15 +112,14 @@ fn drouting_of_kamailio_in_db_text() {
     );
     assert_eq!(
         done.goes_to("group-2", "+1555"),
-        ["gw1"],
-        "the rule for all, without the gateway that has only a name"
+        ["gw3@127.0.0.1", "gw1"],
+        "the rule for all, with the gateway that has a name"
     );
     done.says("dr_rules:3: a rule for `4930` of lower priority: left out");
     done.says("dr_rules:5: a rule for some times only");
-    done.says("dr_gateways:4: `gw.example.com` has no IP address");
     done.says("dr_gateways:2: attrs `x=1` are read by a script");
     done.says("address:5: `sip.example.com`");
-    done.says("2 trunks, 2 gateways, 3 prefixes");
+    done.says("2 trunks, 3 gateways, 3 prefixes");
     let text = fs::read_to_string(done.folder.path().join("out/trunkline.toml")).unwrap();
     for words in [
         "# first carrier",

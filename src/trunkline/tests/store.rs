@@ -76,8 +76,15 @@ impl World {
         folder
     }
 
-    /// Runs `trunkline store`; whether it did what was asked, and what it said.
+    /// Runs `trunkline store`; whether it did what was asked, and what it said. Prices jump here, and
+    /// are meant to.
     fn store(&self, words: &[&str]) -> (bool, String) {
+        let brings = ["stage", "import"].contains(&words[0]);
+        let accept: &[&str] = if brings { &["--accept-odd"] } else { &[] };
+        self.store_as_is(&[words, accept].concat())
+    }
+
+    fn store_as_is(&self, words: &[&str]) -> (bool, String) {
         let output = Command::new(env!("CARGO_BIN_EXE_trunkline"))
             .arg("store")
             .args(words)
@@ -320,6 +327,39 @@ fn calls_go_on_and_a_node_starts_while_the_database_is_away() {
     gets(&vendors[1]);
     let figures = caller.finish(PATIENCE).unwrap();
     assert_eq!(figures.failed, 0, "{figures:?}");
+}
+
+#[test]
+fn prices_that_jump_are_not_staged_unless_they_are_meant() {
+    let world = World::new();
+    world.node(&format!(
+        "path = \"{}\"",
+        world.scene.path("store.db").display()
+    ));
+    world.does(&["init"], &["The store is made"]);
+    let folder = world.world("0.01");
+    let folder = folder.to_str().unwrap();
+    let (is_done, said) = world.store_as_is(&[&["import", folder], &WHY[..]].concat());
+    assert!(is_done && !said.contains("deck `one`: "), "{said}");
+    world.world("0.014");
+    let (is_done, said) = world.store_as_is(&["stage", folder]);
+    assert!(is_done && said.contains("1 up"), "{said}");
+    world.does(&["discard", "2"], &["is gone"]);
+
+    world.world("0.03");
+    let (is_done, said) = world.store_as_is(&["stage", folder]);
+    assert!(!is_done, "{said}");
+    for want in [
+        "1 rows rise by more than expected, so many that the deck must not be used",
+        "line 2: 1555 Nowhere: ",
+        "about deck `one` is so much",
+        "--accept-odd",
+    ] {
+        assert!(said.contains(want), "`{want}` is not in\n{said}");
+    }
+    world.refuses(&["check"], &["nothing is staged"]);
+    let (is_done, said) = world.store_as_is(&["stage", folder, "--accept-odd"]);
+    assert!(is_done && said.contains("so many"), "{said}");
 }
 
 /// Somebody commits beside another node, or by hand: this one follows.

@@ -46,6 +46,7 @@ fn call() -> Call {
         unanswered: None,
         is_recorded: false,
         holds_channel: false,
+        capped: None,
         is_waiting: false,
         sold: None,
         attempts: SmallVec::new(),

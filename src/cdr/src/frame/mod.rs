@@ -25,7 +25,7 @@ pub use encode::{encode, encode_with};
 use crate::{Call, IDENTITY_BYTES_MAX};
 
 const MAGIC: [u8; 2] = *b"TC";
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// How many bytes of a frame must be there to know its length.
 pub const FRAME_HEADER_BYTES: usize = 8;

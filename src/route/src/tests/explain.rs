@@ -83,7 +83,8 @@ route      49   (ordered, at most 3 attempts)
 ";
     assert!(text.starts_with(want), "{text}");
     let json = explanation.to_json();
-    let want = r#""rewritten":"+49301","rules":["in rule 1: begins 9, strip 1, prepend +"],"#;
+    let want =
+        r#""rewritten":"+49301","rules":["in rule 1: begins 9, strip 1, prepend +"],"caps":[],"#;
     assert!(json.contains(want), "{json}");
     assert!(
         told(&world, &health, "+49301", Time::ZERO)
@@ -98,13 +99,13 @@ fn the_same_for_programs() {
     let health = Health::new(8);
     let json = told(&world, &health, "sip:+1202@x", Time::ZERO).to_json();
     let want = concat!(
-        r#"{"generation":1,"trunk":"alpha","dialled":"+1202","rewritten":null,"rules":[],"number":"1202","rule":"+E.164","#,
+        r#"{"generation":1,"trunk":"alpha","dialled":"+1202","rewritten":null,"rules":[],"caps":[],"number":"1202","rule":"+E.164","#,
         r#""tech_prefix":"","prefix":"1","mode":"ordered","balance":null,"sold":null,"income":null,"call_seconds":180,"margin":null,"#,
         r#""attempts_max":3,"#,
         r#""refused":"no gateway of the route may be tried now","candidates":["#,
         r#"{"position":1,"gateway":"g2","carrier":"","address":"192.0.2.2:5060","#,
         r#""transport":"udp","weight":1,"state":"maintenance","skipped":"in maintenance","priority":0,"#,
-        r#""why":null,"deck":null,"price":null,"cost":null,"margin":null,"rules":[],"#,
+        r#""why":null,"deck":null,"price":null,"cost":null,"margin":null,"caps":[],"rules":[],"#,
         r#""request_uri":"sip:+1202@192.0.2.2","no_response_ms":2000}]}"#,
     );
     assert_eq!(json, want);

@@ -1,6 +1,7 @@
 //! Gateways that fail, flap and come back, by the clock.
 
 use base::Time;
+use proptest::prelude::*;
 
 use super::{at, built, gateway, spec};
 use crate::{
@@ -391,4 +392,52 @@ fn beyond_the_capacity_all_is_up() {
     }
     health.adopt(g4, down(5), ms(0));
     assert_eq!((health.state(g4.id, ms(0)), health.capacity()), (Up, 3));
+}
+
+/// The worlds with the gateway and, after it moved, without; and what happens to it there.
+fn play(health: &mut Health, worlds: &[Snapshot; 2], what: usize, now: Time) {
+    let g1 = gateway(&worlds[0], "g1");
+    let adopted = [
+        Up,
+        returning(100),
+        Down {
+            until: now.plus_millis(10_000),
+        },
+    ];
+    let events = [
+        ProbeOk,
+        ProbeFailed,
+        AttemptOk,
+        AttemptTimedOut,
+        TransportError,
+    ];
+    match what {
+        0..5 => drop(health.apply(g1, events[what], now)),
+        5..8 => health.adopt(g1, adopted[what - 5], now),
+        8 => health.follow(&worlds[0], &worlds[1]),
+        _ => drop(health.tick(g1, now)),
+    }
+}
+
+proptest! {
+    /// The flag that calls look at first is never ahead of what was found out, and no later than it.
+    #[test]
+    fn who_is_up_is_known_by_a_flag(
+        is_probed: bool,
+        steps in proptest::collection::vec((0_u64..9_000, 0_usize..10), 1..60),
+    ) {
+        let mut moved = spec();
+        moved.gateways[0].address = at("192.0.2.99:5060");
+        let worlds = [world(probe().filter(|_| is_probed)), built(&moved)];
+        let g1 = gateway(&worlds[0], "g1");
+        let (mut health, mut now_ms) = (Health::new(8), 0);
+        for (passed_ms, what) in steps {
+            now_ms += passed_ms;
+            play(&mut health, &worlds, what, ms(now_ms));
+            prop_assert_eq!(health.is_up(g1.id), health.state(g1.id, ms(now_ms)) == Up);
+            if health.is_up(g1.id) {
+                prop_assert_eq!(health.verdict(g1, ms(now_ms + passed_ms), 0), Verdict::Try);
+            }
+        }
+    }
 }

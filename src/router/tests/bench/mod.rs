@@ -222,6 +222,35 @@ impl Setup {
         setup
     }
 
+    /// Has every call counted by three caps that are never reached, one of them at the vendors.
+    #[allow(dead_code)] // not every test that uses this file has caps
+    pub(crate) fn capped(mut self) -> Setup {
+        let cap = |name: &str, side, prefixes: &[&str]| route::CapSpec {
+            name: name.to_owned(),
+            side,
+            peers: Vec::new(),
+            lists: Vec::new(),
+            prefixes: prefixes.iter().map(|it| (*it).to_owned()).collect(),
+            apart: Some(route::Apart::Peer),
+            by_prefix: false,
+            rule: route::CapRule {
+                limits: route::CallLimits {
+                    calls: Some(1_000_000),
+                    per_second: Some(1_000_000),
+                },
+                window_calls: Some(u32::MAX),
+                window_cost: base::Money::parse("1000000000"),
+                ..route::CapRule::default()
+            },
+        };
+        self.spec.caps = vec![
+            cap("all", route::CapSide::Trunks, &[]),
+            cap("some", route::CapSide::Trunks, &["44", "1900"]),
+            cap("vendors", route::CapSide::Gateways, &[]),
+        ];
+        self
+    }
+
     /// Has every message cross borders: the trunk and the gateways have profiles, headers are denied
     /// and set, identities asserted, and numbers rewritten on both sides.
     #[allow(dead_code)] // not every test that uses this file has borders

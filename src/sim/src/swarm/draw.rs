@@ -3,7 +3,7 @@
 use base::Time;
 
 use crate::dice::Dice;
-use crate::plan::{Balance, Below, Borders, Hours, Link, Order, Plan, PriceRow};
+use crate::plan::{Balance, Below, Borders, Cap, Hours, Link, Order, Plan, PriceRow};
 
 /// A world, ready to be played.
 #[derive(Debug, Clone)]
@@ -195,6 +195,7 @@ pub fn draw(seed: u64) -> Draw {
     let mut plan = draw_plan(seed, &mut dice);
     price(&mut plan);
     limit(&mut plan);
+    cap(&mut plan);
     share(&mut plan, span_us);
     part(&mut plan);
     let vendors = (0..plan.vendors).map(|_| draw_vendor(&mut dice)).collect();
@@ -289,6 +290,34 @@ fn limit(plan: &mut Plan) {
     plan.max_calls = some(10);
     plan.calls_per_second = some(5);
     plan.vendor_calls = some(4);
+}
+
+/// Gives a third of the worlds caps, as [`price`] gives prices.
+fn cap(plan: &mut Plan) {
+    let mut dice = Dice::new(plan.seed ^ 0x6361_7073);
+    if !dice.chance(330) || super::kept_seeds().contains(&plan.seed) {
+        return;
+    }
+    for _ in 0..dice.between(1, 3) {
+        let mut some = |share, most: u64| {
+            let is_there = dice.chance(share);
+            is_there.then(|| dice.between(1, most) as u32)
+        };
+        let (calls, window_calls) = (some(700, 6), some(300, 40));
+        let (window_minutes, seconds) = (some(300, 5), some(200, 60));
+        let prefixes = ["1", "1202", "12025", "44"];
+        let prefixes = prefixes.iter().filter(|_| dice.chance(400));
+        plan.caps.push(Cap {
+            prefixes: prefixes.map(|it| (*it).to_owned()).collect(),
+            is_of_vendors: dice.chance(400),
+            is_apart: dice.chance(500),
+            calls,
+            window_calls,
+            window_minutes,
+            max_call_seconds: seconds.unwrap_or(0),
+            only_tells: dice.chance(200),
+        });
+    }
 }
 
 /// Gives a third of the worlds vendors that stand side by side, and a third vendors whose quality counts, a third vendors
