@@ -126,7 +126,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
     ),
     ("money", &["currency"]),
     ("currency", &["name", "worth"]),
-    ("deck", &["name", "file", "dialect"]),
+    ("deck", &["name", "file", "updates", "dialect"]),
     ("list", &["name", "file"]),
     ("calendar", &["name", "zone", "hours", "dates", "holidays"]),
     ("holidays", &["name", "dates"]),
@@ -336,10 +336,12 @@ pub const NODE_KEYS: &[&str] = &[
     "log", "drain", "store",
 ];
 
-/// The keys of the routing world that name a file: in which section, and which key.
+/// The keys of the routing world that name a file, or several in a list: in which section, and which
+/// key.
 pub const FILE_KEYS: &[(&str, &str)] = &[
     ("", "routes_csv"),
     ("deck", "file"),
+    ("deck", "updates"),
     ("deck", "dialect"),
     ("list", "file"),
 ];

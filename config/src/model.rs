@@ -652,6 +652,8 @@ pub struct Deck {
     pub name: String,
     /// Where it is.
     pub file: PathBuf,
+    /// Files with some of its prices that came later, the oldest first.
+    pub updates: Vec<PathBuf>,
     /// Where its dialect is; without, it is guessed.
     pub dialect: Option<PathBuf>,
 }

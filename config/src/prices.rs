@@ -1,13 +1,16 @@
 //! Decks and currencies: which files say what calls cost, and what money is worth.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use base::Money;
 
 use crate::peers::{Names, name};
 use crate::section::{At, Section, cut};
 use crate::{CurrencyWorth, Deck, Margin};
+
+/// How many later files a deck may have: one a day for half a year.
+const UPDATES_MAX: usize = 200;
 
 const CURRENCY: &str = "the three capital letters of a currency, such as \"USD\"";
 
@@ -74,10 +77,33 @@ pub(crate) fn decks(root: &Section<'_>, folder: &Path) -> Vec<Deck> {
             Deck {
                 name: name(section, "deck", &mut names),
                 file: folder.join(file.map_or("", |file| file.value)),
+                updates: updates(section, folder),
                 dialect: section.text("dialect").map(|text| folder.join(text.value)),
             }
         })
         .collect()
+}
+
+/// The files of later prices, in their order.
+fn updates(section: &Section<'_>, folder: &Path) -> Vec<PathBuf> {
+    let given = section.texts("updates").unwrap_or_default();
+    if let Some(first) = given.get(UPDATES_MAX) {
+        let expected = format!("at most {UPDATES_MAX} updates of a deck");
+        let remedy = "ask the carrier for a whole deck, and begin again with that";
+        section.refuse(*first, expected, remedy);
+    }
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    for file in &given {
+        if let Some(first) = seen.insert(file.value, file.at) {
+            section.twice(
+                file.at,
+                format_args!("the file `{}`", cut(file.value)),
+                first,
+            );
+        }
+    }
+    let taken = given.iter().take(UPDATES_MAX);
+    taken.map(|file| folder.join(file.value)).collect()
 }
 
 /// The deck that a trunk or a gateway names.

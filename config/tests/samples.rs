@@ -162,6 +162,8 @@ fn the_example_names_its_decks_and_lists() {
     assert_eq!(decks, ["vendor-b", "vendor-v", "customer"]);
     let dialect = folder().join("decks/vendor-v.toml");
     assert_eq!(config.decks[1].dialect, Some(dialect));
+    let update = folder().join("decks/vendor-v-2026-11-20.csv");
+    assert_eq!(config.decks[1].updates, [update]);
     assert_eq!(config.trunks[0].deck.as_deref(), Some("customer"));
     assert_eq!(config.screen.block_called, ["blocked"]);
     assert_eq!(config.trunks[0].screen.permit_called, ["permitted"]);

@@ -45,7 +45,8 @@ fn with_world(node: &str, objects: &[(&str, &str)]) -> Result<Config, Vec<Error>
 #[test]
 fn every_key_that_names_a_file_is_known_as_one() {
     let names_a_file = |key: &str| {
-        ["file", "dialect"].contains(&key) || ["_file", "_csv"].iter().any(|end| key.ends_with(end))
+        ["file", "updates", "dialect"].contains(&key)
+            || ["_file", "_csv"].iter().any(|end| key.ends_with(end))
     };
     for (section, keys) in SECTIONS {
         let outer = section.split('.').next().unwrap_or(section);

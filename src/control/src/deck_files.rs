@@ -6,13 +6,14 @@
 //! prices than for none.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::SystemTime;
 
 use config::Config;
-use decks::{Deck, Dialect};
+use decks::{Deck, Dialect, Extent};
 use parking_lot::Mutex;
 use route::{Currency, DeckId, DeckSpec, Moment, PriceChanges, Rates, RatesBuilder, Worth};
 
@@ -36,7 +37,8 @@ pub struct Library {
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Stamp {
     name: String,
-    file: FileStamp,
+    /// The whole deck, and then what came later.
+    files: Vec<FileStamp>,
     dialect: Option<FileStamp>,
 }
 
@@ -146,19 +148,17 @@ fn stamps(config: &Config) -> (Vec<Stamp>, Vec<String>) {
     let mut errors = Vec::new();
     let mut stamps = Vec::new();
     for deck in &config.decks {
-        let file = FileStamp::of(&deck.file);
+        let files = std::iter::once(&deck.file).chain(&deck.updates);
+        let files: Vec<Result<FileStamp, String>> = files.map(|it| FileStamp::of(it)).collect();
         let dialect = deck.dialect.as_deref().map(FileStamp::of).transpose();
-        match (file, dialect) {
-            (Ok(file), Ok(dialect)) => stamps.push(Stamp {
-                name: deck.name.clone(),
-                file,
-                dialect,
-            }),
-            (file, dialect) => {
-                let told = [file.err(), dialect.err()].into_iter().flatten();
-                errors.extend(told.map(|why| format!("deck `{}`: {why}", deck.name)));
-            }
-        }
+        let told = files.iter().filter_map(|file| file.as_ref().err());
+        let told = told.chain(dialect.as_ref().err());
+        errors.extend(told.map(|why| format!("deck `{}`: {why}", deck.name)));
+        stamps.push(Stamp {
+            name: deck.name.clone(),
+            files: files.into_iter().flatten().collect(),
+            dialect: dialect.unwrap_or_default(),
+        });
     }
     (stamps, errors)
 }
@@ -247,73 +247,127 @@ fn read_all(stamps: &[&Stamp], progress: Progress<'_>) -> Vec<Outcome> {
         .collect()
 }
 
+/// Reads a deck, and over it what came later.
 fn read_one(stamp: &Stamp, progress: Progress<'_>) -> Outcome {
-    let path = &stamp.file.path;
-    let of_file = |why: String| vec![format!("deck `{}`: {}: {why}", stamp.name, path.display())];
-    let dialect = dialect(stamp)?;
-    let currency = Currency::parse(&dialect.currency);
-    let currency =
-        currency.ok_or_else(|| of_file(format!("no currency is called `{}`", dialect.currency)))?;
-    // A price without a beginning holds as soon as the deck is used.
-    let mut tell = |lines| progress(&stamp.name, lines);
-    let read = decks::collect(path, &dialect, Moment::FIRST, &mut tell);
-    let (deck, clashes, report) = read.map_err(|error| of_file(error.to_string()))?;
-    let mut told: Vec<String> = (report.faults.iter().take(TOLD_MAX))
-        .map(|fault| format!("deck `{}`: {}: {fault}", stamp.name, path.display()))
-        .collect();
-    if report.faults_count > told.len() as u64 {
-        let more = report.faults_count - told.len() as u64;
-        told.extend(of_file(format!("{more} faults more")));
+    let known = known_dialect(stamp)?;
+    let mut lines_before = 0;
+    let (mut whole, mut told): (Option<(Deck, Currency)>, Vec<String>) = (None, Vec::new());
+    for file in &stamp.files {
+        let mut lines_here = 0;
+        let mut tell = |lines| {
+            lines_here = lines;
+            progress(&stamp.name, lines_before + lines);
+        };
+        let of_file = DeckFile {
+            deck: &stamp.name,
+            path: &file.path,
+        };
+        match of_file.read(known.as_ref(), &mut tell) {
+            Ok((deck, currency)) => match &whole {
+                Some((_, common)) if *common != currency => told.push(of_file.told(&format!(
+                    "it is in {currency}, and what it changes in {common}; an update is in the same currency"
+                ))),
+                Some((before, _)) => {
+                    let deck = before.followed_by(&deck, Extent::Partial, Moment::FIRST);
+                    whole = Some((deck, currency));
+                }
+                None => whole = Some((deck, currency)),
+            },
+            Err(errors) => told.extend(errors),
+        }
+        lines_before += lines_here;
     }
-    let contradictions: Vec<_> = clashes.iter().filter(|clash| !clash.is_same).collect();
-    told.extend(contradictions.iter().take(TOLD_MAX).flat_map(|clash| {
-        let (one, other) = clash.lines;
-        of_file(format!(
-            "lines {one} and {other} say two things about {}; take one of them out",
-            clash.code
-        ))
-    }));
-    if contradictions.len() > TOLD_MAX {
-        let more = contradictions.len() - TOLD_MAX;
-        told.extend(of_file(format!("{more} contradictions more")));
-    }
-    if told.is_empty() && deck.is_empty() {
-        told.extend(of_file(
-            "no prices; a deck without any serves nobody".to_owned(),
-        ));
-    }
-    match told.is_empty() {
-        true => Ok((deck, currency)),
-        false => Err(told),
+    match whole {
+        Some(whole) if told.is_empty() => Ok(whole),
+        _ => Err(told),
     }
 }
 
-/// The deck's dialect; without a file the one that its titles leave no doubt about.
-fn dialect(stamp: &Stamp) -> Result<Dialect, Vec<String>> {
-    let path = &stamp.file.path;
-    if let Some(file) = &stamp.dialect {
-        let of_file = |why: &dyn std::fmt::Display| {
-            format!("deck `{}`: {}: {why}", stamp.name, file.path.display())
-        };
-        let text = fs::read_to_string(&file.path).map_err(|error| vec![of_file(&error)])?;
-        let faults = |faults: Vec<decks::BadDialect>| {
-            let told = faults.iter().map(|fault| of_file(fault));
-            told.collect::<Vec<_>>()
-        };
-        return Dialect::of_text(&text).map_err(faults);
+/// A file of a deck.
+#[derive(Clone, Copy)]
+struct DeckFile<'f> {
+    deck: &'f str,
+    path: &'f Path,
+}
+
+impl DeckFile<'_> {
+    /// An error with its place.
+    fn told(self, why: &dyn std::fmt::Display) -> String {
+        format!("deck `{}`: {}: {why}", self.deck, self.path.display())
     }
-    let remedy = format!(
-        "save how it is meant with `trunkline deck guess {0} --save {0}.toml`, look at that, and name it as `dialect`",
-        path.display()
-    );
-    let of_deck = |why: &dyn std::fmt::Display| {
-        format!("deck `{}`: {}: {why}; {remedy}", stamp.name, path.display())
+
+    fn read(self, known: Option<&Dialect>, tell: &mut dyn FnMut(u64)) -> Outcome {
+        let dialect = match known {
+            Some(dialect) => dialect.clone(),
+            None => self.guess()?,
+        };
+        let currency = Currency::parse(&dialect.currency).ok_or_else(|| {
+            vec![self.told(&format!("no currency is called `{}`", dialect.currency))]
+        })?;
+        // A price without a beginning holds as soon as the deck is used.
+        let read = decks::collect(self.path, &dialect, Moment::FIRST, tell);
+        let (deck, clashes, report) = read.map_err(|error| vec![self.told(&error)])?;
+        let faults = report.faults.iter().take(TOLD_MAX);
+        let mut told: Vec<String> = faults.map(|fault| self.told(fault)).collect();
+        if report.faults_count > told.len() as u64 {
+            let more = report.faults_count - told.len() as u64;
+            told.push(self.told(&format!("{more} faults more")));
+        }
+        let contradictions: Vec<_> = clashes.iter().filter(|clash| !clash.is_same).collect();
+        told.extend(contradictions.iter().take(TOLD_MAX).map(|clash| {
+            let (one, other) = clash.lines;
+            self.told(&format!(
+                "lines {one} and {other} say two things about {}; take one of them out",
+                clash.code
+            ))
+        }));
+        if contradictions.len() > TOLD_MAX {
+            let more = contradictions.len() - TOLD_MAX;
+            told.push(self.told(&format!("{more} contradictions more")));
+        }
+        if told.is_empty() && deck.is_empty() {
+            told.push(self.told(&"no prices; a deck without any serves nobody"));
+        }
+        match told.is_empty() {
+            true => Ok((deck, currency)),
+            false => Err(told),
+        }
+    }
+
+    /// The dialect that the titles leave no doubt about.
+    fn guess(self) -> Result<Dialect, Vec<String>> {
+        let remedy = format!(
+            "save how it is meant with `trunkline deck guess {0} --save {0}.toml`, look at that, and name it as `dialect`",
+            self.path.display()
+        );
+        let with_remedy = |why: &dyn std::fmt::Display| self.told(&format!("{why}; {remedy}"));
+        let guess = decks::guess(self.path, &Dialect::default());
+        let guess = guess.map_err(|error| vec![with_remedy(&error)])?;
+        match guess.doubts.is_empty() {
+            true => Ok(guess.dialect),
+            false => Err(guess
+                .doubts
+                .iter()
+                .map(|doubt| with_remedy(doubt))
+                .collect()),
+        }
+    }
+}
+
+/// The dialect that the deck names.
+fn known_dialect(stamp: &Stamp) -> Result<Option<Dialect>, Vec<String>> {
+    let Some(file) = &stamp.dialect else {
+        return Ok(None);
     };
-    let guess = decks::guess(path, &Dialect::default()).map_err(|error| vec![of_deck(&error)])?;
-    match guess.doubts.is_empty() {
-        true => Ok(guess.dialect),
-        false => Err(guess.doubts.iter().map(|doubt| of_deck(doubt)).collect()),
-    }
+    let of_file = DeckFile {
+        deck: &stamp.name,
+        path: &file.path,
+    };
+    let text = fs::read_to_string(&file.path).map_err(|error| vec![of_file.told(&error)])?;
+    let faults = |faults: Vec<decks::BadDialect>| -> Vec<String> {
+        faults.iter().map(|fault| of_file.told(fault)).collect()
+    };
+    Dialect::of_text(&text).map(Some).map_err(faults)
 }
 
 /// This moment, as prices have it.
@@ -397,5 +451,79 @@ mod tests {
         let (same, read) = load(&after, Some(&changed));
         assert_eq!(read, [""; 0]);
         assert!(Arc::ptr_eq(&same, &changed));
+    }
+
+    /// A later file changes what it names and nothing else, and the order of files counts.
+    #[test]
+    fn updates_change_what_they_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, currency: &str, rows: &str| {
+            let text = format!("Code,Destination,Rate {currency},From,Steps\n{rows}");
+            fs::write(folder.path().join(name), text).unwrap();
+        };
+        let load_by = |dialect: &str, updates: &str, previous: Option<&Arc<Library>>| {
+            let path = folder.path().join("trunkline.toml");
+            let text = format!(
+                "[[listener]]\nname = \"udp\"\ntransport = \"udp\"\naddress = \"127.0.0.1:5060\"\n\
+                 [[deck]]\nname = \"a\"\nfile = \"a.csv\"\nupdates = [{updates}]\n{dialect}"
+            );
+            fs::write(&path, text).unwrap();
+            Library::load(&Config::load(&path).unwrap(), previous, &|_, _| {})
+        };
+        let dialect = "[columns]\ncode = \"Code\"\nrate = \"Rate USD\"\nfrom = \"From\"\n";
+        fs::write(folder.path().join("d.toml"), dialect).unwrap();
+        let load = |updates: &str, previous: Option<&Arc<Library>>| {
+            load_by("dialect = \"d.toml\"\n", updates, previous)
+        };
+        // What a minute costs in thousandths, with the digits of the code: in 2030 and in 2040.
+        let asked = |library: &Library| {
+            let at = |number: &str, seconds: i64| {
+                let mut offers = Offers::new();
+                library
+                    .rates
+                    .offers(number.as_bytes(), Moment::at(seconds), &mut offers);
+                let offer = offers.iter().next().expect("a price");
+                let parts = library.rates.rate(offer.rate).per_minute.parts();
+                (parts / (base::Money::UNIT / 1_000), offer.digits_count)
+            };
+            [1_893_456_000, 2_208_988_800]
+                .map(|then| ["15551", "49301", "33"].map(|it| at(it, then)))
+        };
+        put(
+            "a.csv",
+            "USD",
+            "1555,X,0.01,,1/1\n49,Y,0.02,,1/1\n33,Z,0.05,,1/1\n",
+        );
+        put(
+            "b.csv",
+            "USD",
+            "4930,Y,0.04,,1/1\n33,Z,0.06,2035-01-01,1/1\n",
+        );
+        put("c.csv", "USD", "4930,Y,0.03,,1/1\n");
+        let alone = load("", None).unwrap();
+        let now = [(10, 4), (20, 2), (50, 2)];
+        assert_eq!(asked(&alone), [now, now]);
+        let one = load("\"b.csv\"", Some(&alone)).unwrap();
+        let forty = [(10, 4), (40, 4)];
+        assert_eq!(
+            asked(&one),
+            [50, 60].map(|last| [forty[0], forty[1], (last, 2)])
+        );
+        let both = load("\"b.csv\", \"c.csv\"", Some(&one)).unwrap();
+        assert_eq!(asked(&both)[0][1], (30, 4));
+        let turned = load("\"c.csv\", \"b.csv\"", Some(&both)).unwrap();
+        assert_eq!(asked(&turned), asked(&one));
+        assert_eq!(asked(&load("", Some(&turned)).unwrap()), asked(&alone));
+
+        put("d.csv", "EUR", "4930,Y,0.03,,1/1\n");
+        put("e.csv", "USD", "4930,Y,free,,1/1\n");
+        let told = load_by("", "\"d.csv\", \"e.csv\", \"f.csv\"", None).unwrap_err();
+        assert!(told.iter().any(|it| it.contains("f.csv")), "{told:?}");
+        let told = load_by("", "\"d.csv\", \"e.csv\"", None).unwrap_err();
+        assert!(
+            told.len() == 2 && told[0].contains("d.csv") && told[0].contains("EUR"),
+            "{told:?}"
+        );
+        assert!(told[1].contains("e.csv"), "{told:?}");
     }
 }

@@ -59,6 +59,7 @@ fn without_folders(config: &Config) -> Config {
     let name = |path: &PathBuf| PathBuf::from(path.file_name().unwrap());
     for deck in &mut config.decks {
         deck.file = name(&deck.file);
+        deck.updates = deck.updates.iter().map(name).collect();
         deck.dialect = deck.dialect.as_ref().map(name);
     }
     for list in &mut config.lists {

@@ -90,9 +90,11 @@ impl Document {
                 continue; // whoever checks the world says so
             };
             for (kind, key) in FILE_KEYS.iter().filter(|(kind, _)| *kind == object.kind) {
-                let named = holder(&table, kind).and_then(|table| table.get(*key)?.as_str());
-                if let Some(file) = named.filter(|file| !files.iter().any(|it| it == file)) {
-                    files.push(file.to_owned());
+                let value = holder(&table, kind).and_then(|table| table.get(*key));
+                for file in value.into_iter().flat_map(each).filter_map(Value::as_str) {
+                    if !files.iter().any(|it| it == file) {
+                        files.push(file.to_owned());
+                    }
                 }
             }
         }
@@ -108,16 +110,32 @@ impl Document {
             let mut is_changed = false;
             for (kind, key) in FILE_KEYS.iter().filter(|(kind, _)| *kind == object.kind) {
                 let value = holder_mut(&mut table, kind).and_then(|table| table.get_mut(*key));
-                let Some(value) = value else { continue };
-                if let Some(other) = value.as_str().and_then(|file| names.get(file)) {
-                    *value = Value::String(other.clone());
-                    is_changed = true;
+                for value in value.into_iter().flat_map(each_mut) {
+                    if let Some(other) = value.as_str().and_then(|file| names.get(file)) {
+                        *value = Value::String(other.clone());
+                        is_changed = true;
+                    }
                 }
             }
             if is_changed {
                 object.body = written(&table);
             }
         }
+    }
+}
+
+/// The values of a list, or the one that is no list.
+fn each(value: &Value) -> &[Value] {
+    match value {
+        Value::Array(values) => values,
+        value => std::slice::from_ref(value),
+    }
+}
+
+fn each_mut(value: &mut Value) -> &mut [Value] {
+    match value {
+        Value::Array(values) => values,
+        value => std::slice::from_mut(value),
     }
 }
 
@@ -358,11 +376,15 @@ mod tests {
     #[test]
     fn files_get_other_names() {
         let text = "[[deck]]\nname = \"d\"\nfile = \"/mail/a.csv\"\ndialect = \"d.toml\"\n\
+                    updates = [\"/mail/b.csv\", \"c.csv\"]\n\
                     [[list]]\nname = \"l\"\nfile = \"/mail/a.csv\"\n";
         let (mut document, _) = Document::of_text(text).unwrap();
-        assert_eq!(document.files(), ["/mail/a.csv", "d.toml"]);
-        let names = BTreeMap::from([("/mail/a.csv".to_owned(), "a.csv".to_owned())]);
-        document.rename_files(&names);
-        assert_eq!(document.files(), ["a.csv", "d.toml"]);
+        assert_eq!(
+            document.files(),
+            ["/mail/a.csv", "/mail/b.csv", "c.csv", "d.toml"]
+        );
+        let names = ["a.csv", "b.csv"].map(|name| (format!("/mail/{name}"), name.to_owned()));
+        document.rename_files(&BTreeMap::from(names));
+        assert_eq!(document.files(), ["a.csv", "b.csv", "c.csv", "d.toml"]);
     }
 }

@@ -138,34 +138,99 @@ fn check(arguments: &CheckArguments) -> Result<(), Failure> {
     }
 }
 
-/// A deck's file, and its dialect's if it has one.
-pub(crate) type DeckFiles<'f> = (&'f Path, Option<&'f Path>);
+/// The files of a deck: the whole one first, then what came later; and its dialect's if it has one.
+pub(crate) struct DeckFiles<'f> {
+    pub(crate) files: Vec<&'f Path>,
+    pub(crate) dialect: Option<&'f Path>,
+}
 
-/// What is odd about a deck, beside the one that it follows, in words; `None` if nothing is. With it
-/// whether that is so much that it must not be used.
+impl<'f> DeckFiles<'f> {
+    pub(crate) fn of(deck: &'f config::Deck) -> DeckFiles<'f> {
+        let updates = deck.updates.iter().map(|file| &**file);
+        DeckFiles {
+            files: std::iter::once(&*deck.file).chain(updates).collect(),
+            dialect: deck.dialect.as_deref(),
+        }
+    }
+
+    /// Reads one of them.
+    fn read(&self, file: &Path, now: Moment) -> Result<(Deck, Vec<decks::Clash>, Report), Failure> {
+        collect(file, &dialect_of((file, self.dialect))?, now)
+    }
+
+    /// The deck that the first so many of them make.
+    fn merged(&self, count: usize, now: Moment) -> Result<Deck, Failure> {
+        let mut whole: Option<Deck> = None;
+        for file in &self.files[..count] {
+            let (deck, _, _) = self.read(file, now)?;
+            whole = Some(match whole {
+                Some(before) => before.followed_by(&deck, Extent::Partial, now),
+                None => deck,
+            });
+        }
+        Ok(whole.unwrap_or_else(|| Deck::empty(&Dialect::default().currency)))
+    }
+}
+
+/// What is odd about a deck in words, and whether that is so much that it must not be used.
+type Odd = (String, bool);
+
+/// What is odd about each file of a deck that the one before it had not, or not at that place: about a
+/// whole deck beside all that there was, about an update beside what it changes.
 pub(crate) fn odd(
     name: &str,
-    new: DeckFiles<'_>,
-    before: Option<DeckFiles<'_>>,
-) -> Result<Option<(String, bool)>, Failure> {
+    new: &DeckFiles<'_>,
+    before: Option<&DeckFiles<'_>>,
+    is_one: impl Fn(&Path, &Path) -> bool,
+) -> Result<Vec<Odd>, Failure> {
     let now = control::now();
-    let read = |files: DeckFiles<'_>| collect(files.0, &dialect_of(files)?, now);
-    let (new, clashes, report) = read(new)?;
-    let old = match before {
-        Some(before) => read(before)?.0,
-        None => Deck::empty(new.currency()),
-    };
+    let old_files = before.map_or(&[][..], |before| &before.files);
+    let pairs = new.files.iter().zip(old_files);
+    let kept = pairs.take_while(|(one, other)| is_one(one, other)).count();
     let expect = Expectations::default();
-    let judgement = decks::judge(&old, &new, &clashes, Extent::Full, now, &expect);
-    if judgement.oddities.is_empty() {
-        return Ok(None);
+    let mut told = Vec::new();
+    let mut so_far = match before {
+        Some(before) => before.merged(before.files.len(), now)?,
+        None => Deck::empty(&Dialect::default().currency),
+    };
+    if kept > 0 && kept < old_files.len() {
+        // Updates went: what they had changed is as it was.
+        let deck = new.merged(kept, now)?;
+        let judgement = decks::judge(&so_far, &deck, &[], Extent::Full, now, &expect);
+        if !judgement.oddities.is_empty() {
+            let text = format!("{name}, without updates that are gone\n");
+            let text = text + &tell_judged(&judgement, true);
+            told.push((text, judgement.stops()));
+        }
+        so_far = deck;
     }
-    let text = tell_check(name, &new, &report, &judgement, before.is_some());
-    Ok(Some((text, judgement.stops())))
+    for (at, file) in new.files.iter().enumerate().skip(kept) {
+        let (deck, clashes, report) = new.read(file, now)?;
+        let (extent, label) = match at {
+            0 => (Extent::Full, name.to_owned()),
+            _ => (
+                Extent::Partial,
+                format!("{name}, update {}", file.display()),
+            ),
+        };
+        if so_far.is_empty() {
+            so_far = Deck::empty(deck.currency());
+        }
+        let judgement = decks::judge(&so_far, &deck, &clashes, extent, now, &expect);
+        if !judgement.oddities.is_empty() {
+            let text = tell_check(&label, &deck, &report, &judgement, !so_far.is_empty());
+            told.push((text, judgement.stops()));
+        }
+        so_far = match extent {
+            Extent::Full => deck,
+            Extent::Partial => so_far.followed_by(&deck, extent, now),
+        };
+    }
+    Ok(told)
 }
 
 /// How a deck is meant: as its dialect says, or else as it seems.
-fn dialect_of((deck, dialect): DeckFiles<'_>) -> Result<Dialect, Failure> {
+fn dialect_of((deck, dialect): (&Path, Option<&Path>)) -> Result<Dialect, Failure> {
     match known_dialect(dialect)? {
         Some(dialect) => Ok(dialect),
         None => Ok(guessed(deck, &Dialect::default())?.dialect),
@@ -222,6 +287,11 @@ fn tell_check(
     judgement: &Judgement,
     has_before: bool,
 ) -> String {
+    tell_read(name, deck, report) + &tell_judged(judgement, has_before)
+}
+
+/// How the reading went.
+fn tell_read(name: &str, deck: &Deck, report: &Report) -> String {
     const FAULTS_TOLD: usize = 50;
     let mut text = format!(
         "{name}: {} lines with {} codes, {} rows in {}; {} lines of remarks, {} prices rounded, {} faults\n",
@@ -240,6 +310,12 @@ fn tell_check(
         let more = report.faults_count - FAULTS_TOLD as u64;
         let _ = writeln!(text, "  and {} more", thousands(more));
     }
+    text
+}
+
+/// What became of prices, and what is odd about that.
+fn tell_judged(judgement: &Judgement, has_before: bool) -> String {
+    let mut text = String::new();
     if has_before {
         let it = judgement.changes;
         let _ = writeln!(

@@ -13,7 +13,7 @@ use store::{Cache, Generation, Store, World};
 
 use crate::boot;
 use crate::cmd_check::{changes, summary};
-use crate::cmd_deck::odd;
+use crate::cmd_deck::{DeckFiles, odd};
 use crate::cmd_stats::{ask_patiently, parse};
 use crate::failure::{Failure, print};
 use crate::progress::Progress;
@@ -352,17 +352,16 @@ fn tell_odd(loaded: &Loaded, before: Option<&Loaded>) -> Result<Vec<String>, Fai
     for deck in &loaded.config.decks {
         let mut old = before.into_iter().flat_map(|it| &it.config.decks);
         let old = old.find(|it| it.name == deck.name);
+        let (new, old) = (DeckFiles::of(deck), old.map(DeckFiles::of));
+        let label = format!("deck `{}`", deck.name);
         // Equal contents of two generations are one file.
-        if old.is_some_and(|old| is_one_file(&old.file, &deck.file)) {
-            continue;
-        }
-        let new = (&*deck.file, deck.dialect.as_deref());
-        let old = old.map(|old| (&*old.file, old.dialect.as_deref()));
-        if let Some((text, stops)) = odd(&format!("deck `{}`", deck.name), new, old)? {
+        let mut stops = false;
+        for (text, is_stopped) in odd(&label, &new, old.as_ref(), is_one_file)? {
             print(&text)?;
-            if stops {
-                stopped.push(format!("deck `{}`", deck.name));
-            }
+            stops |= is_stopped;
+        }
+        if stops {
+            stopped.push(label);
         }
     }
     Ok(stopped)

@@ -360,6 +360,29 @@ fn prices_that_jump_are_not_staged_unless_they_are_meant() {
     world.refuses(&["check"], &["nothing is staged"]);
     let (is_done, said) = world.store_as_is(&["stage", folder, "--accept-odd"]);
     assert!(is_done && said.contains("so many"), "{said}");
+    world.does(&["discard", "4"], &["is gone"]);
+
+    // An update is held against what it changes, and what goes with one is seen, too.
+    world.world("0.01");
+    let update = |price: &str| {
+        let text = format!("Code,Destination,Rate USD,Steps\n1555,Nowhere,{price},1/1\n");
+        fs::write(format!("{folder}/later.csv"), text).unwrap();
+        let file = format!("{folder}/world.toml");
+        let world = fs::read_to_string(&file).unwrap();
+        let named = "file = \"one.csv\"\n";
+        let more = format!("{named}updates = [\"later.csv\"]\n");
+        fs::write(file, world.replacen(named, &more, 1)).unwrap();
+    };
+    update("0.03");
+    let (is_done, said) = world.store_as_is(&["stage", folder]);
+    assert!(!is_done && said.contains("later.csv"), "{said}");
+    let (is_done, said) = world.store_as_is(&["stage", folder, "--accept-odd"]);
+    assert!(is_done && said.contains("1 up"), "{said}");
+    let (is_done, said) = world.store_as_is(&[&["commit"], &WHY[..]].concat());
+    assert!(is_done, "{said}");
+    world.world("0.01");
+    let (is_done, said) = world.store_as_is(&["stage", folder]);
+    assert!(is_done && said.contains("updates that are gone"), "{said}");
 }
 
 /// Somebody commits beside another node, or by hand: this one follows.
