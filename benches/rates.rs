@@ -79,6 +79,22 @@ fn rates(criterion: &mut Criterion) {
         one(&table, number)
     });
 
+    let traffic = traffic(&codes, &mut random);
+    distribution("all vendors, as traffic falls", &traffic, |number| {
+        table.offers(number, NOW, &mut offers);
+        offers.len()
+    });
+    distribution("one vendor, as traffic falls", &traffic, |number| {
+        one(&table, number)
+    });
+    distribution("longest code, as traffic falls", &traffic, |number| {
+        table.longest(number)
+    });
+    distribution("longest code, cold", &numbers, |number| table.longest(number));
+    distribution("longest code, warm", &numbers[..NUMBERS_WARM], |number| {
+        table.longest(number)
+    });
+
     let mut group = criterion.benchmark_group("rates");
     let mut next = 0;
     let mut number = |numbers: usize| {
@@ -246,6 +262,28 @@ fn codes(count: usize, random: &mut Random) -> Vec<Code> {
 fn numbers(codes: &[Code], random: &mut Random) -> Vec<Vec<u8>> {
     let mut number = || {
         let code = codes[random.below(codes.len() as u64) as usize];
+        format!("{code}{:06}", random.below(1_000_000)).into_bytes()
+    };
+    (0..NUMBERS).map(|_| number()).collect()
+}
+
+/// Numbers as traffic falls: the code at place n of a list in any order gets a share of 1/n, so that a
+/// few destinations have most of the calls and most destinations have few.
+fn traffic(codes: &[Code], random: &mut Random) -> Vec<Vec<u8>> {
+    let mut codes = codes.to_vec();
+    for last in (1..codes.len()).rev() {
+        codes.swap(last, random.below(last as u64 + 1) as usize);
+    }
+    let mut sum = 0.0;
+    let shares: Vec<f64> = (1..=codes.len())
+        .map(|place| {
+            sum += 1.0 / place as f64;
+            sum
+        })
+        .collect();
+    let mut number = || {
+        let point = random.below(1 << 53) as f64 / (1_u64 << 53) as f64 * sum;
+        let code = codes[shares.partition_point(|it| *it <= point)];
         format!("{code}{:06}", random.below(1_000_000)).into_bytes()
     };
     (0..NUMBERS).map(|_| number()).collect()

@@ -166,6 +166,12 @@ impl Rates {
         })
     }
 
+    /// How many digits the longest code has that this number begins with, whosever it is.
+    #[must_use]
+    pub fn longest(&self, digits: &[u8]) -> Option<usize> {
+        self.trie.longest(digits).map(|(_, length)| length)
+    }
+
     /// Tells every row: its code and whose it is. For whoever plans, not for calls.
     pub fn each_row(&self, mut tell: impl FnMut(&[u8], DeckId)) {
         self.trie.walk(|digits, code| {
@@ -181,8 +187,7 @@ impl Rates {
         let codes = self.codes(digits);
         codes.longest_first().next().is_some_and(|(code, count)| {
             let cells = self.cells(code);
-            usize::from(count) == digits.len()
-                && cells.binary_search_by_key(&deck, |cell| cell.deck).is_ok()
+            usize::from(count) == digits.len() && cells.binary_search_by_key(&deck, |cell| cell.deck).is_ok()
         })
     }
 
