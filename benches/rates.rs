@@ -90,7 +90,9 @@ fn rates(criterion: &mut Criterion) {
     distribution("longest code, as traffic falls", &traffic, |number| {
         table.longest(number)
     });
-    distribution("longest code, cold", &numbers, |number| table.longest(number));
+    distribution("longest code, cold", &numbers, |number| {
+        table.longest(number)
+    });
     distribution("longest code, warm", &numbers[..NUMBERS_WARM], |number| {
         table.longest(number)
     });

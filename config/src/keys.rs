@@ -263,6 +263,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "keep_parameters",
             "profile",
             "called_rules",
+            "calling_rules",
             "asserted_rules",
             "diversion_rules",
             "maintenance",

@@ -181,7 +181,7 @@ pub(crate) fn trunk_rules(section: &Section<'_>, sets: &[Arc<RuleSet>]) -> Numbe
 pub(crate) fn gateway_rules(section: &Section<'_>, sets: &[Arc<RuleSet>]) -> NumberRules {
     NumberRules {
         called: chain(section, "called_rules", sets),
-        calling: Chain::default(),
+        calling: chain(section, "calling_rules", sets),
         asserted: chain(section, "asserted_rules", sets),
         diversion: chain(section, "diversion_rules", sets),
     }

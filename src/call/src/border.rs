@@ -1,10 +1,11 @@
 //! What changes in a message when it goes from one peer to another: who is told about whom
 //! (RFC 3323, RFC 3325, RFC 5806, RFC 7044), whose numbers are written how, and which headers stay.
 //!
-//! What a proxy may not do is not done here: From, To, Contact and Via stay, since they belong to the
-//! dialog, and who changed them would have to change them back in every message of it
-//! (RFC 3323 §5.1, §5.3). A caller who insists on that (`Privacy: user;critical`) is refused
-//! ([`is_private_enough`]).
+//! What a proxy may not do is not done here: Contact and Via stay, and of From and To all but one number.
+//! They belong to the dialog, and who changes them has to change them back in every message of it
+//! (RFC 3323 §5.1, §5.3); for the number of who calls, where a gateway wants it written in its own way,
+//! [`Calling`] does just that: dialogs are told apart by tags alone (RFC 3261 §12.2.1.1). A caller who
+//! insists on more (`Privacy: user;critical`) is refused ([`is_private_enough`]).
 //!
 //! Cost: nothing if neither peer has a profile or rules; else a message is planned as edits. Its header
 //! lines are walked over only if a profile names headers, or if it has some that the parser does not
@@ -24,6 +25,18 @@ pub struct Crossing<'w> {
     pub from: Option<Border<'w>>,
     /// The border of who gets it, if it has one.
     pub to: Option<Border<'w>>,
+    /// How the number of who calls is written, if not as it comes.
+    pub calling: Option<Calling<'w>>,
+}
+
+/// The number of who calls, in the header that names the caller: From in requests of the caller and the
+/// responses to them, To in those of the other side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Calling<'w> {
+    /// Towards the gateway: as the rules of both peers make it.
+    Written,
+    /// Towards the caller: that of this URI, which the call began with.
+    Restored(&'w [u8]),
 }
 
 /// Who stands for a person that nobody is to know (RFC 3323 §4.1.1.3).
@@ -101,8 +114,43 @@ impl<'w> Crossing<'w> {
             let known = WATCHED.iter().filter(|&&id| message.has(id));
             known.for_each(|&id| message.lines_of(id).for_each(&mut look));
         }
+        if let Some(calling) = self.calling {
+            self.write_calling(message, calling, edits);
+        }
         if message.is_request() {
             self.add(message, privacy, edits);
+        }
+    }
+
+    /// Writes the number of who calls.
+    fn write_calling(&self, message: &Message<'_>, calling: Calling<'_>, edits: &mut Edits) {
+        let is_callers = message.is_request() == (calling == Calling::Written);
+        let (text, at) = match is_callers {
+            true => (message.from_uri(), message.from_uri_range().start),
+            false => (message.to_uri(), message.to_uri_range().start),
+        };
+        let Ok(uri) = Uri::parse(text) else {
+            return;
+        };
+        let place = number_place(text, &uri);
+        let range = at + place.start..at + place.end;
+        match calling {
+            Calling::Written if is_nobody(&uri) => {}
+            Calling::Written => {
+                let rules = self.rules(Role::Calling);
+                if let Some(rewritten) = written(rules, &uri, &text[place]) {
+                    edits.replace(range, rewritten.user());
+                }
+            }
+            Calling::Restored(original) => {
+                let Ok(parsed) = Uri::parse(original) else {
+                    return;
+                };
+                let number = &original[number_place(original, &parsed)];
+                if *number != text[place] {
+                    edits.replace(range, number);
+                }
+            }
         }
     }
 
@@ -128,7 +176,8 @@ impl<'w> Crossing<'w> {
             });
         // The name, the brackets and a number by rules.
         const AROUND: usize = 256;
-        Some(lines.sum::<usize>() + asserted.map(|uri| uri + AROUND).sum::<usize>())
+        let calling = self.calling.map_or(0, |_| AROUND);
+        Some(lines.sum::<usize>() + asserted.map(|uri| uri + AROUND).sum::<usize>() + calling)
     }
 
     fn profiles(&self) -> impl Iterator<Item = &'w Profile> {
@@ -238,8 +287,7 @@ impl<'w> Crossing<'w> {
         let Ok(parsed) = Uri::parse(uri) else {
             return;
         };
-        // Nobody is not somebody (RFC 3323 §4.1.1.3).
-        if ends_with(parsed.host, b"anonymous.invalid") || parsed.user.is_empty() {
+        if is_nobody(&parsed) {
             return;
         }
         let place = number_place(uri, &parsed);
@@ -294,6 +342,11 @@ impl<'w> Crossing<'w> {
     fn rules(&self, role: Role) -> [Option<&'w Chain>; 2] {
         [self.from, self.to].map(|border| border.map(|it| it.rules.of(role)))
     }
+}
+
+/// Whether a URI stands for nobody: such a one is not somebody (RFC 3323 §4.1.1.3).
+fn is_nobody(uri: &Uri<'_>) -> bool {
+    ends_with(uri.host, b"anonymous.invalid") || uri.user.is_empty()
 }
 
 /// What rules make of the number of a URI. A `tel:` URI must begin with `+` (RFC 3966 §5.1.4: others

@@ -217,7 +217,7 @@ impl Gateway {
     /// Its border; `None` if whatever comes may cross as it is.
     #[must_use]
     pub fn border(&self) -> Option<Border<'_>> {
-        Border::of(self.profile.as_deref(), &self.rules)
+        Border::of_gateway(self.profile.as_deref(), &self.rules)
     }
 
     /// Appends the Request-URI for a call to this gateway. `false` if it would be longer than

@@ -49,6 +49,7 @@ mod spec;
 mod split;
 mod table;
 mod trie;
+mod trunk;
 mod turns;
 mod windows;
 
@@ -85,12 +86,13 @@ pub use rate::{Currency, Price, Rate, Steps};
 pub use rates::{DeckId, Moment, Offer, Offers, Overlap, RateId, Rates, RatesBuilder};
 pub use rewrite::{Rewritten, rewrite_all};
 pub use screen::{Blocked, ListSpec, ScreenSpec, Side};
-pub use snapshot::{Ask, Route, RouteId, Snapshot, Target, Trunk};
+pub use snapshot::{Ask, Route, RouteId, Snapshot, Target};
 pub use spec::{
     CallLimits, CarrierSpec, DeckSpec, GatewaySpec, ListenerSpec, PlanSpec, Refuse, RouteSpec,
     Spec, TargetSpec, TrunkSpec,
 };
 pub use spec::{UnknownSource, limits};
 pub use translation::{self, Chain, NumberRules, Role};
+pub use trunk::Trunk;
 pub use turns::Turns;
 pub use windows::{Charge, Kept, STEPS, Used, Windows};

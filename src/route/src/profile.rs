@@ -212,6 +212,17 @@ impl<'w> Border<'w> {
         (!is_open).then_some(Border { profile, rules })
     }
 
+    /// Of a gateway: it may also have rules for the number of who calls.
+    pub(crate) fn of_gateway(
+        profile: Option<&'w Profile>,
+        rules: &'w NumberRules,
+    ) -> Option<Border<'w>> {
+        match rules.of(Role::Calling).is_empty() {
+            true => Border::of(profile, rules),
+            false => Some(Border { profile, rules }),
+        }
+    }
+
     /// Whether the peer is known not to be of our trust domain.
     #[must_use]
     pub fn is_untrusted(&self) -> bool {

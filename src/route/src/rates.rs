@@ -187,7 +187,8 @@ impl Rates {
         let codes = self.codes(digits);
         codes.longest_first().next().is_some_and(|(code, count)| {
             let cells = self.cells(code);
-            usize::from(count) == digits.len() && cells.binary_search_by_key(&deck, |cell| cell.deck).is_ok()
+            usize::from(count) == digits.len()
+                && cells.binary_search_by_key(&deck, |cell| cell.deck).is_ok()
         })
     }
 

@@ -6,9 +6,11 @@
 use std::net::SocketAddr;
 
 use base::{Flow, GatewayId, SlotId, Transport, TrunkId};
-use call::border::Crossing;
+use call::border::{Calling, Crossing};
 use call::{Purpose, Side};
-use route::{Border, Snapshot};
+use cdr::Identity;
+use route::{Border, Role, Snapshot};
+use sip::Message;
 
 use crate::Router;
 
@@ -17,6 +19,8 @@ use crate::Router;
 pub(crate) struct Between {
     from: Option<Peer>,
     to: Option<Peer>,
+    /// The call, if its gateway wants the number of who calls written in its own way.
+    renumbered: Option<SlotId>,
 }
 
 /// A peer as a message's end.
@@ -26,21 +30,46 @@ enum Peer {
     Gateway(GatewayId),
 }
 
-/// What may go between two peers.
+/// What may go between two peers. The number of who calls is not brought back here.
 pub(crate) fn crossing(world: &Snapshot, between: Between) -> Crossing<'_> {
-    let border = |peer: Option<Peer>| -> Option<Border<'_>> {
-        match peer? {
-            Peer::Trunk(id) => world.trunk(id)?.border(),
-            Peer::Gateway(id) => world.gateway(id)?.border(),
-        }
-    };
+    let is_written = between.renumbered.is_some() && is_gateway(between.to);
     Crossing {
-        from: border(between.from),
-        to: border(between.to),
+        from: match between.from {
+            Some(Peer::Trunk(id)) if is_written => {
+                world.trunk(id).map(|trunk| trunk.border_of_caller())
+            }
+            from => border(world, from),
+        },
+        to: border(world, between.to),
+        calling: is_written.then_some(Calling::Written),
+    }
+}
+
+fn border(world: &Snapshot, peer: Option<Peer>) -> Option<Border<'_>> {
+    match peer? {
+        Peer::Trunk(id) => world.trunk(id)?.border(),
+        Peer::Gateway(id) => world.gateway(id)?.border(),
     }
 }
 
 impl Router {
+    /// Plans what changes in a message that goes between two peers.
+    pub(crate) fn plan_crossing(&mut self, message: &Message<'_>, between: Between) {
+        let mut crossing = crossing(&self.world, between);
+        let Some(call) = between.renumbered.filter(|_| !is_gateway(between.to)) else {
+            return crossing.plan(message, &mut self.edits);
+        };
+        // What the caller wrote is kept with the call.
+        let mut text = std::mem::take(&mut self.record_text);
+        text.clear();
+        if let Some(names) = self.calls.get(call).and_then(|call| call.identity) {
+            self.names.read(names, &mut text);
+        }
+        crossing.calling = Some(Calling::Restored(Identity::read(&text).from_uri));
+        crossing.plan(message, &mut self.edits);
+        self.record_text = text;
+    }
+
     /// Of a fork's request to a gateway.
     #[inline]
     pub(crate) fn between_attempt(&self, fork: SlotId, gateway: GatewayId) -> Option<Between> {
@@ -48,7 +77,7 @@ impl Router {
             return None;
         }
         let trunk = self.trunk_of(fork).map(Peer::Trunk);
-        self.between(trunk, Some(Peer::Gateway(gateway)))
+        self.between(trunk, Some(Peer::Gateway(gateway)), self.call_of(fork))
     }
 
     /// Of a response to a fork's request to one of its targets.
@@ -103,13 +132,14 @@ impl Router {
         if !self.world.has_borders() {
             return None;
         }
-        let call = self.calls.get(call)?;
+        let id = call;
+        let call = self.calls.get(id)?;
         let attempt = attempt.and_then(|at| call.attempts.get(at));
         let gateway = attempt.and_then(|attempt| attempt.gateway);
         let (trunk, gateway) = (Some(Peer::Trunk(call.trunk)), gateway.map(Peer::Gateway));
         match from {
-            Side::Caller => self.between(trunk, gateway),
-            Side::Callee => self.between(gateway, trunk),
+            Side::Caller => self.between(trunk, gateway, Some(id)),
+            Side::Callee => self.between(gateway, trunk, Some(id)),
         }
     }
 
@@ -125,9 +155,9 @@ impl Router {
             found.map(Peer::Gateway)
         };
         match (trunk(from), gateway(to)) {
-            (Some(trunk), Some(gateway)) => self.between(Some(trunk), Some(gateway)),
+            (Some(trunk), Some(gateway)) => self.between(Some(trunk), Some(gateway), None),
             (from_trunk, to_gateway) => {
-                self.between(gateway(from).or(from_trunk), trunk(to).or(to_gateway))
+                self.between(gateway(from).or(from_trunk), trunk(to).or(to_gateway), None)
             }
         }
     }
@@ -136,9 +166,25 @@ impl Router {
         self.world.ingress(peer, transport).map(Peer::Trunk)
     }
 
-    /// `None` if everything may go between them.
-    fn between(&self, from: Option<Peer>, to: Option<Peer>) -> Option<Between> {
-        let between = Between { from, to };
+    /// `None` if everything may go between them. `call` is the one that they have with each other.
+    fn between(
+        &self,
+        from: Option<Peer>,
+        to: Option<Peer>,
+        call: Option<SlotId>,
+    ) -> Option<Between> {
+        let gateway = [from, to].into_iter().find(|peer| is_gateway(*peer));
+        let border = gateway.and_then(|gateway| border(&self.world, gateway));
+        let is_renumbered = border.is_some_and(|it| !it.rules.of(Role::Calling).is_empty());
+        let between = Between {
+            from,
+            to,
+            renumbered: call.filter(|_| is_renumbered),
+        };
         (!crossing(&self.world, between).is_open()).then_some(between)
     }
+}
+
+fn is_gateway(peer: Option<Peer>) -> bool {
+    matches!(peer, Some(Peer::Gateway(_)))
 }

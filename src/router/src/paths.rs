@@ -271,7 +271,7 @@ impl Router {
         }
         frame_body(message, onward.flow.transport, &mut self.edits);
         if let Some(between) = onward.between {
-            crossing(&self.world, between).plan(message, &mut self.edits);
+            self.plan_crossing(message, between);
         }
     }
 

@@ -13,7 +13,7 @@ use sip::{Message, Method};
 use transaction::{ClientEvent, Kind, ServerEvent};
 
 use crate::accepted::Interest;
-use crate::between::{Between, crossing};
+use crate::between::Between;
 use crate::counters::{Count, GatewayCell};
 use crate::paths::token_of;
 use crate::{Out, Router};
@@ -341,7 +341,7 @@ impl Router {
         sip::forward::pop_via(response, &mut self.edits);
         crate::paths::frame_body(response, to.transport, &mut self.edits);
         if let Some(between) = between {
-            crossing(&self.world, between).plan(response, &mut self.edits);
+            self.plan_crossing(response, between);
         }
         let len = self.edits.composed_len(response.bytes());
         let Some(packet) = out.packet(len) else {

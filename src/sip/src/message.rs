@@ -232,6 +232,18 @@ impl<'a> Message<'a> {
         self.index.facts.to.uri.of(self.bytes)
     }
 
+    /// Where the URI of From is.
+    #[must_use]
+    pub fn from_uri_range(&self) -> Range<usize> {
+        self.index.facts.from.uri.range()
+    }
+
+    /// Where the URI of To is.
+    #[must_use]
+    pub fn to_uri_range(&self) -> Range<usize> {
+        self.index.facts.to.uri.range()
+    }
+
     /// The From tag; empty if there is none (RFC 2543).
     #[must_use]
     pub fn from_tag(&self) -> &'a [u8] {

@@ -291,6 +291,77 @@ fn numbers_are_written_as_each_side_wants_them() {
     drop(world.scene);
 }
 
+/// The caller sees the number that he wrote, the vendor the one that he wants, in each message of the
+/// dialog.
+#[test]
+fn who_calls_is_written_as_the_vendor_wants_it() {
+    let world = world(RULES, "", "calling_rules = [\"out\"]");
+    let mut talk = world.talk();
+    let host = talk.customer.host().ip();
+    let caller = talk.caller();
+    let at_vendor = format!("<sip:030999@{host}>;tag=caller");
+    let callee = format!("{};tag=callee", talk.callee());
+    let names = |message: &str| {
+        let lines = lines(message, &["From", "To"]);
+        let value = |line: &String| line.split_once(": ").unwrap().1.to_owned();
+        lines.iter().map(value).collect::<Vec<_>>()
+    };
+    let invite = talk.invite("calling", "+4930", "");
+    assert_eq!(names(&invite), [&*at_vendor, &*talk.callee()]);
+    let ringing = talk.answer(&invite, "180 Ringing", "");
+    assert_eq!(names(&ringing), [&*caller, &*callee]);
+    let answer = talk.answer(&invite, "200 OK", "");
+    assert_eq!(names(&answer), [&*caller, &*callee]);
+    assert_eq!(names(&talk.within("ACK", 1, "")), [&*at_vendor, &*callee]);
+    let update = talk.within("UPDATE", 2, "");
+    assert_eq!(names(&update), [&*at_vendor, &*callee]);
+    let refused = talk.answer(&update, "491 Request Pending", "");
+    assert_eq!(names(&refused), [&*caller, &*callee]);
+
+    // The other way: the vendor names the caller as he knows him, and gets his answers so.
+    let routes: String = talk.routes.iter().map(|line| format!("{line}\n")).collect();
+    let vendor = talk.vendor.host();
+    talk.vendor.send(&format!(
+        "BYE sip:{} SIP/2.0\nVia: SIP/2.0/UDP {vendor};branch=z9hG4bKbye\nMax-Forwards: 70\n\
+         From: {callee}\nTo: {at_vendor}\nCall-ID: calling\nCSeq: 7 BYE\n{routes}\
+         Content-Length: 0\n\n",
+        talk.customer.host(),
+    ));
+    let bye = talk.customer.wait("BYE ");
+    assert_eq!(names(&bye), [&*callee, &*caller]);
+    let kept = lines(&bye, &["Via", "From", "To", "Call-ID", "CSeq"]).join("\n");
+    let ended = format!("SIP/2.0 200 OK\n{kept}\nContent-Length: 0\n\n");
+    talk.customer.send(&ended);
+    assert_eq!(
+        names(&talk.vendor.wait("SIP/2.0 200")),
+        [&*callee, &*at_vendor]
+    );
+    let cdr = world.router.wait_cdrs(1).remove(0);
+    assert_eq!(cdr["hung_up"], "callee", "{cdr}");
+    assert_eq!(cdr["calling"], "+4930999", "{cdr}");
+
+    // What we write ourselves: the ACK of a refusal, and a CANCEL.
+    let invite = talk.invite("refused", "+4930", "");
+    let refusal = talk.answer(&invite, "486 Busy Here", "");
+    assert_eq!(names(&refusal), [&*caller, &*callee]);
+    assert_eq!(names(&talk.vendor.wait("ACK ")), [&*at_vendor, &*callee]);
+    let invite = talk.invite("given-up", "+4930", "");
+    talk.answer(&invite, "180 Ringing", "");
+    let cancel = Request {
+        method: "CANCEL",
+        uri: format!("sip:+4930@{}", talk.customer.router),
+        branch: "i",
+        to: talk.callee(),
+        cseq: 1,
+        more: "",
+    };
+    talk.request(&talk.customer, &cancel);
+    assert_eq!(names(&talk.vendor.wait("CANCEL "))[0], at_vendor);
+    let ended = talk.answer(&invite, "487 Request Terminated", "");
+    assert_eq!(names(&ended), [&*caller, &*callee]);
+    drop(world.scene);
+}
+
 #[test]
 fn explain_tells_which_rule_a_number_met() {
     let world = world(RULES, "called_rules = [\"in\"]", "called_rules = [\"out\"]");

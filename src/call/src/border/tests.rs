@@ -6,7 +6,7 @@ use route::translation::{Change, Lengths, Rule, RuleSet};
 use route::{Assert, Border, Chain, HeaderNames, HeaderRules, NumberRules, Passes, Profile};
 use sip::{Edits, Index, parse};
 
-use super::{Crossing, is_private_enough};
+use super::{Calling, Crossing, is_private_enough};
 
 fn profile(is_trusted: bool) -> Profile {
     Profile {
@@ -93,6 +93,7 @@ impl Ends {
                 profile: self.to.as_ref(),
                 rules: to,
             }),
+            calling: None,
         }
     }
 
@@ -339,6 +340,88 @@ fn who_insists_on_what_a_proxy_cannot_do_is_not_passed_on() {
         assert!(
             told(privacy, Some(profile(true))) && told(privacy, None),
             "{privacy}"
+        );
+    }
+}
+
+/// A message with these From and To, as it is behind the crossing.
+fn renumbered(first: &str, (from, to): (&str, &str), crossing: &Crossing<'_>) -> (String, String) {
+    let text = format!(
+        "{first}Via: SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1\r\nf: {from}\r\nTo: {to}\r\n\
+         Call-ID: c\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
+    );
+    let mut index = Index::new();
+    let message = parse(text.as_bytes(), &mut index).expect(&text);
+    let mut edits = Edits::new();
+    crossing.plan(&message, &mut edits);
+    let mut out = vec![0; edits.composed_len(text.as_bytes())];
+    let len = edits.compose(text.as_bytes(), &mut out).expect("it fits");
+    let out = String::from_utf8(out[..len].to_vec()).expect("ASCII");
+    let value = |name: &str| {
+        let mut lines = out.lines().filter_map(|line| line.strip_prefix(name));
+        lines.next().expect("the header is there").to_owned()
+    };
+    (value("f: "), value("To: "))
+}
+
+/// The number of who calls changes towards the gateway and is brought back towards the caller, in the
+/// header that names the caller: RFC 3261 §12.1.
+#[test]
+fn the_number_of_who_calls_changes_and_is_brought_back() {
+    let mut ends = ends(None, None);
+    ends.rules[0].calling = chain("0", "+49");
+    ends.rules[1].calling = chain("+49", "0049");
+    let written = Crossing {
+        calling: Some(Calling::Written),
+        ..ends.crossing()
+    };
+    let (inner, outer) = (
+        "\"A, B\" <sip:030;x=1@a.example>;tag=a",
+        "<sip:123@x>;tag=b",
+    );
+    let vendors = "\"A, B\" <sip:004930;x=1@a.example>;tag=a";
+    let pair = |from: &str, to: &str| (from.to_owned(), to.to_owned());
+    // To the gateway: the caller's request, and a response to one of the other side.
+    assert_eq!(
+        renumbered(REQUEST, (inner, outer), &written),
+        pair(vendors, outer)
+    );
+    assert_eq!(
+        renumbered(RESPONSE, (outer, inner), &written),
+        pair(outer, vendors)
+    );
+    // To the caller: a response to his request, and a request of the other side.
+    let restored = Crossing {
+        calling: Some(Calling::Restored(b"sip:030;x=1@a.example")),
+        ..ends.crossing()
+    };
+    assert_eq!(
+        renumbered(RESPONSE, (vendors, outer), &restored),
+        pair(inner, outer)
+    );
+    assert_eq!(
+        renumbered(REQUEST, (outer, vendors), &restored),
+        pair(outer, inner)
+    );
+    // Nothing is known of the caller, and nothing is brought back.
+    let lost = Crossing {
+        calling: Some(Calling::Restored(b"")),
+        ..ends.crossing()
+    };
+    assert_eq!(
+        renumbered(RESPONSE, (vendors, outer), &lost),
+        pair(vendors, outer)
+    );
+    // Nobody has no number, and a tel: URI keeps its plus.
+    for from in [
+        "<sip:0anonymous@anonymous.invalid>;tag=a",
+        "<sip:a.example>;tag=a",
+        "<tel:+4930>;tag=a",
+        "sip:+4330@a.example;tag=a",
+    ] {
+        assert_eq!(
+            renumbered(REQUEST, (from, outer), &written),
+            pair(from, outer)
         );
     }
 }
