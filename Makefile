@@ -59,7 +59,7 @@ scale: release
 	$(PERF) scale $(ARGS)
 
 # Ten million prices of twenty vendors: time to read, memory, and what calls feel when prices are
-# exchanged: make prices ARGS="--rate 8000 --out perf/results"
+# exchanged: make prices ARGS="--share 0.8 --out perf/results"
 prices: release
 	$(PERF) prices $(ARGS)
 

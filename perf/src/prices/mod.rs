@@ -26,6 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::compare::machine;
 use crate::compare::median::Median;
 use crate::compare::results::Machine;
+use crate::compare::search::Search;
 use crate::compare::server::{Folder, free_port};
 use crate::load::{self, Moment, Numbers, Plan, Report, Sink, Source, Spread};
 
@@ -39,8 +40,8 @@ pub struct Options {
     pub deal: Deal,
     /// The trunkline program.
     pub trunkline: PathBuf,
-    /// Calls a second while the prices are exchanged; 0 leaves that out.
-    pub rate: f64,
+    /// Under which load the prices are exchanged.
+    pub load: Load,
     /// How often they are exchanged under load.
     pub rounds: usize,
     /// The core of the router's one shard.
@@ -49,6 +50,17 @@ pub struct Options {
     pub generator_core: usize,
     /// What its reader has to know.
     pub notes: Vec<String>,
+}
+
+/// How many calls a second there are.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Load {
+    /// None: nothing is exchanged.
+    None,
+    /// So many.
+    Rate(f64),
+    /// So large a part of the highest rate at which no call fails, which is searched for.
+    Share(f64),
 }
 
 /// What was measured. A figure that was not taken is `None`.
@@ -80,6 +92,10 @@ pub struct Results {
     pub resident_without_bytes: u64,
     /// Calls offered a second while prices were exchanged.
     pub rate: f64,
+    /// The highest rate at which no call failed and fewer than one message in a thousand was sent
+    /// again, if it was searched for.
+    #[serde(default)]
+    pub highest: Option<f64>,
     /// By round: without and with an exchange of prices.
     pub swaps: Vec<Swap>,
     /// The most resident memory after all of them, with old and new prices side by side.
@@ -142,6 +158,9 @@ impl Results {
             self.resident_without_bytes / 1_000_000,
             self.bytes_per_row(),
         );
+        if let Some(highest) = self.highest {
+            text += &format!("highest rate without failure: {highest:.0} calls/s\n");
+        }
         for swap in &self.swaps {
             let line = |stretch: &Stretch| {
                 format!(
@@ -191,7 +210,6 @@ pub fn measure(options: &Options, tell: &mut dyn FnMut(&str)) -> io::Result<Resu
         machine: machine::facts(Vec::new()),
         notes: options.notes.clone(),
         vendors: options.deal.vendors,
-        rate: options.rate,
         ..Results::default()
     };
     let place = Place::new(options.deal.vendors)?;
@@ -223,17 +241,60 @@ pub fn measure(options: &Options, tell: &mut dyn FnMut(&str)) -> io::Result<Resu
         "ready after {:.1} s",
         results.ready_ms as f64 / 1e3
     ));
-    if options.rate > 0.0 {
-        swaps(
-            options,
-            (&mut router, &folder.0),
-            &place,
-            &mut results,
-            tell,
-        )?;
-    }
+    results.rate = match options.load {
+        Load::None => return Ok(results),
+        Load::Rate(rate) => rate,
+        Load::Share(share) => {
+            results.highest = highest(options, &place, tell)?;
+            let highest = results.highest.ok_or_else(|| {
+                io::Error::other("calls failed at every rate; is the machine busy with others?")
+            })?;
+            (highest * share).round()
+        }
+    };
+    swaps(
+        options,
+        (&mut router, &folder.0),
+        &place,
+        &mut results,
+        tell,
+    )?;
     Ok(results)
 }
+
+/// The search's first rate, the highest that it tries, how it grows, and how near it has to come.
+const SEARCH: (f64, f64, f64, f64) = (4_000.0, 100_000.0, 1.5, 0.05);
+/// How long each rate of the search is tried.
+const SEARCH_WINDOW: Duration = Duration::from_secs(6);
+
+/// The highest rate that the router carries; `None` if it carries none.
+fn highest(
+    options: &Options,
+    place: &Place,
+    tell: &mut dyn FnMut(&str),
+) -> io::Result<Option<f64>> {
+    let (start, most, growth, close) = SEARCH;
+    let mut search = Search::new(start, most, growth, close);
+    while let Some(rate) = search.next() {
+        let plan = place.plan(options, rate, SEARCH_WINDOW);
+        let report = load::run(&plan, &mut |_| {})?;
+        let failed = of_report(&report).failed;
+        let again = report.retransmissions_sent.total();
+        let is_carried = failed == 0 && again * 1_000 <= report.window.sent;
+        tell(&format!(
+            "{rate:.0} calls/s: {failed} failed, {again} messages sent again"
+        ));
+        search.tell(rate, is_carried);
+        // What was lost is sent again for half a minute.
+        if !is_carried {
+            thread::sleep(RECOVERY);
+        }
+    }
+    Ok(search.highest())
+}
+
+/// How long a router that got too much is left alone: its transactions end after 32 s.
+const RECOVERY: Duration = Duration::from_secs(33);
 
 /// How long a router that is ready may take to give back what it read with.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -254,10 +315,11 @@ fn swaps(
     ));
     let window = (idle + idle / 2).max(Duration::from_secs(2));
     for round in 0..options.rounds as u64 {
-        let before = stretch(options, place, window, &mut || Ok(()))?;
+        let plan = place.plan(options, results.rate, window);
+        let before = stretch(&plan, &mut || Ok(()))?;
         options.deal.rewrite(folder, 0, round + 2)?;
         let mut swap = Duration::ZERO;
-        let during = stretch(options, place, window, &mut || {
+        let during = stretch(&plan, &mut || {
             swap = router.reload()?;
             Ok(())
         })?;
@@ -273,18 +335,12 @@ fn swaps(
     Ok(())
 }
 
-/// Load for so long; `event` happens when counting begins.
-fn stretch(
-    options: &Options,
-    place: &Place,
-    window: Duration,
-    event: &mut dyn FnMut() -> io::Result<()>,
-) -> io::Result<Stretch> {
-    let plan = place.plan(options, window);
+/// Load as planned; `event` happens when counting begins.
+fn stretch(plan: &Plan, event: &mut dyn FnMut() -> io::Result<()>) -> io::Result<Stretch> {
     let (begins, begun) = mpsc::channel();
     let report = thread::scope(|scope| {
         let load = scope.spawn(move || {
-            load::run(&plan, &mut |progress| {
+            load::run(plan, &mut |progress| {
                 if progress.moment == Moment::WindowOpens {
                     let _nobody_listens = begins.send(Instant::now());
                 }
@@ -343,12 +399,12 @@ impl Place {
         fs::write(folder.join("router.toml"), head + &tables)
     }
 
-    fn plan(&self, options: &Options, window: Duration) -> Plan {
+    fn plan(&self, options: &Options, rate: f64, window: Duration) -> Plan {
         Plan {
             targets: vec![self.router],
             sources: vec![Source::new(SocketAddr::new(CALLER, 0))],
             sinks: self.gateways.iter().copied().map(Sink::new).collect(),
-            rate: options.rate,
+            rate,
             warm_up_ms: 3_000,
             duration_ms: window.as_millis() as u64,
             drain_ms: 4_000,

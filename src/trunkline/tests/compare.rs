@@ -130,7 +130,7 @@ fn prices_are_exchanged_under_load_and_no_call_fails() {
             seed: 1,
         },
         trunkline: env!("CARGO_BIN_EXE_trunkline").into(),
-        rate: RATE,
+        load: perf::prices::Load::Rate(RATE),
         rounds: 1,
         server_core: std::thread::available_parallelism().unwrap().get() - 1,
         generator_core: 0,

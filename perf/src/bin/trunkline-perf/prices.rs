@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use perf::prices::{self, Deal, Options};
+use perf::prices::{self, Deal, Load, Options};
 
 /// Prices by the million: how long a router takes to read them, what they keep, and what calls feel
 /// when they are exchanged.
@@ -15,6 +15,7 @@ use perf::prices::{self, Deal, Options};
 /// prices under load. Without other programs on the machine; cores 0 and 1 unless said otherwise.
 ///
 ///   trunkline-perf prices --rate 8000 --out perf/results
+///   trunkline-perf prices --share 0.8         at four fifths of what it carries at most
 ///   trunkline-perf prices --write decks       only writes decks, gateways and a route
 #[derive(Args)]
 #[command(verbatim_doc_comment)]
@@ -28,9 +29,12 @@ pub(crate) struct Prices {
     /// Rows of all decks together.
     #[arg(long, default_value_t = 10_000_000)]
     rows: usize,
-    /// Calls a second while prices are exchanged; 0 leaves that out.
-    #[arg(long, value_name = "CALLS", default_value_t = 0.0)]
-    rate: f64,
+    /// Calls a second while prices are exchanged; without this and --share none are.
+    #[arg(long, value_name = "CALLS")]
+    rate: Option<f64>,
+    /// Instead: this part of the highest rate at which no call fails, which is searched for.
+    #[arg(long, value_name = "0.05..1", value_parser = share, conflicts_with = "rate")]
+    share: Option<f64>,
     /// How often prices are exchanged under load.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
@@ -79,7 +83,11 @@ impl Prices {
         let options = Options {
             deal,
             trunkline: perf::compare::cli::beside_this_program(self.trunkline.as_ref())?,
-            rate: self.rate,
+            load: match (self.rate, self.share) {
+                (_, Some(share)) => Load::Share(share),
+                (Some(rate), None) if rate > 0.0 => Load::Rate(rate),
+                _ => Load::None,
+            },
             rounds: self.rounds,
             server_core: self.server_core.unwrap_or(cores - 1),
             generator_core: self.generator_core,
@@ -96,4 +104,9 @@ impl Prices {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|it| (0.05..=1.0).contains(it));
+    share.ok_or_else(|| "a part of the highest rate, from 0.05 to 1".to_owned())
 }
