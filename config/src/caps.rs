@@ -124,7 +124,7 @@ fn each(section: &Section<'_>, side: CapSide) -> (Option<crate::Apart>, bool) {
     (apart, by_prefix)
 }
 
-fn numbers(section: &Section<'_>, lists: &[NumberList]) -> Vec<String> {
+pub(crate) fn numbers(section: &Section<'_>, lists: &[NumberList]) -> Vec<String> {
     let texts = section.texts("numbers").unwrap_or_default();
     for text in &texts {
         section.check_known(*text, "list", lists.iter().map(|list| list.name.as_str()));
@@ -132,7 +132,7 @@ fn numbers(section: &Section<'_>, lists: &[NumberList]) -> Vec<String> {
     texts.iter().map(|text| text.value.to_owned()).collect()
 }
 
-fn prefixes(section: &Section<'_>) -> Vec<String> {
+pub(crate) fn prefixes(section: &Section<'_>) -> Vec<String> {
     let texts = section.texts("prefixes").unwrap_or_default();
     if let Some(first) = texts.get(PREFIXES_MAX) {
         let found = format!("{} prefixes", texts.len());

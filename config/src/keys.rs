@@ -27,6 +27,7 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "holidays",
             "quality",
             "carrier",
+            "block",
             "cap",
             "screen",
             "translation",
@@ -156,6 +157,12 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "permit_called",
             "block_calling",
             "permit_calling",
+        ],
+    ),
+    (
+        "block",
+        &[
+            "name", "trunks", "gateways", "numbers", "prefixes", "from", "until", "reason", "owner",
         ],
     ),
     (

@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod blocks;
 mod calendars;
 mod caps;
 mod deck;
@@ -36,6 +37,7 @@ mod translations;
 
 use std::path::Path;
 
+pub use blocks::BLOCKS_MAX;
 pub use calendars::CALENDARS_MAX;
 pub use caps::CAPS_MAX;
 pub use deck::read_deck;
@@ -43,7 +45,7 @@ pub use error::{ERRORS_MAX, Error, Place};
 pub use file::{File, Own, Part, World};
 pub use keys::{FILE_KEYS, NODE_KEYS, SECTIONS};
 pub use model::{
-    Assert, Balance, CalledStyle, Cdr, Coalesce, Config, Control, CurrencyWorth,
+    Assert, Balance, Block, CalledStyle, Cdr, Coalesce, Config, Control, CurrencyWorth,
     DESTINATION_DIGITS_MAX, DIGITS_MAX, Deck, Drain, FeedbackAlgorithm, Gateway, Health, Io,
     LISTENERS_MAX, Limits, Listener, Log, LogFormat, LogLevel, Margin, Metrics, Mode, Node,
     NumberList, Numbers, Overload, PRIORITY_MAX, Password, PlainRule, Plan, Probe, Profile, Proxy,
@@ -93,6 +95,7 @@ fn read(root: &Section<'_>, world: &Section<'_>, folder: &Path) -> Config {
     let qualities = quality::read(world);
     let carriers = caps::carriers(world, &lists);
     let caps = caps::read(world, &lists);
+    let blocks = blocks::read(world, &lists);
     let (currency, currencies) = prices::money(world);
     let translations = translations::translations(world);
     let profiles = profiles::profiles(world);
@@ -135,6 +138,7 @@ fn read(root: &Section<'_>, world: &Section<'_>, folder: &Path) -> Config {
         calendars,
         qualities,
         carriers,
+        blocks,
         caps,
         lists,
         translations,

@@ -72,6 +72,8 @@ pub struct Config {
     pub lists: Vec<NumberList>,
     /// `[[carrier]]`
     pub carriers: Vec<Carrier>,
+    /// `[[block]]`
+    pub blocks: Vec<Block>,
     /// `[[cap]]`
     pub caps: Vec<Cap>,
     /// `[screen]`: what calls of all trunks are held against.
@@ -665,6 +667,29 @@ pub struct NumberList {
     pub name: String,
     /// Where it is.
     pub file: PathBuf,
+}
+
+/// Calls that are not to be carried.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Block {
+    /// Its name.
+    pub name: String,
+    /// The trunks and carriers whose calls; none: all.
+    pub trunks: Vec<String>,
+    /// The gateways and carriers that do not get them; none: nobody gets them.
+    pub gateways: Vec<String>,
+    /// Lists of the numbers that they are for.
+    pub lists: Vec<String>,
+    /// How these numbers begin; with no lists either: all numbers.
+    pub prefixes: Vec<String>,
+    /// From when on, in seconds since 1970.
+    pub from: Option<i64>,
+    /// Before when, the same, and as it was written.
+    pub until: Option<(i64, String)>,
+    /// Why.
+    pub reason: String,
+    /// Who says so.
+    pub owner: String,
 }
 
 /// Lists that calls are held against, by name. What is permitted is not blocked.

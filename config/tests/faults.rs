@@ -789,6 +789,39 @@ fn plans_by_name() {
 }
 
 #[test]
+fn blocks() {
+    let block = "[[block]]\nname = \"b\"\nreason = \"r\"\nowner = \"o\"\n";
+    check(
+        "[[block]]\nname = \"b\"\nowner = \"o\"\n",
+        (1, 1),
+        &["`reason`", "why"],
+    );
+    check(
+        "[[block]]\nname = \"b\"\nreason = \" \"\nowner = \"o\"\n",
+        (3, 10),
+        &["why", "letters"],
+    );
+    for text in ["soon", "2026-13-01", "2026-12-01T12:00:00", "1969-01-01"] {
+        check(
+            &format!("{block}until = \"{text}\"\n"),
+            (5, 9),
+            &[text, "a time needs its zone"],
+        );
+    }
+    check(
+        &format!("{block}from = \"2026-12-02\"\nuntil = \"2026-12-01T23:00:00-01:00\"\n"),
+        (6, 9),
+        &["not after `from`"],
+    );
+    check(
+        &format!("{block}numbers = [\"none\"]\n"),
+        (5, 12),
+        &["`none`", "list"],
+    );
+    check(&format!("{block}{block}"), (6, 8), &["the block `b` again"]);
+}
+
+#[test]
 fn caps() {
     let cap = "[[cap]]\nname = \"c\"\n";
     let bound = "max_calls = 5\n";

@@ -55,6 +55,8 @@ fn tell_others(old: &Spec, new: &Spec, told: &mut Vec<String>) {
     }
     let carriers = |spec: &Spec| by_name(&spec.carriers, |it| &it.name);
     tell("carrier", &carriers(old), &carriers(new), told);
+    let blocks = |spec: &Spec| by_name(&spec.blocks, |it| &it.name);
+    tell("block", &blocks(old), &blocks(new), told);
     let caps = |spec: &Spec| by_name(&spec.caps, |it| &it.name);
     tell("cap", &caps(old), &caps(new), told);
     let classes = |spec: &Spec| by_name(&spec.qualities, |it| &it.name);

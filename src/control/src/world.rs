@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use config::{Apart, Balance, CalledStyle, CapSide, Config, Mode, PlainRule, Plan, UnknownSource};
 use route::{
-    AdvanceTable, Bounds, CapRule, CapSpec, CarrierSpec, EgressFormat, EgressStyle, GatewaySpec,
-    HeaderNames, HeaderRules, HealthRules, ListenerSpec, Margin, NumberFormat, Passes, PlanSpec,
-    Probe, Profile, QualitySpec, Refuse, RouteSpec, ScreenSpec, Spec, TargetSpec, TrunkSpec,
-    WhenSpec,
+    AdvanceTable, BlockSpec, Bounds, CapRule, CapSpec, CarrierSpec, EgressFormat, EgressStyle,
+    GatewaySpec, HeaderNames, HeaderRules, HealthRules, ListenerSpec, Margin, Moment, NumberFormat,
+    Passes, PlanSpec, Probe, Profile, QualitySpec, Refuse, RouteSpec, ScreenSpec, Spec, TargetSpec,
+    TrunkSpec, WhenSpec,
 };
 
 use crate::deck_files::Library;
@@ -34,6 +34,7 @@ pub fn spec(config: &Config, library: &Library, lists: &Lists) -> Result<Spec, V
         lists: lists.specs(),
         qualities: config.qualities.iter().map(quality).collect(),
         carriers: config.carriers.iter().map(carrier).collect(),
+        blocks: config.blocks.iter().map(block).collect(),
         caps: config.caps.iter().map(cap).collect(),
         caps_max: config.limits.caps_max,
         calendars: crate::hours::specs(&config.calendars, crate::now()),
@@ -134,6 +135,23 @@ fn refuse(refuse: config::Refuse) -> Refuse {
     Refuse {
         status: refuse.status,
         retry_after_s: refuse.retry_after_s,
+    }
+}
+
+fn block(block: &config::Block) -> BlockSpec {
+    let (until, told) = match &block.until {
+        Some((seconds, text)) => (Moment::at(*seconds), format!(", until {text}")),
+        None => (Moment::LAST, String::new()),
+    };
+    BlockSpec {
+        name: block.name.clone(),
+        trunks: block.trunks.clone(),
+        gateways: block.gateways.clone(),
+        prefixes: block.prefixes.clone(),
+        lists: block.lists.clone(),
+        from: block.from.map_or(Moment::FIRST, Moment::at),
+        until,
+        words: format!("{} ({}{told})", block.reason, block.owner),
     }
 }
 

@@ -100,7 +100,7 @@ impl<'w> World<'w> {
 
     fn is_blocked(&self, trunk: TrunkId, called: &Number<'_>, call: &Recorded) -> bool {
         let world = self.snapshot;
-        if world.blocks(trunk, Side::Called, called).is_some() {
+        if world.blocks(trunk, Side::Called, called, call.at).is_some() {
             return true;
         }
         if !world.asks_who_calls(trunk) {
@@ -112,7 +112,10 @@ impl<'w> World<'w> {
                 .number_of(trunk, Role::Calling, &uri, &mut buffer)
                 .ok()
         });
-        calling.is_some_and(|calling| world.blocks(trunk, Side::Calling, &calling).is_some())
+        calling.is_some_and(|calling| {
+            let found = world.blocks(trunk, Side::Calling, &calling, call.at);
+            found.is_some()
+        })
     }
 
     /// Tries the candidates in their order, as far as the plan goes.

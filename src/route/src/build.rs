@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use base::{GatewayId, ListenerId, TrunkId};
 
+use crate::block::Blocks;
 use crate::calendar::Calendar;
 use crate::cap::{CapSide, Caps};
 use crate::gateway::{Around, Kept, host_text};
 use crate::ingress::{Egress, Ingress};
+use crate::limits::BLOCKS_MAX;
 use crate::limits::{
     CALENDARS_MAX, CAPS_PER_PEER_MAX, DIGITS_MAX, GATEWAYS_MAX, QUALITIES_MAX, ROUTES_MAX,
     TARGETS_MAX, TECH_PREFIX_BYTES_MAX, TRUNKS_MAX, WEIGHT_MAX,
@@ -29,6 +31,21 @@ use crate::{
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(missing_docs)] // the fields are what the message of each says
 pub enum BuildError {
+    TooManyBlocks {
+        count: usize,
+    },
+    DuplicateBlock {
+        name: String,
+    },
+    UnknownBlockPeer {
+        block: String,
+        kind: &'static str,
+        name: String,
+    },
+    UnknownBlockList {
+        block: String,
+        list: String,
+    },
     TooManyTrunks {
         count: usize,
     },
@@ -218,6 +235,10 @@ impl fmt::Display for BuildError {
             E::DuplicateCarrier { name } => write!(f, "two carriers are named `{name}`"),
             E::UnknownCarrier { name } => write!(f, "no trunk is of the carrier `{name}`"),
             E::TooManyCaps { count, max } => write!(f, "{count} cells of caps since the start; at most {max} (limits.caps_max); a restart forgets removed ones"),
+            E::TooManyBlocks { count } => write!(f, "{count} blocks; at most {BLOCKS_MAX}: put their numbers into lists"),
+            E::DuplicateBlock { name } => write!(f, "two blocks are named `{name}`"),
+            E::UnknownBlockPeer { block, kind, name } => write!(f, "block `{block}` names `{name}`, which is neither a {kind} nor the carrier of one"),
+            E::UnknownBlockList { block, list } => write!(f, "block `{block}` names the list `{list}`, which does not exist"),
             E::DuplicateCap { name } => write!(f, "two caps are named `{name}`"),
             E::UnknownCapPeer { cap, peer } => write!(f, "cap `{cap}` names `{peer}`, which is neither one of those that it counts nor the carrier of one"),
             E::UnknownCapList { cap, list } => write!(f, "cap `{cap}` names the list `{list}`, which does not exist"),
@@ -270,7 +291,11 @@ pub fn build(
     let known = previous.map_or(&[][..], |old| &old.cap_names);
     let caps = Caps::build(spec, known, &mut errors);
     let objects = (&decks, &caps);
-    let trunks = build_trunks(spec, (&trunk_ids, &gateway_ids), objects, &mut errors);
+    let mut trunks = build_trunks(spec, (&trunk_ids, &gateway_ids), objects, &mut errors);
+    let blocks = Blocks::build(spec, &gateway_ids, &mut errors);
+    for trunk in trunks.iter_mut().flatten() {
+        trunk.blocks = blocks.of(&trunk.name, &trunk.carrier);
+    }
     let ingress = build_ingress(&trunks, &mut errors);
     let gateways = build_gateways(spec, &gateway_ids, objects, &mut errors);
     let qualities = quality_ids(spec, previous, &mut errors);
@@ -519,6 +544,7 @@ fn build_trunks(
         trunks[id as usize] = Some(Trunk {
             screen,
             excluded,
+            blocks: Box::default(),
             id: TrunkId(id),
             name: spec.name.as_str().into(),
             carrier: spec.carrier.as_str().into(),

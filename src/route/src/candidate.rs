@@ -44,6 +44,7 @@ impl Candidate {
                     | SkipReason::Blocked
                     | SkipReason::BelowMargin
                     | SkipReason::Excluded
+                    | SkipReason::Barred
                     | SkipReason::OutOfHours
                     | SkipReason::Poor
             )
@@ -77,6 +78,8 @@ pub enum SkipReason {
     BelowMargin,
     /// The trunk's calls never go to it.
     Excluded,
+    /// A block forbids it.
+    Barred,
     /// Its calendar says that it is not to be tried now.
     OutOfHours,
     /// Its quality is below the bounds of the plan, which leaves such out.
@@ -95,6 +98,7 @@ impl SkipReason {
             SkipReason::Blocked => "blocked",
             SkipReason::BelowMargin => "below margin",
             SkipReason::Excluded => "excluded",
+            SkipReason::Barred => "barred",
             SkipReason::OutOfHours => "out of hours",
             SkipReason::Poor => "poor quality",
         }

@@ -21,8 +21,8 @@ use base::{GatewayId, Money, TrunkId};
 
 use crate::build::Ids;
 use crate::limits::{CAPS_MAX, CAPS_PER_PEER_MAX};
-use crate::table::is_digit_prefix;
-use crate::{BuildError, CallLimits, ListSpec, Numbers, Prefixes, Refuse, Snapshot, Spec};
+use crate::scope::Scope;
+use crate::{BuildError, CallLimits, Refuse, Snapshot, Spec};
 
 /// A cell of a cap. Its id stays the same over reloads.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -165,27 +165,14 @@ pub(crate) struct Capped {
     cells: Box<[CapId]>,
 }
 
-/// Numbers that a cap is about.
-#[derive(Debug, Default)]
-struct Scope {
-    /// With the place of each.
-    prefixes: Prefixes,
-    lists: Box<[Arc<Numbers>]>,
-}
-
 impl Capped {
     /// The cell in which a call to this number is counted, if it is.
     pub(crate) fn cell(&self, digits: &[u8]) -> Option<CapId> {
         let Some(scope) = &self.scope else {
             return self.cells.first().copied();
         };
-        if let Some((place, _)) = scope.prefixes.longest(digits) {
-            let by_place = self.cells.get(place as usize);
-            return by_place.or(self.cells.first()).copied();
-        }
-        let has = |list: &Arc<Numbers>| list.find(digits).is_some();
-        let is_listed = scope.lists.iter().any(has);
-        self.cells.first().copied().filter(|_| is_listed)
+        let place = scope.find(digits)? as usize;
+        self.cells.get(place).or(self.cells.first()).copied()
     }
 }
 
@@ -283,7 +270,12 @@ impl<'s> Caps<'s> {
                     names.insert(cell, cap.rule);
                 }
             }
-            specs.push((cap, scope(cap, &spec.lists, errors)));
+            let unknown = |list: &str| BuildError::UnknownCapList {
+                cap: cap.name.clone(),
+                list: list.to_owned(),
+            };
+            let lists = (&*cap.lists, &*spec.lists);
+            specs.push((cap, Scope::build(&cap.prefixes, lists, unknown, errors)));
         }
         let ids = Ids::assign(known, names.keys().map(|name| (name.as_str(), "")));
         let count = ids.count();
@@ -361,36 +353,4 @@ fn check_peers(cap: &CapSpec, peers: &[Peer<'_>], errors: &mut Vec<BuildError>) 
         cap: cap.name.clone(),
         peer: peer.clone(),
     }));
-}
-
-/// The numbers that a cap is about.
-fn scope(cap: &CapSpec, lists: &[ListSpec], errors: &mut Vec<BuildError>) -> Option<Arc<Scope>> {
-    if cap.lists.is_empty() && cap.prefixes.is_empty() {
-        return None;
-    }
-    let mut sorted: Vec<(&[u8], u32)> = Vec::new();
-    for (prefix, place) in cap.prefixes.iter().zip(0..) {
-        match is_digit_prefix(prefix) {
-            true => sorted.push((prefix.as_bytes(), place)),
-            false => errors.push(BuildError::BadPrefix {
-                prefix: prefix.clone(),
-            }),
-        }
-    }
-    sorted.sort_unstable();
-    sorted.dedup_by_key(|(prefix, _)| *prefix);
-    let mut found = Vec::new();
-    for name in &cap.lists {
-        match lists.iter().find(|list| list.name == *name) {
-            Some(list) => found.push(Arc::clone(&list.numbers)),
-            None => errors.push(BuildError::UnknownCapList {
-                cap: cap.name.clone(),
-                list: name.clone(),
-            }),
-        }
-    }
-    Some(Arc::new(Scope {
-        prefixes: Prefixes::build(&sorted),
-        lists: found.into(),
-    }))
 }

@@ -205,7 +205,7 @@ pub fn explain(
     told.caps = caps_text(snapshot, snapshot.caps_of_trunk(trunk, number.digits()));
     told.rule = Some(number.rule().text());
     told.tech_prefix = text(number.tech_prefix());
-    if let Some(blocked) = snapshot.blocks(trunk, Side::Called, &number) {
+    if let Some(blocked) = snapshot.blocks(trunk, Side::Called, &number, occasion.at) {
         told.refused = Some(Refusal::Blocked(blocked));
         return told;
     }

@@ -20,6 +20,7 @@
 
 mod advance;
 mod balance;
+mod block;
 mod build;
 mod calendar;
 mod candidate;
@@ -43,6 +44,7 @@ mod rate;
 mod rates;
 mod reasons;
 mod rewrite;
+mod scope;
 mod screen;
 mod snapshot;
 mod spec;
@@ -58,6 +60,7 @@ mod tests;
 
 pub use advance::AdvanceTable;
 pub use balance::{Balance, Scene};
+pub use block::{Block, BlockSpec};
 pub use build::{BuildError, build};
 pub use calendar::{CalendarSpec, WhenSpec};
 pub use candidate::{Candidate, Candidates, NoRoute, SkipReason, Verdict};

@@ -1,6 +1,7 @@
 //! Why a gateway of a route stands where it stands, in words: for people, not for calls.
 
 use crate::balance::Scales;
+use crate::block;
 use crate::snapshot::Target;
 use crate::{Ask, Balance, Health, Mark, Mode, Moment, RouteId, Scene, Snapshot};
 
@@ -17,6 +18,11 @@ impl Snapshot {
         let plan = self.plan(route);
         let target = &plan.targets[place];
         let mut told = Vec::new();
+        let trunk = self.trunk(ask.trunk);
+        let barred = trunk.and_then(|trunk| {
+            block::barring(&trunk.blocks, target.gateway, ask.number.digits(), ask.at)
+        });
+        told.extend(barred.map(|block| block.to_string()));
         told.extend(self.hours(target, ask.at));
         let has_ranks = matches!(plan.mode, Mode::Balanced | Mode::Cost | Mode::Quality);
         if has_ranks

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{Numbers, Spec, TrunkSpec};
+use crate::{Block, Numbers, Spec, TrunkSpec};
 
 /// A list of numbers by its name.
 #[derive(Clone, Debug)]
@@ -38,20 +38,29 @@ pub enum Side {
 
 /// Why a call may not be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Blocked {
-    /// By which of its numbers.
-    pub side: Side,
-    /// The list that has it.
-    pub list: Arc<str>,
+pub enum Blocked {
+    /// A list has one of its numbers.
+    List {
+        /// Which of them.
+        side: Side,
+        /// The name of the list.
+        list: Arc<str>,
+    },
+    /// A block forbids it.
+    Block(Arc<Block>),
 }
 
 impl fmt::Display for Blocked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let side = match self.side {
+        let (side, list) = match self {
+            Blocked::Block(block) => return block.fmt(f),
+            Blocked::List { side, list } => (side, list),
+        };
+        let side = match side {
             Side::Called => "called",
             Side::Calling => "calling",
         };
-        write!(f, "the {side} number is in the list `{}`", self.list)
+        write!(f, "the {side} number is in the list `{list}`")
     }
 }
 
@@ -93,7 +102,7 @@ impl Screen {
         if pair.permit.iter().any(|list| has(&list)) {
             return None;
         }
-        Some(Blocked {
+        Some(Blocked::List {
             side,
             list: Arc::clone(&list.name),
         })

@@ -9,6 +9,7 @@ use sip::Uri;
 use translation::Role;
 
 use crate::balance::Scales;
+use crate::block;
 use crate::calendar::{Calendar, When};
 use crate::ingress::{Egress, Ingress};
 use crate::marks::{self, Marks, Verdicts};
@@ -443,10 +444,32 @@ impl Snapshot {
             .is_some_and(|trunk| trunk.screen.asks_who_calls())
     }
 
-    /// Why a trunk's call may not be made by one of its numbers: the list that blocks it.
+    /// Why a trunk's call may not be made by one of its numbers: the list or the block that has it.
     #[must_use]
-    pub fn blocks(&self, trunk: TrunkId, side: Side, number: &Number<'_>) -> Option<Blocked> {
-        self.trunk(trunk)?.screen.blocks(side, number.digits())
+    pub fn blocks(
+        &self,
+        trunk: TrunkId,
+        side: Side,
+        number: &Number<'_>,
+        at: Moment,
+    ) -> Option<Blocked> {
+        let trunk = self.trunk(trunk)?;
+        if side == Side::Called
+            && let Some(block) = block::refusing(&trunk.blocks, number.digits(), at)
+        {
+            return Some(Blocked::Block(Arc::clone(block)));
+        }
+        trunk.screen.blocks(side, number.digits())
+    }
+
+    /// Whether a trunk's calls to these digits may go to a gateway at all, whatever its route says.
+    #[must_use]
+    pub fn may_go(&self, trunk: TrunkId, gateway: GatewayId, digits: &[u8], at: Moment) -> bool {
+        let Some(trunk) = self.trunk(trunk) else {
+            return true;
+        };
+        trunk.excluded.binary_search(&gateway).is_err()
+            && block::barring(&trunk.blocks, gateway, digits, at).is_none()
     }
 
     /// The route of a number: that of its longest prefix, or else the catch-all one.
@@ -480,7 +503,7 @@ impl Snapshot {
         let trunk = self.trunk(ask.trunk).ok_or(NoRoute::NoPrefix)?;
         let id = self.find_route(ask.number)?;
         let plan = self.plan(id);
-        if !plan.is_plain || trunk.deck.is_some() || !trunk.excluded.is_empty() {
+        if !plan.is_plain || trunk.is_choosy() {
             self.choose(plan, trunk, ask, health, turns, scene, out)?;
             return Ok(id);
         }
@@ -543,6 +566,9 @@ impl Snapshot {
         }
         if !trunk.excluded.is_empty() {
             trunk.exclude(&plan.targets, &mut verdicts);
+        }
+        if !trunk.blocks.is_empty() {
+            trunk.bar(&plan.targets, ask, &mut verdicts);
         }
         let marks = self.judge(plan, ask, scene, &mut verdicts, out);
         // Whoever may not be tried comes last of his priority.

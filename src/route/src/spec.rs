@@ -7,9 +7,9 @@ use base::Transport;
 use translation::NumberRules;
 
 use crate::{
-    AdvanceTable, Balance, CalendarSpec, CapSpec, Coalesce, Currency, EgressFormat, HealthRules,
-    ListSpec, Margin, Mode, NumberFormat, Probe, Profile, QualitySpec, Rates, ScreenSpec, Source,
-    WhenSpec, Worth,
+    AdvanceTable, Balance, BlockSpec, CalendarSpec, CapSpec, Coalesce, Currency, EgressFormat,
+    HealthRules, ListSpec, Margin, Mode, NumberFormat, Probe, Profile, QualitySpec, Rates,
+    ScreenSpec, Source, WhenSpec, Worth,
 };
 
 /// The bounds of a snapshot; `build` refuses what goes over one, by name.
@@ -28,6 +28,8 @@ pub mod limits {
     pub const CALENDARS_MAX: usize = 1_024;
     /// The most cells of caps that a process may ever have known.
     pub const CAPS_MAX: usize = 32_768;
+    /// The most blocks.
+    pub const BLOCKS_MAX: usize = 1_024;
     /// The most caps that hold for one trunk or gateway.
     pub const CAPS_PER_PEER_MAX: usize = 8;
     /// The largest priority of a gateway in a route.
@@ -77,6 +79,8 @@ pub struct Spec {
     pub lists: Vec<ListSpec>,
     /// What is said of carriers.
     pub carriers: Vec<CarrierSpec>,
+    /// The blocks.
+    pub blocks: Vec<BlockSpec>,
     /// The caps.
     pub caps: Vec<CapSpec>,
     /// The most cells of caps that the process may ever know.
@@ -105,6 +109,7 @@ impl Default for Spec {
             decks: Vec::new(),
             lists: Vec::new(),
             carriers: Vec::new(),
+            blocks: Vec::new(),
             caps: Vec::new(),
             caps_max: 1_024,
             calendars: Vec::new(),

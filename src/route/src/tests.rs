@@ -1,6 +1,7 @@
 //! The path of a call through a snapshot, as a whole; one file for each thing that is checked.
 
 mod balance;
+mod block;
 mod build;
 mod cap;
 mod explain;

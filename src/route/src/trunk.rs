@@ -5,11 +5,13 @@ use std::sync::Arc;
 use base::{GatewayId, TrunkId};
 use translation::NumberRules;
 
+use crate::block;
 use crate::cap::Capped;
 use crate::marks::Verdicts;
 use crate::screen::Screen;
 use crate::{
-    Border, CallLimits, DeckId, NumberFormat, Profile, Refuse, SkipReason, Source, Target, Verdict,
+    Ask, Block, Border, CallLimits, DeckId, NumberFormat, Profile, Refuse, SkipReason, Source,
+    Target, Verdict,
 };
 
 /// A trunk: the side that calls come from.
@@ -49,6 +51,8 @@ pub struct Trunk {
     pub(crate) screen: Screen,
     /// The gateways that its calls never go to, sorted.
     pub(crate) excluded: Box<[GatewayId]>,
+    /// The blocks that are about its calls.
+    pub(crate) blocks: Box<[Arc<Block>]>,
     pub(crate) allow: Box<[Box<str>]>,
 }
 
@@ -73,6 +77,22 @@ impl Trunk {
     #[must_use]
     pub fn allows(&self, method: &[u8]) -> bool {
         self.allow.is_empty() || self.allow.iter().any(|word| word.as_bytes() == method)
+    }
+
+    /// Whether its calls ask more of gateways than that they are there.
+    #[inline]
+    pub(crate) fn is_choosy(&self) -> bool {
+        self.deck.is_some() || !self.excluded.is_empty() || !self.blocks.is_empty()
+    }
+
+    /// Leaves out those that a block forbids.
+    pub(crate) fn bar(&self, targets: &[Target], ask: &Ask<'_>, verdicts: &mut Verdicts) {
+        let digits = ask.number.digits();
+        for (verdict, target) in verdicts.iter_mut().zip(targets) {
+            if block::barring(&self.blocks, target.gateway, digits, ask.at).is_some() {
+                *verdict = Verdict::Skip(SkipReason::Barred);
+            }
+        }
     }
 
     /// Leaves out those that its calls never go to, whatever else is said of them.

@@ -4,7 +4,8 @@ use base::{GatewayId, SlotId, Transport};
 use call::border::is_private_enough;
 use call::token::mark_of;
 use call::{Branch, Purpose, next_hop};
-use route::{CallLimits, Number, NumberBuffer};
+use cdr::Identity;
+use route::{CallLimits, Moment, Number, NumberBuffer};
 use sip::{HeaderId, Message, Uri, parse};
 use transaction::{ClientEvent, Kind};
 
@@ -113,6 +114,7 @@ impl Router {
         let mut index = self.take_index();
         let mut found = None;
         let mut next = redirect.next;
+        let now = moment(out.wall());
         if let Ok(message) = parse(out.bytes(redirect.packet), &mut index) {
             for value in message
                 .values(HeaderId::Contact)
@@ -127,7 +129,7 @@ impl Router {
                         .egress(address, transport.unwrap_or(Transport::Udp)),
                     next_hop::Hop::Name | next_hop::Hop::Nowhere => None,
                 });
-                match gateway.filter(|&gateway| self.may_follow(fork, gateway)) {
+                match gateway.filter(|&gateway| self.may_follow(fork, gateway, now)) {
                     Some(gateway) => {
                         found = Some(Try::Contact(gateway, next - 1));
                         break;
@@ -154,10 +156,25 @@ impl Router {
         }
     }
 
-    /// Whether the prices of a call allow a gateway that a 3xx names.
-    fn may_follow(&self, fork: SlotId, gateway: GatewayId) -> bool {
-        let held = self.forks.get(fork);
-        held.is_some_and(|held| self.world.may_follow(&held.plan.candidates, gateway))
+    /// Whether the prices of a call and what its trunk may allow a gateway that a 3xx names.
+    fn may_follow(&mut self, fork: SlotId, gateway: GatewayId, at: Moment) -> bool {
+        let Some(held) = self.forks.get(fork) else {
+            return false;
+        };
+        if !self.world.may_follow(&held.plan.candidates, gateway) {
+            return false;
+        }
+        let call = self.call_of(fork).and_then(|call| self.calls.get(call));
+        let Some((trunk, names)) = call.and_then(|call| Some((call.trunk, call.identity?))) else {
+            return true;
+        };
+        let mut text = std::mem::take(&mut self.record_text);
+        text.clear();
+        self.names.read(names, &mut text);
+        let called = Identity::read(&text).called;
+        let may_go = self.world.may_go(trunk, gateway, called, at);
+        self.record_text = text;
+        may_go
     }
 
     /// The Request-URI for a try, in `text`; `false` if it stays as it is.

@@ -405,9 +405,8 @@ impl Router {
     ) -> Result<(), Denied> {
         let breadth = breadth(message)?;
         let number = number.as_ref().map_err(|error| rejected(error.status()))?;
-        if asked.routes.next.is_none() {
-            screen(&self.world, trunk, number, message)?;
-        }
+        let at = moment(out.wall());
+        screen(&self.world, (trunk, number), message, at)?;
         if let Some(call) = call {
             self.take_caps(call, trunk, number.digits(), out)?;
         }
@@ -417,13 +416,13 @@ impl Router {
         let of_trunk = self.world.trunk(trunk);
         plan.follows_redirects = of_trunk.is_some_and(|trunk| trunk.follow_redirects);
         match asked.routes.next {
-            Some(next) => plan_by_route(&self.world, next, plan),
+            Some(next) => plan_by_route(&self.world, (trunk, number), next, at, plan),
             None => {
                 let ask = Ask {
                     trunk,
                     number,
                     now: out.now(),
-                    at: moment(out.wall()),
+                    at,
                     dice: out.random(),
                 };
                 let (turns, candidates) = (&mut self.turns, &mut plan.candidates);
@@ -509,9 +508,9 @@ impl Router {
 /// Refuses a call that a list forbids.
 fn screen(
     world: &Snapshot,
-    trunk: TrunkId,
-    called: &Number<'_>,
+    (trunk, called): (TrunkId, &Number<'_>),
     message: &Message<'_>,
+    at: route::Moment,
 ) -> Result<(), Denied> {
     let denied = |count| Denied {
         status: 403,
@@ -519,14 +518,14 @@ fn screen(
         count,
         retry_after_s: 0,
     };
-    if world.blocks(trunk, Side::Called, called).is_some() {
+    if world.blocks(trunk, Side::Called, called, at).is_some() {
         return Err(denied(Count::BlockedCalled));
     }
     if world.asks_who_calls(trunk)
         && let (uri, role) = calling_uri(message, is_believed(world, trunk))
         && let Ok(uri) = Uri::parse(uri)
         && let Ok(calling) = world.number_of(trunk, role, &uri, &mut NumberBuffer::new())
-        && world.blocks(trunk, Side::Calling, &calling).is_some()
+        && world.blocks(trunk, Side::Calling, &calling, at).is_some()
     {
         return Err(denied(Count::BlockedCalling));
     }
@@ -557,7 +556,13 @@ fn has_untrusted_border(world: &Snapshot, trunk: TrunkId) -> bool {
 }
 
 /// A preloaded Route beyond us is followed only where routing itself could lead.
-fn plan_by_route(world: &Snapshot, next: &[u8], plan: &mut Plan) -> Result<(), Denied> {
+fn plan_by_route(
+    world: &Snapshot,
+    (trunk, number): (TrunkId, &Number<'_>),
+    next: &[u8],
+    at: route::Moment,
+    plan: &mut Plan,
+) -> Result<(), Denied> {
     let foreign = Denied {
         status: 403,
         cause: Cause::Rejected,
@@ -570,6 +575,9 @@ fn plan_by_route(world: &Snapshot, next: &[u8], plan: &mut Plan) -> Result<(), D
     };
     let transport = transport.unwrap_or(base::Transport::Udp);
     let gateway = world.egress(address, transport).ok_or(foreign)?;
+    if !world.may_go(trunk, gateway, number.digits(), at) {
+        return Err(foreign);
+    }
     plan.candidates = Candidates::only(gateway);
     plan.attempts_left = 1;
     plan.by_route = true;

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use config::{Config, Shards};
 use control::Loaded;
+use route::Moment;
 
 use crate::boot;
 use crate::failure::{Failure, print};
@@ -121,7 +122,19 @@ fn contents(loaded: &Loaded) -> Vec<(&'static str, String)> {
         let entries = thousands(entries as u64);
         ("list", format!("{list}: {entries} entries"))
     });
-    deck.chain(list).collect()
+    let now = control::now();
+    let block = loaded.config.blocks.iter().map(|block| {
+        let state = match (block.from, &block.until) {
+            (_, Some((until, text))) if Moment::at(*until) <= now => {
+                format!("over since {text}; take it out")
+            }
+            (Some(from), _) if Moment::at(from) > now => "not begun".to_owned(),
+            (_, Some((_, text))) => format!("until {text}"),
+            _ => "in force".to_owned(),
+        };
+        ("block", format!("{}: {state}", block.name))
+    });
+    deck.chain(list).chain(block).collect()
 }
 
 /// How many, and the names of the first.

@@ -474,7 +474,11 @@ fn b25_a_blocked_number_is_blocked_however_it_is_written() {
         let uri = Uri::parse(uri.as_bytes()).expect(uri);
         let mut buffer = NumberBuffer::new();
         let number = world.number(TrunkId(0), &uri, &mut buffer);
-        number.map(|number| world.blocks(TrunkId(0), Side::Called, &number).is_some())
+        number.map(|number| {
+            world
+                .blocks(TrunkId(0), Side::Called, &number, Moment(1))
+                .is_some()
+        })
     };
     for uri in [
         "sip:+493012345@x",
