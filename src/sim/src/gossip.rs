@@ -13,6 +13,10 @@ use crate::text::{Text, address_of};
 const SPOKEN: &str = "X-Spoken-By";
 /// What the vendors' rules make of `+1`.
 const REWRITTEN: &str = "001";
+/// What the number of a caller begins with.
+pub const CALLER: &str = "1202555";
+/// What the vendors' rules put before it.
+pub const CALLER_PREFIX: &str = "00";
 
 /// A message of a carrier with what it says about people. The same message says the same each time.
 #[must_use]
@@ -88,7 +92,31 @@ pub fn judge(borders: &Borders, to: SocketAddr, text: &Text) -> Result<(), Strin
     if borders.rewrites && text.is_request() && to != crate::plan::CUSTOMER {
         numbers(text, &asserted)?;
     }
-    Ok(())
+    match borders.rewrites {
+        true => caller(to, text),
+        false => Ok(()),
+    }
+}
+
+/// Whether a vendor gets the number of who calls as its rule wants it, and the caller his own number.
+/// A router that has lost its memory, or whose call is over, leaves both as they come: so what begins a
+/// call is looked at.
+fn caller(to: SocketAddr, text: &Text) -> Result<(), String> {
+    let from = text.first("From");
+    let customer = crate::plan::CUSTOMER;
+    let is_callers = from.contains(&format!("@{}>", customer.ip()));
+    let (is_judged, prefix) = match to == customer {
+        true => (!text.is_request() && text.cseq() == (1, "INVITE"), ""),
+        false => {
+            let begins = text.is_request() && text.tag("To").is_empty();
+            (begins && text.method() == "INVITE", CALLER_PREFIX)
+        }
+    };
+    let is_right = from.contains(&format!("sip:{prefix}{CALLER}"));
+    match is_callers && is_judged && !is_right {
+        true => Err(format!("who calls is not told as it has to be: {from}")),
+        false => Ok(()),
+    }
 }
 
 /// Whether a vendor gets numbers as its rules want them.

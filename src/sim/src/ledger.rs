@@ -154,7 +154,9 @@ fn judge_call(
         ));
     }
     records.iter().try_for_each(|record| {
-        judge_prices(record, plan).and_then(|()| judge_hours(record, plan))
+        judge_prices(record, plan)?;
+        judge_hours(record, plan)?;
+        judge_blocks(record, plan)
     })?;
     if circumstances.restarts > 0 {
         // A lost memory loses records; what it must not do is invent any.
@@ -218,10 +220,36 @@ fn judge_prices(record: &Record, plan: &Plan) -> Result<(), String> {
     Ok(())
 }
 
-/// Nobody is asked out of hours. A call is led by those of the moment at which it came; it may wait for
-/// a while until it is looked at.
+/// How long a call may wait until it is looked at: it is led by what holds at that moment.
+const WAIT_US: i64 = 1_000_000;
+
+/// Nobody gets a call against a block.
+fn judge_blocks(record: &Record, plan: &Plan) -> Result<(), String> {
+    if plan.is_loop {
+        return Ok(());
+    }
+    let began = record.started.0 - EPOCH.0;
+    for block in &plan.blocks {
+        let is_about = |prefix: &String| record.called.starts_with(prefix);
+        let within = i64::from(block.from_s) * 1_000_000..i64::from(block.until_s) * 1_000_000;
+        let holds = within.contains(&began) && within.contains(&(began + WAIT_US));
+        if !holds || !block.prefixes.is_empty() && !block.prefixes.iter().any(is_about) {
+            continue;
+        }
+        let is_named = |name: &str| block.vendor.is_none_or(|n| vendor_name(n) == name);
+        let asked = record.attempts.iter().find(|it| is_named(&it.gateway));
+        if let Some(attempt) = asked {
+            let name = &attempt.gateway;
+            return Err(format!(
+                "`{name}` was asked {began} us after the beginning, {block:?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Nobody is asked out of hours. A call is led by those of the moment at which it came.
 fn judge_hours(record: &Record, plan: &Plan) -> Result<(), String> {
-    const WAIT_US: i64 = 1_000_000;
     let began = record.started.0 - EPOCH.0;
     for attempt in &record.attempts {
         let of_vendor = |hours: &&Hours| vendor_name(hours.vendor) == attempt.gateway;

@@ -10,8 +10,8 @@ use base::{GatewayId, ListenerId, Money, ShardId, Time, Transport, TrunkId, Wall
 use call::Keys;
 use route::translation::{Change, Lengths, Rule, RuleSet};
 use route::{
-    AdvanceTable, Apart, Balance, Bounds, CalendarSpec, CallLimits, CapRule, CapSide, CapSpec,
-    Chain, Code, Currency, DeckId, DeckSpec, GatewaySpec, HeaderRules, HealthRules, Judge,
+    AdvanceTable, Apart, Balance, BlockSpec, Bounds, CalendarSpec, CallLimits, CapRule, CapSide,
+    CapSpec, Chain, Code, Currency, DeckId, DeckSpec, GatewaySpec, HeaderRules, HealthRules, Judge,
     ListenerSpec, Margin, Mode, Moment, Passes, PlanSpec, Probe, Profile, QualitySpec, Rate,
     RatesBuilder, RouteSpec, Snapshot, Source, Spec, TargetSpec, TrunkSpec, UnknownSource,
     WhenSpec, Worth,
@@ -20,6 +20,7 @@ use router::{COUNTERS, Gauges, HISTOGRAMS, Limited, Listener, Router, Settings};
 use shards::{Handler, Limits, World, WorldConfig};
 use transaction::Timing;
 
+use crate::gossip;
 use crate::plan::{self, Borders, EPOCH, Plan};
 
 const GATEWAYS_MAX: usize = 16;
@@ -491,6 +492,20 @@ fn spec(plan: &Plan, number: usize) -> Spec {
     spec
 }
 
+fn block((block, number): (&plan::Block, usize)) -> BlockSpec {
+    let moment = |second: u32| Moment::at(EPOCH.0 / 1_000_000 + i64::from(second));
+    BlockSpec {
+        name: format!("block-{number}"),
+        trunks: Vec::new(),
+        gateways: block.vendor.map(plan::vendor_name).into_iter().collect(),
+        prefixes: block.prefixes.clone(),
+        lists: Vec::new(),
+        from: moment(block.from_s),
+        until: moment(block.until_s),
+        words: "the plan says so".to_owned(),
+    }
+}
+
 /// A cap, whose window is longer than any world.
 fn cap((cap, number): (&plan::Cap, usize)) -> CapSpec {
     CapSpec {
@@ -548,8 +563,10 @@ fn calendar(hours: &plan::Hours) -> CalendarSpec {
     }
 }
 
-/// What the customer and the vendors have agreed on: who is told what, and at what price.
+/// What the customer and the vendors have agreed on: who is told what, at what price, and what is not
+/// carried.
 fn add_terms(plan: &Plan, spec: &mut Spec) {
+    spec.blocks = plan.blocks.iter().zip(0..).map(block).collect();
     if let Some(borders) = &plan.borders {
         add_borders(borders, spec);
     }
@@ -621,12 +638,22 @@ fn add_borders(borders: &Borders, spec: &mut Spec) {
         rules: vec![rule],
     };
     let rules = Arc::new(rules);
+    let change = Change {
+        prepend: gossip::CALLER_PREFIX.to_owned(),
+        ..Change::default()
+    };
+    let rule = Rule::new(gossip::CALLER, Lengths::ANY, &change).expect("a rule");
+    let callers = Arc::new(RuleSet {
+        name: "callers".to_owned(),
+        rules: vec![rule],
+    });
     let vendors = spec.gateways.iter_mut().zip(&borders.vendors);
     for (gateway, is_trusted) in vendors {
         gateway.profile = Some(name(*is_trusted).to_owned());
         if borders.rewrites {
             let chain = Chain::new(vec![Arc::clone(&rules)]);
             gateway.rules.called = chain.clone();
+            gateway.rules.calling = Chain::new(vec![Arc::clone(&callers)]);
             gateway.rules.asserted = chain;
         }
     }

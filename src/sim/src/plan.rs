@@ -95,6 +95,8 @@ pub struct Plan {
     pub vendor_calls: Option<u32>,
     /// What calls may have together.
     pub caps: Vec<Cap>,
+    /// Which calls are not to be carried.
+    pub blocks: Vec<Block>,
     /// Whether there is a second trunk, with a route and a gateway of its own, that nobody attacks.
     pub has_canary: bool,
     /// Calls that a shard may hold.
@@ -103,6 +105,19 @@ pub struct Plan {
     pub transactions_max: usize,
     /// Parcels that wait for a shard at most.
     pub inbox: usize,
+}
+
+/// Calls that are not to be carried.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Block {
+    /// Who does not get them; none: nobody does.
+    pub vendor: Option<usize>,
+    /// The beginnings of the numbers that they are for; all, if there are none.
+    pub prefixes: Vec<String>,
+    /// From this second of the world on.
+    pub from_s: u32,
+    /// The first second that is no more part of it.
+    pub until_s: u32,
 }
 
 /// How much calls may have together.
@@ -170,6 +185,7 @@ impl Default for Plan {
             borders: None,
             max_calls: None,
             caps: Vec::new(),
+            blocks: Vec::new(),
             calls_per_second: None,
             vendor_calls: None,
             has_canary: false,

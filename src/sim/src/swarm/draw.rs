@@ -3,7 +3,7 @@
 use base::Time;
 
 use crate::dice::Dice;
-use crate::plan::{Balance, Below, Borders, Cap, Hours, Link, Order, Plan, PriceRow};
+use crate::plan::{Balance, Below, Block, Borders, Cap, Hours, Link, Order, Plan, PriceRow};
 
 /// A world, ready to be played.
 #[derive(Debug, Clone)]
@@ -198,6 +198,7 @@ pub fn draw(seed: u64) -> Draw {
     cap(&mut plan);
     share(&mut plan, span_us);
     part(&mut plan);
+    block(&mut plan, span_us);
     let vendors = (0..plan.vendors).map(|_| draw_vendor(&mut dice)).collect();
     Draw {
         link: draw_link(&mut dice),
@@ -374,6 +375,28 @@ fn part(plan: &mut Plan) {
         // A contact of a vendor is called as the vendor wrote it.
         rewrites: !plan.follows_redirects && dice.chance(500),
     });
+}
+
+/// Gives a quarter of the worlds blocks, as [`price`] gives prices.
+fn block(plan: &mut Plan, span_us: u64) {
+    let mut dice = Dice::new(plan.seed ^ 0x0062_6c6f_636b);
+    if !dice.chance(250) || plan.has_canary || super::kept_seeds().contains(&plan.seed) {
+        return;
+    }
+    for _ in 0..dice.between(1, 3) {
+        let from_s = dice.below(span_us / 1_000_000) as u32;
+        let prefixes = ["1", "1202", "12025", "44"];
+        let prefixes = prefixes.iter().filter(|_| dice.chance(400));
+        let prefixes = prefixes.map(|it| (*it).to_owned()).collect();
+        plan.blocks.push(Block {
+            vendor: dice
+                .chance(700)
+                .then(|| dice.below(plan.vendors as u64) as usize),
+            prefixes,
+            from_s,
+            until_s: from_s + dice.between(1, 20) as u32,
+        });
+    }
 }
 
 fn draw_link(dice: &mut Dice) -> Link {
