@@ -187,30 +187,34 @@ impl Trie {
         }
     }
 
-    /// Tells every string and its place, in any order.
+    /// Tells every string and its place, in the order of the strings.
     pub(crate) fn walk(&self, mut tell: impl FnMut(&[u8], u32)) {
-        let mut open: Vec<(usize, Vec<u8>)> = vec![(0, Vec::new())];
-        while let Some((at, before)) = open.pop() {
-            let Some(node) = self.nodes.get(at) else {
-                continue;
-            };
-            let ends = |more: &[usize]| {
-                let more = more.iter().map(|&digit| b'0' + digit as u8);
-                before.iter().copied().chain(more).collect::<Vec<u8>>()
-            };
-            for digit in (0..10).filter(|&digit| node.places.has(digit)) {
-                tell(&ends(&[digit]), node.first_place + node.places.rank(digit));
+        if !self.nodes.is_empty() {
+            self.walk_below(0, &mut Vec::new(), &mut tell);
+        }
+    }
+
+    /// The strings of a node, which begin with these digits. It goes as deep as half a string is long.
+    fn walk_below(&self, at: usize, digits: &mut Vec<u8>, tell: &mut impl FnMut(&[u8], u32)) {
+        let node = &self.nodes[at];
+        for high in 0..10 {
+            digits.push(b'0' + high as u8);
+            if node.places.has(high) {
+                tell(digits, node.first_place + node.places.rank(high));
             }
-            for pair in 0..100 {
-                let both = [pair / 10, pair % 10];
+            for low in 0..10 {
+                let pair = high * 10 + low;
+                digits.push(b'0' + low as u8);
                 if node.places.has(10 + pair) {
-                    tell(&ends(&both), node.first_place + node.places.rank(10 + pair));
+                    tell(digits, node.first_place + node.places.rank(10 + pair));
                 }
                 if node.children.has(pair) {
                     let child = node.first_child + node.children.rank(pair);
-                    open.push((child as usize, ends(&both)));
+                    self.walk_below(child as usize, digits, tell);
                 }
+                digits.pop();
             }
+            digits.pop();
         }
     }
 
@@ -272,4 +276,23 @@ fn digit(digits: &[u8], at: usize) -> Option<usize> {
         .get(at)
         .filter(|octet| octet.is_ascii_digit())
         .map(|octet| usize::from(octet - b'0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// What was built from sorted strings is told in their order, each at its place.
+        #[test]
+        fn a_walk_tells_all_in_order(strings in proptest::collection::btree_set("[0-9]{1,7}", 0..300)) {
+            let sorted: Vec<&[u8]> = strings.iter().map(|it| it.as_bytes()).collect();
+            let (trie, order) = Trie::build(sorted.len(), |at| sorted[at]);
+            let mut told = Vec::new();
+            trie.walk(|digits, place| told.push((digits.to_vec(), order[place as usize])));
+            let want = sorted.iter().zip(0..).map(|(digits, at)| (digits.to_vec(), at));
+            prop_assert_eq!(told, want.collect::<Vec<_>>());
+        }
+    }
 }
