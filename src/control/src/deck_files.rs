@@ -63,7 +63,8 @@ impl Library {
             return Ok(Arc::clone(previous));
         }
         let known = Known::new(&stamps, previous.map(|previous| &**previous));
-        let mut builder = RatesBuilder::new();
+        // Shards may be waiting for the processor that this runs on.
+        let mut builder = RatesBuilder::new().breathing(thread::yield_now);
         if let Some(previous) = known.library {
             builder.take(&previous.rates, |deck| known.is_now(deck));
         }
@@ -257,6 +258,8 @@ fn read_one(stamp: &Stamp, progress: Progress<'_>) -> Outcome {
         let mut tell = |lines| {
             lines_here = lines;
             progress(&stamp.name, lines_before + lines);
+            // As of the table: so often that nobody waits for long.
+            thread::yield_now();
         };
         let of_file = DeckFile {
             deck: &stamp.name,

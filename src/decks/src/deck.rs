@@ -165,7 +165,7 @@ impl Collector {
     }
 }
 
-/// Reads a deck whole. Prices without a beginning begin at `from`; `progress` is told now and then,
+/// Reads a deck whole. Prices without a beginning begin at `from`; `progress` is told every few lines,
 /// and at the end, how many lines with prices there were so far. What comes back besides the deck are the lines that clash
 /// and what is wrong with others.
 ///
@@ -177,7 +177,8 @@ pub fn collect(
     from: Moment,
     progress: &mut dyn FnMut(u64),
 ) -> Result<(Deck, Vec<Clash>, Report), NotRead> {
-    const TOLD_EACH: u64 = 100_000;
+    // Some ten microseconds of work, after which whoever is told may let others have the processor.
+    const TOLD_EACH: u64 = 32;
     let mut collector = Collector::new();
     let mut lines: u64 = 0;
     let report = read(path, dialect, &mut |entry| {

@@ -319,9 +319,32 @@ pub struct Overlap {
     pub from: Moment,
 }
 
+/// Lets others have the processor between pieces of work of some ten microseconds.
+#[derive(Clone, Copy, Default)]
+struct Pace {
+    breath: Option<fn()>,
+    steps: u32,
+}
+
+impl Pace {
+    /// So many steps of a few nanoseconds.
+    #[inline]
+    fn step(&mut self, steps: u32) {
+        const PIECE: u32 = 2_048;
+        self.steps += steps;
+        if self.steps >= PIECE {
+            self.steps = 0;
+            if let Some(breath) = self.breath {
+                breath();
+            }
+        }
+    }
+}
+
 /// Takes rows in any order; [`RatesBuilder::build`] sorts them. 24 octets a row.
 #[derive(Default)]
 pub struct RatesBuilder {
+    pace: Pace,
     rows: Vec<Row>,
     ids: BTreeMap<Rate, RateId>,
     rates: Vec<Rate>,
@@ -345,6 +368,17 @@ impl RatesBuilder {
         RatesBuilder::default()
     }
 
+    /// Has `breath` called between pieces of work of some ten microseconds: a table of millions is
+    /// built beside shards, which may be waiting for this processor.
+    #[must_use]
+    pub fn breathing(self, breath: fn()) -> RatesBuilder {
+        let pace = Pace {
+            breath: Some(breath),
+            steps: 0,
+        };
+        RatesBuilder { pace, ..self }
+    }
+
     /// Makes room for so many rows at once.
     pub fn reserve(&mut self, rows_count: usize) {
         self.rows.reserve_exact(rows_count);
@@ -362,6 +396,7 @@ impl RatesBuilder {
             "a deck of the table"
         );
         self.decks_count = self.decks_count.max(usize::from(deck.0) + 1);
+        self.pace.step(8);
         let rate = self.intern(rate);
         self.rows.push(Row {
             code,
@@ -387,6 +422,7 @@ impl RatesBuilder {
             let Some(code_packed) = Code::new(digits) else {
                 return;
             };
+            self.pace.step(16 * table.cells(code).len() as u32);
             for cell in table.cells(code) {
                 let Some(deck) = places[usize::from(cell.deck.0)] else {
                     continue;
@@ -430,11 +466,18 @@ impl RatesBuilder {
     /// # Errors
     /// Rows that contradict each other, the first hundred of them.
     pub fn build(mut self, now: Moment) -> Result<Rates, Vec<Overlap>> {
-        self.rows.retain(|row| row.until > now);
+        let mut pace = self.pace;
+        self.rows.retain(|row| {
+            pace.step(1);
+            row.until > now
+        });
         // Not unstable: each deck comes sorted, and so does a table before; a stable sort finds such
         // runs and has only to merge them.
-        self.rows.sort();
-        let overlaps = overlaps(&self.rows);
+        self.rows.sort_by(|one, other| {
+            pace.step(4);
+            one.cmp(other)
+        });
+        let overlaps = overlaps(&self.rows, &mut pace);
         if !overlaps.is_empty() {
             return Err(overlaps);
         }
@@ -446,6 +489,7 @@ impl RatesBuilder {
         let mut cells: Vec<Cell> = Vec::with_capacity(self.rows.len());
         let mut timelines = Timelines::default();
         for at in order {
+            pace.step(16 * codes[at as usize].len() as u32);
             starts.push(cells.len() as u32);
             for rows in codes[at as usize].chunk_by(|one, other| one.deck == other.deck) {
                 let deck = rows[0].deck;
@@ -466,8 +510,9 @@ impl RatesBuilder {
     }
 }
 
-fn overlaps(rows: &[Row]) -> Vec<Overlap> {
+fn overlaps(rows: &[Row], pace: &mut Pace) -> Vec<Overlap> {
     let beside = rows.windows(2).filter(|pair| {
+        pace.step(2);
         let same = pair[0].code == pair[1].code && pair[0].deck == pair[1].deck;
         same && pair[1].from < pair[0].until
     });

@@ -19,9 +19,11 @@ impl Progress {
         }
     }
 
-    /// So many lines of this deck were read.
+    /// So many lines of this deck were read. Asked every few lines, it tells every hundred thousand.
     pub(crate) fn tell(&self, deck: &str, lines: u64) {
-        if self.is_watched {
+        const TOLD_EACH: u64 = 100_000;
+        const ASKED_EACH: u64 = 32;
+        if self.is_watched && lines % TOLD_EACH < ASKED_EACH {
             // Relaxed: it is only read when all is told.
             self.has_told.store(true, Ordering::Relaxed);
             // A terminal that has gone is no fault of the deck.
