@@ -4,8 +4,8 @@
 //! *by whom they are not to be carried*: by some gateways, which are then left out, or by nobody, which
 //! refuses the call. It begins and ends by itself: nothing is built again when it does.
 //!
-//! Cost: without blocks a look at an empty list; else one longest match for each block of the trunk that
-//! is about some numbers only.
+//! Cost: without blocks a look at an empty list; else, for each block of the trunk that is about some
+//! numbers only, one longest match if it refuses, and one for each gateway of the route that it names.
 
 use std::fmt;
 use std::sync::Arc;

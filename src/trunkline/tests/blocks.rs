@@ -136,7 +136,7 @@ fn blocks_hold_for_their_time_and_say_why() {
 
     // Another end: it comes without anybody doing anything.
     let from = router.log_text().len();
-    router.write_config(&config(&moment_in(4)));
+    router.write_config(&config(&moment_in(8)));
     router.signal("HUP");
     router.wait_for_log(from, "all shards work by the new configuration");
     let told = &router.log_text()[from..];
