@@ -14,6 +14,7 @@ use base::GatewayId;
 
 use crate::build::Ids;
 use crate::limits::BLOCKS_MAX;
+use crate::peer::{self, is_named};
 use crate::scope::Scope;
 use crate::{BuildError, Moment, Spec};
 
@@ -120,22 +121,32 @@ impl<'s> Blocks<'s> {
             let count = spec.blocks.len();
             errors.push(BuildError::TooManyBlocks { count });
         }
+        let (trunks, peers) = (peer::trunks(spec), peer::gateways(spec));
         let mut all: Vec<(&BlockSpec, Arc<Block>)> = Vec::new();
         for block in &spec.blocks {
             if all.iter().any(|(other, _)| other.name == block.name) {
                 let name = block.name.clone();
                 errors.push(BuildError::DuplicateBlock { name });
             }
-            let trunks = (spec.trunks.iter()).map(|it| (&*it.name, &*it.carrier));
-            check(block, "trunk", &block.trunks, trunks, errors);
-            let peers = (spec.gateways.iter()).map(|it| (&*it.name, &*it.carrier));
-            check(block, "gateway", &block.gateways, peers.clone(), errors);
+            for (kind, names, peers) in [
+                ("trunk", &block.trunks, &trunks),
+                ("gateway", &block.gateways, &peers),
+            ] {
+                let unknown = peer::unknown(names, peers);
+                errors.extend(unknown.map(|name| BuildError::UnknownBlockPeer {
+                    block: block.name.clone(),
+                    kind,
+                    name: name.clone(),
+                }));
+            }
             let unknown = |list: &str| BuildError::UnknownBlockList {
                 block: block.name.clone(),
                 list: list.to_owned(),
             };
             let lists = (&*block.lists, &*spec.lists);
-            let named = peers.filter(|peer| is_named(&block.gateways, *peer));
+            let named = peers
+                .iter()
+                .filter(|peer| is_named(&block.gateways, **peer));
             let mut ids: Vec<GatewayId> = (named.filter_map(|(name, _)| gateways.of(name)))
                 .map(GatewayId)
                 .collect();
@@ -160,28 +171,4 @@ impl<'s> Blocks<'s> {
         let mine = self.0.iter().filter(|(spec, _)| is_about(spec));
         mine.map(|(_, block)| Arc::clone(block)).collect()
     }
-}
-
-fn is_named(names: &[String], (name, carrier): (&str, &str)) -> bool {
-    let is = |it: &String| it == name || !carrier.is_empty() && it == carrier;
-    names.iter().any(is)
-}
-
-fn check<'p>(
-    block: &BlockSpec,
-    kind: &'static str,
-    names: &[String],
-    peers: impl Iterator<Item = (&'p str, &'p str)> + Clone,
-    errors: &mut Vec<BuildError>,
-) {
-    let is_known = |name: &&String| {
-        let mut peers = peers.clone();
-        peers.any(|(peer, carrier)| *name == peer || *name == carrier)
-    };
-    let unknown = names.iter().filter(|name| !is_known(name));
-    errors.extend(unknown.map(|name| BuildError::UnknownBlockPeer {
-        block: block.name.clone(),
-        kind,
-        name: name.clone(),
-    }));
 }

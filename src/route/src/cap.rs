@@ -21,6 +21,7 @@ use base::{GatewayId, Money, TrunkId};
 
 use crate::build::Ids;
 use crate::limits::{CAPS_MAX, CAPS_PER_PEER_MAX};
+use crate::peer::{self, Peer};
 use crate::scope::Scope;
 use crate::{BuildError, CallLimits, Refuse, Snapshot, Spec};
 
@@ -238,9 +239,6 @@ pub(crate) struct Caps<'s> {
     pub(crate) rules: Box<[Option<CapRule>]>,
 }
 
-/// A trunk or a gateway, as caps look at it: its name and its carrier.
-type Peer<'s> = (&'s str, &'s str);
-
 impl<'s> Caps<'s> {
     /// Gives every cell its number; what is wrong goes to `errors`.
     pub(crate) fn build(
@@ -248,12 +246,7 @@ impl<'s> Caps<'s> {
         known: &[crate::snapshot::Known],
         errors: &mut Vec<BuildError>,
     ) -> Caps<'s> {
-        let trunks: Vec<Peer<'_>> = (spec.trunks.iter())
-            .map(|it| (&*it.name, &*it.carrier))
-            .collect();
-        let gateways: Vec<Peer<'_>> = (spec.gateways.iter())
-            .map(|it| (&*it.name, &*it.carrier))
-            .collect();
+        let (trunks, gateways) = (peer::trunks(spec), peer::gateways(spec));
         let (mut specs, mut names, mut seen) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
         for cap in &spec.caps {
             if !seen.insert(&cap.name) {
@@ -264,7 +257,11 @@ impl<'s> Caps<'s> {
                 CapSide::Trunks => &trunks,
                 CapSide::Gateways => &gateways,
             };
-            check_peers(cap, peers, errors);
+            let unknown = peer::unknown(&cap.peers, peers);
+            errors.extend(unknown.map(|peer| BuildError::UnknownCapPeer {
+                cap: cap.name.clone(),
+                peer: peer.clone(),
+            }));
             for peer in peers.iter().filter(|peer| counts(cap, **peer)) {
                 for cell in cell_names(cap, *peer) {
                     names.insert(cell, cap.rule);
@@ -323,9 +320,8 @@ impl<'s> Caps<'s> {
 }
 
 /// Whether a cap counts the calls of a peer.
-fn counts(cap: &CapSpec, (name, carrier): Peer<'_>) -> bool {
-    let is_named = |it: &String| it == name || !carrier.is_empty() && it == carrier;
-    cap.peers.is_empty() || cap.peers.iter().any(is_named)
+fn counts(cap: &CapSpec, peer: Peer<'_>) -> bool {
+    cap.peers.is_empty() || peer::is_named(&cap.peers, peer)
 }
 
 /// The names of the cells that a peer's calls are counted in: one, or one for each prefix.
@@ -341,16 +337,4 @@ fn cell_names(cap: &CapSpec, (name, carrier): Peer<'_>) -> Vec<String> {
             .map(|prefix| format!("{own}/{prefix}"))
             .collect(),
     }
-}
-
-fn check_peers(cap: &CapSpec, peers: &[Peer<'_>], errors: &mut Vec<BuildError>) {
-    let is_known = |name: &String| {
-        let mut all = peers.iter();
-        all.any(|(peer, carrier)| name == peer || name == carrier)
-    };
-    let unknown = cap.peers.iter().filter(|name| !is_known(name));
-    errors.extend(unknown.map(|peer| BuildError::UnknownCapPeer {
-        cap: cap.name.clone(),
-        peer: peer.clone(),
-    }));
 }

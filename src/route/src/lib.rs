@@ -36,6 +36,7 @@ mod lists;
 mod marks;
 mod number;
 mod order;
+mod peer;
 mod prefix;
 mod pricing;
 mod profile;

@@ -8,30 +8,13 @@ use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
+use harness::calls::vendor;
 use harness::{Gateway, PATIENCE, Scene, tables, wait_for};
 use perf::Figures;
-use perf::peers::{Caller, CallerSpec, Habit, Vendor, VendorSpec};
 
-const ANSWERS: Habit = Habit::Answers {
-    ring: Duration::ZERO,
-    answer: Duration::from_millis(10),
-};
-
-fn vendor(at: SocketAddr) -> Vendor {
-    Vendor::start(VendorSpec::new(at, ANSWERS)).unwrap()
-}
-
-/// Places so many calls and waits for the last to end.
-fn place((from, to): (SocketAddr, SocketAddr), number: &str, calls: u64) -> Figures {
-    let mut spec = CallerSpec::new(from, to, 50);
-    spec.calls_max = calls;
-    spec.hold = Duration::ZERO;
-    spec.numbers = vec![number.to_owned()];
-    let caller = Caller::start(spec).unwrap();
-    wait_for("all calls end", 4 * PATIENCE, || {
-        caller.is_finished().then_some(())
-    });
-    caller.stop(PATIENCE).unwrap()
+/// Places so many calls that end as soon as they are answered.
+fn place(path: (SocketAddr, SocketAddr), number: &str, calls: u64) -> Figures {
+    harness::calls::place(path, number, (calls, 50), Duration::ZERO)
 }
 
 /// Asks for a call that is to go by this Route, and returns the final answer.

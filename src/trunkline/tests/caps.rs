@@ -10,39 +10,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use base::Money;
+use harness::calls::{place, vendor};
 use harness::{Gateway, PATIENCE, Router, Scene, tables, wait_for};
-use perf::Figures;
-use perf::peers::{Caller, CallerSpec, Habit, Vendor, VendorSpec};
 use serde_json::Value;
-
-const ANSWERS: Habit = Habit::Answers {
-    ring: Duration::ZERO,
-    answer: Duration::from_millis(10),
-};
-
-fn vendor(at: SocketAddr) -> Vendor {
-    Vendor::start(VendorSpec::new(at, ANSWERS)).unwrap()
-}
-
-/// Places so many calls, so many a second, and waits for the last to end.
-fn place(
-    (from, to): (SocketAddr, SocketAddr),
-    number: &str,
-    (calls, rate): (u64, u32),
-    hold: Duration,
-) -> Figures {
-    let mut spec = CallerSpec::new(from, to, rate);
-    spec.calls_max = calls;
-    spec.hold = hold;
-    spec.numbers = vec![number.to_owned()];
-    let caller = Caller::start(spec).unwrap();
-    wait_for("all calls end", 4 * PATIENCE, || {
-        caller.is_finished().then_some(())
-    });
-    let figures = caller.stop(PATIENCE).unwrap();
-    assert_eq!(figures.placed, calls, "{figures:?}");
-    figures
-}
 
 /// Asks for one call by hand, and returns the final answer as it came.
 fn ask(from: SocketAddr, router: SocketAddr, number: &str) -> String {

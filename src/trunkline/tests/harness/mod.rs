@@ -10,6 +10,7 @@
 // Tests run in real time, beside real peers.
 #![allow(clippy::disallowed_methods)]
 
+pub mod calls;
 pub mod kamailio;
 pub mod sipp;
 
