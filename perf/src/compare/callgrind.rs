@@ -16,7 +16,7 @@ use super::results::{Instructions, Options};
 use super::server::{Folder, Server, output_of};
 use crate::load;
 
-/// Calls a second of the two runs, and how long each lasts.
+/// Calls a second of the two runs, for each shard, and how long a run lasts.
 const RATES: [f64; 2] = [10.0, 60.0];
 const SECONDS: f64 = 15.0;
 /// Pairs of runs: they differ by a per cent, so that more would show nothing new.
@@ -36,9 +36,11 @@ pub(crate) fn measure(
         let words = "valgrind is not installed: it counts the instructions (Debian: valgrind)";
         return Err(io::Error::new(io::ErrorKind::NotFound, words));
     }
+    // Each shard has as much to do as it would have alone, and so as many messages in a turn.
+    let [few, many] = RATES.map(|rate| rate * f64::from(entrant.shards_count()));
     for _ in 0..options.rounds.clamp(1, PAIRS_MAX) {
-        let few = run_undisturbed(entrant, place, options, RATES[0], tell)?;
-        let many = run_undisturbed(entrant, place, options, RATES[1], tell)?;
+        let few = run_undisturbed(entrant, place, options, few, tell)?;
+        let many = run_undisturbed(entrant, place, options, many, tell)?;
         instructions.add(&few, &many);
         tell(&format!(
             "{}: {:.0} user instructions a call",

@@ -193,6 +193,15 @@ impl Entrant {
         }
     }
 
+    /// How many shards it has: it is offered so many times as much where shards are compared.
+    #[must_use]
+    pub fn shards_count(self) -> u32 {
+        match self {
+            Entrant::TrunklineTwo(_) => 2,
+            _ => 1,
+        }
+    }
+
     /// Whether it is a Kamailio, which stays slow after it was overloaded.
     #[must_use]
     pub fn is_kamailio(self) -> bool {

@@ -1,7 +1,7 @@
 //! What more shards cost: user instructions of a call with one shard, with two that the kernel
 //! steers, and with two that hand over.
 //!
-//! Two shards do the same work for a call as one. What is added is to find out whose a message is,
+//! Two shards get twice the calls of one and do the same work for each. What is added is to find out whose a message is,
 //! and to bring it there: the latter only where the kernel does not. All calls come from one address
 //! and port and go to one, so that without the kernel about half of the messages cross. Counted by
 //! callgrind (see `callgrind`), one run after the other: nothing here is a time.
