@@ -7,8 +7,8 @@
 //!             load ──▶ calm window          set-up times before
 //!                  └─▶ window with a swap   one vendor's prices are new: read, built, exchanged
 //! ```
-//! The generator and the router's shard have a core each; whoever builds the new table shares them
-//! with both, as it would on a machine that is full.
+//! The generator and the router's shard have a core each. Whoever builds the new table keeps off the
+//! shard's, so on a machine with no third core it shares the generator's.
 
 mod deal;
 mod node;
@@ -306,14 +306,14 @@ fn swaps(
     results: &mut Results,
     tell: &mut dyn FnMut(&str),
 ) -> io::Result<()> {
-    // How long the windows are to be: as long as an exchange takes without load, and half more.
+    // How long the windows are to be: twice as long as an exchange takes without load.
     options.deal.rewrite(folder, 0, 1)?;
     let idle = router.reload()?;
     tell(&format!(
         "prices exchanged without load in {:.1} s",
         idle.as_secs_f64()
     ));
-    let window = (idle + idle / 2).max(Duration::from_secs(2));
+    let window = (idle * 2).max(Duration::from_secs(2));
     for round in 0..options.rounds as u64 {
         let plan = place.plan(options, results.rate, window);
         let before = stretch(&plan, &mut || Ok(()))?;

@@ -1,7 +1,7 @@
 //! The control plane: everything around the shards that may wait, allocate, and fail slowly.
 //!
-//! One thread runs the sockets, signals and reloads (a tokio runtime that no shard ever sees); one
-//! more writes the call records. The control plane reaches the shards by publishing snapshots and by
+//! One thread runs the sockets and signals (a tokio runtime that no shard ever sees); one more writes
+//! the call records, and a reload has one of its own. They give way to the shards (`priority.rs`). The control plane reaches the shards by publishing snapshots and by
 //! asking for a drain or a stop; it reads their pages, notices and records. It must never name a
 //! type of the transaction, call or router crates, and nothing a shard does waits for it.
 //!
@@ -57,6 +57,7 @@ pub use logs::{LogTarget, Plain, Rate, RateLimit, start_logs};
 pub use metrics::metrics_text;
 pub use node::{BootError, Ended, Node, Setup};
 pub use plane::Asked;
+pub use priority::let_all_go_first;
 pub use reload::{LoadError, Loaded, Stored};
 pub use report::{generation_report, health_report, stats_report};
 pub use view::{Cell, Layout, Phase, View};

@@ -19,7 +19,7 @@ use crate::cdr_writer::CdrWriter;
 use crate::logs::RateLimit;
 use crate::metrics;
 use crate::plane::{Asked, Plane, Signals, Tables, tell_sources};
-use crate::priority::give_way;
+use crate::priority::Beside;
 use crate::reload::Loaded;
 use crate::socket::{CONNECTIONS_MAX, StatsSocket};
 use crate::view::{Layout, View};
@@ -120,6 +120,8 @@ pub struct Node<H: Handler> {
     /// Where the socket hands on who asks for a reload.
     askers: mpsc::Sender<Asker>,
     metrics: Option<TcpListener>,
+    /// Where the control plane runs.
+    beside: Beside,
 }
 
 impl<H> Node<H>
@@ -151,6 +153,7 @@ where
         let state = setup.state.as_deref();
         caps::resume(state, &setup.caps.windows, &setup.loaded.snapshot);
         let keeper = Keeper::new(state);
+        let beside = Beside::shards(&setup.runtime.cpus);
         let running = shards::start(setup.runtime, make).map_err(BootError::Shards)?;
         tell_sources(&running.steering(), &setup.loaded.snapshot);
         let writer = match CdrWriter::start_with(files, running.records()) {
@@ -188,6 +191,7 @@ where
             socket,
             askers,
             metrics,
+            beside,
         })
     }
 
@@ -214,7 +218,7 @@ where
     /// last call records. Takes the calling thread.
     pub fn serve(self, asked: &Asked) -> Ended {
         // The shards have their threads; what this one starts builds tables at a reload.
-        give_way();
+        self.beside.settle();
         let view = self.plane.view();
         let ended = self.runtime.block_on(async {
             tokio::spawn(answer(

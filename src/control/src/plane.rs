@@ -6,14 +6,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use route::{Judge, Snapshot};
 use shards::steer::{Network, Steering, Unsteered};
 use shards::{Handler, Running};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{Notify, mpsc};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::spawn_blocking;
 use tokio::time::MissedTickBehavior;
 
 use crate::asker::{Asker, Askers};
@@ -22,6 +23,7 @@ use crate::cdr_writer::CdrWriter;
 use crate::follow::Follower;
 use crate::logs::{Plain, RateLimit};
 use crate::node::Ended;
+use crate::priority::let_all_go_first;
 use crate::reload::{LoadError, Loaded};
 use crate::service::Service;
 use crate::view::{Phase, View};
@@ -98,7 +100,7 @@ pub(crate) struct Tables {
     running: Loaded,
     file: Option<PathBuf>,
     /// A reload that is being read and built, off this thread.
-    building: Option<JoinHandle<Built>>,
+    building: Option<Building>,
     /// Another was asked for meanwhile.
     is_asked_again: bool,
     /// The generation that the shards were given and have not all confirmed.
@@ -137,14 +139,22 @@ impl Tables {
         self.askers.begin();
         tracing::info!(file = %file.display(), "reload: reading");
         let previous = self.running.clone();
-        self.building = Some(spawn_blocking(move || {
+        let building = Building::begin(move || {
             let generation = previous.snapshot.generation() + 1;
             let loaded = Loaded::from_file(&file, generation, Some(&previous))?;
             // Here, because it takes a look at every price of a deck that has changed.
             let changes = loaded.changes_from(&previous);
             Ok((loaded, changes))
-        }));
-        true
+        });
+        match building {
+            Ok(building) => self.building = Some(building),
+            Err(error) => {
+                let why = format!("no thread is to be had to read the configuration: {error}");
+                tracing::error!("reload: {why}");
+                self.askers.refuse(vec![why]);
+            }
+        }
+        self.building.is_some()
     }
 
     /// Waits for the reload that is being built; for ever if there is none.
@@ -152,12 +162,38 @@ impl Tables {
         let Some(building) = &mut self.building else {
             return std::future::pending().await;
         };
-        let built = building.await;
-        self.building = None;
+        let built = (&mut building.outcome).await;
+        let thread = self.building.take().map(|building| building.thread);
         match built {
             Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+            // The thread fell, so its panic is this one's.
+            Err(_) => match thread.map(JoinHandle::join) {
+                Some(Err(panic)) => std::panic::resume_unwind(panic),
+                _ => unreachable!("a thread that ends well has told its outcome"),
+            },
         }
+    }
+}
+
+/// A world that is being read and built, on a thread of its own: it takes every other's turn last,
+/// which those of a common pool could not take back afterwards.
+#[derive(Debug)]
+struct Building {
+    thread: JoinHandle<()>,
+    outcome: oneshot::Receiver<Built>,
+}
+
+impl Building {
+    fn begin(work: impl FnOnce() -> Built + Send + 'static) -> io::Result<Building> {
+        let (done, outcome) = oneshot::channel();
+        let thread = thread::Builder::new()
+            .name("tables".to_owned())
+            .spawn(move || {
+                let_all_go_first();
+                // Nobody hears it if the node has ended.
+                let _ = done.send(work());
+            })?;
+        Ok(Building { thread, outcome })
     }
 }
 

@@ -113,6 +113,20 @@ enum Command {
     Version,
 }
 
+impl Command {
+    /// Whether it may read decks by the million, beside a router that carries calls.
+    fn reads_much(&self) -> bool {
+        match self {
+            Command::Check { .. }
+            | Command::Deck(_)
+            | Command::Import(_)
+            | Command::Route(_)
+            | Command::Store(_) => true,
+            Command::Run { .. } | Command::Stats(_) | Command::Demo(_) | Command::Version => false,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum RouteCommand {
     /// Show which gateways would be tried for a call, in which order, and why.
@@ -130,7 +144,11 @@ fn main() -> ExitCode {
     }
     // Before anything large is made; the configuration may want it otherwise.
     boot::use_pages(boot::Pages::Small);
-    let done = match CommandLine::parse().command {
+    let command = CommandLine::parse().command;
+    if command.reads_much() {
+        control::let_all_go_first();
+    }
+    let done = match command {
         Command::Run { config } => cmd_run::run(&config),
         Command::Check { config, against } => cmd_check::run(&config, against.as_deref()),
         Command::Deck(command) => cmd_deck::run(&command),

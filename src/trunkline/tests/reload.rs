@@ -4,6 +4,9 @@
 
 mod harness;
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use harness::{CALM, Gateway, PATIENCE, Scene, tables, wait_for};
@@ -88,4 +91,52 @@ fn a_reload_moves_new_calls_and_hurts_none() {
     generations.sort_unstable();
     generations.dedup();
     assert_eq!(generations.len(), 2, "the bad file made no generation");
+}
+
+/// By the name of each of a process's threads, where it may run, as the system writes it.
+fn places(process: u32) -> BTreeMap<String, String> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+    let place = |task: PathBuf| {
+        let name = fs::read_to_string(task.join("comm")).ok()?;
+        let status = fs::read_to_string(task.join("status")).ok()?;
+        let mut lines = status.lines();
+        let place = lines.find_map(|line| line.strip_prefix("Cpus_allowed_list:"))?;
+        Some((name.trim().to_owned(), place.trim().to_owned()))
+    };
+    tasks
+        .filter_map(|task| place(task.unwrap().path()))
+        .collect()
+}
+
+#[test]
+fn the_control_plane_keeps_off_the_shards_processors() {
+    let allowed = rustix::thread::sched_getaffinity(None).unwrap();
+    let all = 0..rustix::thread::CpuSet::MAX_CPU;
+    let cpus: Vec<_> = all.filter(|&cpu| allowed.is_set(cpu)).collect();
+    let scene = Scene::new();
+    let [customer, at, vendor] = [(); 3].map(|()| scene.address());
+    let tables = tables(customer.ip(), &[Gateway::udp("only", vendor)], "");
+    let (first, rest) = cpus.split_first().unwrap();
+    let head = scene.head(&[at]);
+    let pinned = head.replace("shards = 2", &format!("shards = [{first}]"));
+    assert_ne!(pinned, head);
+    let router = scene.router(&format!("{pinned}{tables}"));
+    wait_for("every thread in its place", PATIENCE, || {
+        let places = places(router.id());
+        let shard = places.get("shard-0")?;
+        // A machine with one processor has no other place.
+        let elsewhere = if rest.is_empty() { &cpus } else { rest };
+        let control = cpus_of(places.get("trunkline")?);
+        let records = cpus_of(places.get("cdr")?);
+        (cpus_of(shard) == [*first] && control == elsewhere && records == cpus).then_some(())
+    });
+}
+
+/// The processors of a list such as `0,2-3`.
+fn cpus_of(list: &str) -> Vec<usize> {
+    let range = |part: &str| {
+        let (from, to) = part.split_once('-').unwrap_or((part, part));
+        from.parse::<usize>().unwrap()..=to.parse().unwrap()
+    };
+    list.split(',').flat_map(range).collect()
 }
