@@ -11,7 +11,7 @@
 //! with the reason why it may be tried or not.
 //!
 //! In the order of a call: `ingress.rs`, `rewrite.rs`, `number.rs`, `screen.rs` with `lists.rs`, `prefix.rs`, `pricing.rs` with `rates.rs`,
-//! `order.rs` with `balance.rs`, `turns.rs`, `calendar.rs` and `quality.rs`, `cap.rs` with `windows.rs`, `candidate.rs`, `health.rs`, `gateway.rs` (the Request-URI),
+//! `order.rs` with `balance.rs`, `turns.rs`, `calendar.rs` and `quality.rs`, `cap.rs` with `windows.rs`, `candidate.rs`, `named.rs`, `health.rs`, `gateway.rs` (the Request-URI),
 //! `profile.rs` (what may cross the border of a peer);
 //! `explain.rs` with `reasons.rs` walks the same path and tells.
 //! `judge.rs` says, off the shards, what quality comes to. Tests are beside each file; `tests.rs` holds the path as a whole.
@@ -34,6 +34,7 @@ mod ingress;
 mod judge;
 mod lists;
 mod marks;
+mod named;
 mod number;
 mod order;
 mod peer;
@@ -74,6 +75,7 @@ pub use health::{Change, GatewayState, Health, HealthEvent};
 pub use ingress::Source;
 pub use judge::{Change as QualityChange, Judge, Standing};
 pub use lists::{Entry, Named, NotANumber, Numbers, NumbersBuilder};
+pub use named::NotThere;
 pub use number::{Number, NumberBuffer, NumberError, NumberFormat, PlainRule, Rule};
 pub use order::Mode;
 pub use prefix::Prefixes;

@@ -6,7 +6,7 @@ use call::token::RouteMark;
 use call::{Call, DialogNames, Fork, Invite, Moment, Purpose, Target, next_hop};
 use cdr::{Cause, Identity, Party};
 use route::{
-    Ask, CallLimits, Candidates, Mode, NoRoute, Number, NumberBuffer, NumberError, Quality, Refuse,
+    Ask, CallLimits, Mode, NoRoute, NotThere, Number, NumberBuffer, NumberError, Quality, Refuse,
     Rewritten, Role, RouteId, Scene, Side, Snapshot,
 };
 use shards::Inbound;
@@ -415,16 +415,16 @@ impl Router {
         plan.breadth = breadth;
         let of_trunk = self.world.trunk(trunk);
         plan.follows_redirects = of_trunk.is_some_and(|trunk| trunk.follow_redirects);
-        match asked.routes.next {
-            Some(next) => plan_by_route(&self.world, (trunk, number), next, at, plan),
+        let ask = Ask {
+            trunk,
+            number,
+            now: out.now(),
+            at,
+            dice: out.random(),
+        };
+        let planned = match asked.routes.next {
+            Some(next) => plan_by_route(&self.world, &ask, next, plan),
             None => {
-                let ask = Ask {
-                    trunk,
-                    number,
-                    now: out.now(),
-                    at,
-                    dice: out.random(),
-                };
                 let (turns, candidates) = (&mut self.turns, &mut plan.candidates);
                 let scene = Seen {
                     gauges: &self.gauges,
@@ -434,14 +434,15 @@ impl Router {
                 };
                 let found = (self.world).candidates(&ask, &self.health, turns, &scene, candidates);
                 *route = found.ok();
-                if let (Some(sold), Some(call)) = (plan.candidates.sold, call)
-                    && let Some(call) = self.calls.get_mut(call)
-                {
-                    call.sold = Some(sold);
-                }
                 plan_by_number(&self.world, found, ask.now, plan)
             }
+        };
+        if let (Some(sold), Some(call)) = (plan.candidates.sold, call)
+            && let Some(call) = self.calls.get_mut(call)
+        {
+            call.sold = Some(sold);
         }
+        planned
     }
 
     /// Keeps the names of a call for its record.
@@ -555,12 +556,12 @@ fn has_untrusted_border(world: &Snapshot, trunk: TrunkId) -> bool {
     border.is_some_and(|border| border.is_untrusted())
 }
 
-/// A preloaded Route beyond us is followed only where routing itself could lead.
+/// A preloaded Route beyond us is followed only where routing itself could lead, and at no price that
+/// it would not have paid.
 fn plan_by_route(
     world: &Snapshot,
-    (trunk, number): (TrunkId, &Number<'_>),
+    ask: &Ask<'_>,
     next: &[u8],
-    at: route::Moment,
     plan: &mut Plan,
 ) -> Result<(), Denied> {
     let foreign = Denied {
@@ -575,13 +576,26 @@ fn plan_by_route(
     };
     let transport = transport.unwrap_or(base::Transport::Udp);
     let gateway = world.egress(address, transport).ok_or(foreign)?;
-    if !world.may_go(trunk, gateway, number.digits(), at) {
-        return Err(foreign);
-    }
-    plan.candidates = Candidates::only(gateway);
+    let named = world.named(ask, gateway, &mut plan.candidates);
+    named.map_err(|why| match why {
+        NotThere::NoRoute(why) => no_route(why),
+        NotThere::Kept => foreign,
+    })?;
     plan.attempts_left = 1;
     plan.by_route = true;
     Ok(())
+}
+
+fn no_route(why: NoRoute) -> Denied {
+    Denied {
+        status: 404,
+        cause: Cause::NoRoute,
+        count: match why {
+            NoRoute::NoPrefix => Count::NoRoute,
+            NoRoute::NotSold => Count::NotSold,
+        },
+        retry_after_s: 0,
+    }
 }
 
 /// The route's rules for its candidates, which are in the plan already.
@@ -591,15 +605,6 @@ fn plan_by_number(
     now: Time,
     plan: &mut Plan,
 ) -> Result<(), Denied> {
-    let no_route = |why| Denied {
-        status: 404,
-        cause: Cause::NoRoute,
-        count: match why {
-            NoRoute::NoPrefix => Count::NoRoute,
-            NoRoute::NotSold => Count::NotSold,
-        },
-        retry_after_s: 0,
-    };
     let route = world.route(route.map_err(no_route)?);
     plan.advance = route.advance;
     plan.attempts_left = route.attempts_max;

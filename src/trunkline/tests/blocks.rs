@@ -4,38 +4,17 @@
 
 mod harness;
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::time::Duration;
 
-use harness::calls::vendor;
+use harness::calls::{ask_by_route, vendor};
 use harness::{Gateway, PATIENCE, Scene, tables, wait_for};
 use perf::Figures;
 
 /// Places so many calls that end as soon as they are answered.
 fn place(path: (SocketAddr, SocketAddr), number: &str, calls: u64) -> Figures {
     harness::calls::place(path, number, (calls, 50), Duration::ZERO)
-}
-
-/// Asks for a call that is to go by this Route, and returns the final answer.
-fn ask_by_route(from: SocketAddr, router: SocketAddr, number: &str, route: SocketAddr) -> String {
-    let socket = UdpSocket::bind(from).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    let request = format!(
-        "INVITE sip:{number}@{router} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{number}\r\n\
-         Max-Forwards: 70\r\nRoute: <sip:{router};lr>, <sip:{route};lr>\r\nFrom: <sip:+49301@{from}>;tag=1\r\n\
-         To: <sip:{number}@{router}>\r\nCall-ID: {number}@test\r\nCSeq: 1 INVITE\r\n\
-         Contact: <sip:{from}>\r\nContent-Length: 0\r\n\r\n"
-    );
-    socket.send_to(request.as_bytes(), router).unwrap();
-    let mut octets = [0; 4_096];
-    loop {
-        let length = socket.recv(&mut octets).unwrap();
-        let answer = String::from_utf8(octets[..length].to_vec()).unwrap();
-        if !answer.starts_with("SIP/2.0 1") {
-            return answer;
-        }
-    }
 }
 
 /// A moment some seconds from now, as the configuration has it.

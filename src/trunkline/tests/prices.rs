@@ -10,6 +10,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use base::Money;
+use harness::calls::ask_by_route;
 use harness::{CALM, Gateway, PATIENCE, Router, Scene, tables, wait_for};
 use perf::Figures;
 use perf::peers::{Caller, CallerSpec, Habit, Vendor, VendorSpec};
@@ -116,6 +117,7 @@ fn the_cheapest_that_leaves_a_margin_gets_the_call() {
     let money = "[[currency]]\nname = \"EUR\"\nworth = \"1.08\"\n\n";
     let decks = decks(&scene, &files);
     let router = scene.router(&format!("{}{money}{decks}{tables}", scene.head(&[at])));
+    let (by_a, by_b, by_c) = (a, b, c);
     let a = vendor(a, ANSWERS);
     let b = vendor(b, Habit::Refuses { status: 503 });
     let c = vendor(c, ANSWERS);
@@ -181,7 +183,25 @@ fn the_cheapest_that_leaves_a_margin_gets_the_call() {
         );
         assert_eq!(cdr["attempts"], Value::Array(Vec::new()), "{cdr}");
     }
-    assert_eq!(c.figures().invites, 0);
+
+    // Whoever brings a Route of his own chooses the vendor and not the price.
+    let by_hand = scene.port_of(customer.ip());
+    for (number, route, status) in [
+        ("+15550001", by_c, 403),
+        ("+17770001", by_a, 403),
+        ("+16660001", by_b, 404),
+        // It was asked, and its 503 is no word for a caller (RFC 3261 §16.7).
+        ("+15550002", by_b, 500),
+    ] {
+        let answer = ask_by_route(by_hand, at, number, route);
+        let want = format!("SIP/2.0 {status} ");
+        assert!(answer.starts_with(&want), "{number}: {answer}");
+    }
+    for cdr in records_of(&router, "15550002", 1) {
+        assert_eq!(cdr["sold"]["rate"], "0.02", "{cdr}");
+        assert_eq!(cdr["attempts"][0]["bought"]["currency"], "EUR", "{cdr}");
+    }
+    assert_eq!((b.figures().invites, c.figures().invites), (21, 0));
 }
 
 #[test]

@@ -10,8 +10,9 @@ use super::{at, built, gateway, spec};
 use crate::order::mix;
 use crate::{
     Ask, Candidates, Code, Currency, DeckId, DeckSpec, Health, HealthEvent, ListSpec, Mode, Moment,
-    Named, NoRoute, NumberBuffer, NumbersBuilder, PlanSpec, Rate, RatesBuilder, RouteSpec, Scene,
-    Side, Snapshot, Source, Spec, TargetSpec, TrunkSpec, Turns, UnknownSource, Worth,
+    Named, NoRoute, NotThere, NumberBuffer, NumbersBuilder, PlanSpec, Rate, RatesBuilder,
+    RouteSpec, Scene, Side, Snapshot, Source, Spec, TargetSpec, TrunkSpec, Turns, UnknownSource,
+    Verdict, Worth,
 };
 
 /// No gateway has a call, and nobody calls.
@@ -301,6 +302,56 @@ fn prices_hold_in_every_order() {
             // Nobody asks what costs whoever has no deck.
             assert!(!told.contains("(g4)"), "{mode:?}: {told}");
         }
+    }
+}
+
+#[test]
+fn who_names_a_gateway_does_not_choose_the_price() {
+    let mut spec = spec();
+    let rows: [&[(&str, i64)]; 3] = [
+        &[("7", 100), ("71", 300), ("72", 0)],
+        &[("7", 200), ("73", 250)],
+        &[("7", 200), ("76", 0), ("8", 200)],
+    ];
+    priced(&mut spec, rows);
+    spec.routes.push(by(Mode::Cost, &["g1", "g2"]));
+    let told = |spec: &Spec, dialled: &str, name: &str| {
+        let world = built(spec);
+        let number = crate::Number::from_digits(dialled.as_bytes());
+        let (id, mut out) = (gateway(&world, name).id, Candidates::new());
+        world.named(&ask(&number, 0), id, &mut out)?;
+        let verdicts: Vec<_> = out.iter().map(|it| (it.gateway, it.verdict)).collect();
+        assert_eq!(verdicts, [(id, Verdict::Try)]);
+        Ok(out.sold.map(|price| price.per_minute.parts()))
+    };
+    let kept = Err(NotThere::Kept);
+    for (dialled, name, want) in [
+        ("70", "g1", Ok(Some(200))),
+        ("70", "g2", Ok(Some(200))),
+        ("71", "g2", kept),
+        ("72", "g2", kept),
+        ("73", "g1", kept),
+        // Beside the route: nobody knows whether it is a loss, unless it has no price at all.
+        ("70", "g3", kept),
+        ("70", "g4", Ok(Some(200))),
+        ("76", "g1", Err(NotThere::NoRoute(NoRoute::NotSold))),
+        ("80", "g1", Err(NotThere::NoRoute(NoRoute::NoPrefix))),
+    ] {
+        assert_eq!(told(&spec, dialled, name), want, "{dialled} by {name}");
+    }
+    spec.trunks[0].exclude = vec!["g1".to_owned()];
+    assert_eq!(told(&spec, "70", "g1"), kept);
+    assert_eq!(told(&spec, "70", "g2"), Ok(Some(200)));
+    // Nothing is sold, so nothing is lost; but what a vendor does not have is not to be had.
+    spec.trunks[0].exclude = Vec::new();
+    spec.trunks[0].deck = None;
+    for (dialled, name, want) in [
+        ("71", "g2", Ok(None)),
+        ("72", "g2", kept),
+        ("70", "g3", Ok(None)),
+        ("80", "g1", Ok(None)),
+    ] {
+        assert_eq!(told(&spec, dialled, name), want, "{dialled} by {name}");
     }
 }
 
