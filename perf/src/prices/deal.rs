@@ -146,7 +146,7 @@ impl Deal {
                 text,
                 "[[deck]]\nname = \"vendor{vendor}\"\nfile = \"vendor{vendor}.csv\"\n\n\
                  [[gateway]]\nname = \"vendor{vendor}\"\naddress = \"{gateway}\"\n\
-                 deck = \"vendor{vendor}\"\n\n"
+                 deck = \"vendor{vendor}\"\nhealth = {{ down_after = 0 }}\n\n"
             );
             names.push(format!("\"vendor{vendor}\""));
         }
