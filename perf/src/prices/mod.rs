@@ -249,6 +249,9 @@ pub fn measure(options: &Options, tell: &mut dyn FnMut(&str)) -> io::Result<Resu
             let highest = results.highest.ok_or_else(|| {
                 io::Error::other("calls failed at every rate; is the machine busy with others?")
             })?;
+            // What was overloaded is not the same afterwards.
+            drop(router);
+            router = Router::start(&options.trunkline, &folder.0)?;
             (highest * share).round()
         }
     };
