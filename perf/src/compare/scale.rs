@@ -1,10 +1,10 @@
 //! What more shards cost: user instructions of a call with one shard, with two that the kernel
 //! steers, and with two that hand over.
 //!
-//! Two shards get twice the calls of one and do the same work for each. What is added is to find out whose a message is,
-//! and to bring it there: the latter only where the kernel does not. All calls come from one address
-//! and port and go to one, so that without the kernel about half of the messages cross. Counted by
-//! callgrind (see `callgrind`), one run after the other: nothing here is a time.
+//! Two shards get twice the calls of one and do the same work for each. What is added is to find out
+//! whose a message is, and to bring it there: the latter only where the kernel does not. All calls
+//! come from one address and port and go to one, so that without the kernel about half of the messages
+//! cross. Counted by callgrind (see `callgrind`), one run after the other: nothing here is a time.
 
 use std::fmt::Write as _;
 use std::time::Instant;

@@ -1,9 +1,10 @@
 //! The control plane: everything around the shards that may wait, allocate, and fail slowly.
 //!
 //! One thread runs the sockets and signals (a tokio runtime that no shard ever sees); one more writes
-//! the call records, and a reload has one of its own. They give way to the shards (`priority.rs`). The control plane reaches the shards by publishing snapshots and by
-//! asking for a drain or a stop; it reads their pages, notices and records. It must never name a
-//! type of the transaction, call or router crates, and nothing a shard does waits for it.
+//! the call records, and a reload has one of its own. They give way to the shards (`priority.rs`). The
+//! control plane reaches the shards by publishing snapshots and by asking for a drain or a stop; it
+//! reads their pages, notices and records. It must never name a type of the transaction, call or router
+//! crates, and nothing a shard does waits for it.
 //!
 //! ```text
 //!   config file, store ─▶ reload.rs ─▶ snapshot ─▶ shards ─▶ records ─▶ cdr_writer.rs ─▶ cdr_file.rs

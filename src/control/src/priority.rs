@@ -3,7 +3,7 @@
 //! Two things hurt a call when something else needs a processor: that its shard has to wait for it,
 //! and that it then finds the caches full of another's data. A nice value helps against the first.
 //! Against the second only staying away does: a table of ten million prices that is built on a
-//! shard's core, even if only while the shard sleeps, makes each message dearer by a third.
+//! shard's core, even if only while the shard sleeps, makes its messages up to a third dearer.
 
 use rustix::process::{getpriority_process, setpriority_process};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -19,19 +19,17 @@ const NICE_MOST: i32 = 19;
 /// Where the control plane runs: on the processors that no shard has, if there are any. Not the
 /// writer of records: it must have its turn on whichever processor has one, or calls are refused
 /// that could not be billed, and what it works on is small.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Beside {
-    shards: Option<CpuSet>,
+    shards: Vec<usize>,
 }
 
 impl Beside {
     /// `cpus` are those that shards are pinned to; `None` stands for one that is not.
     pub(crate) fn shards(cpus: &[Option<usize>]) -> Beside {
-        let mut shards = CpuSet::new();
         let known = cpus.iter().flatten().filter(|&&cpu| cpu < CpuSet::MAX_CPU);
-        known.for_each(|&cpu| shards.set(cpu));
         Beside {
-            shards: (shards.count() > 0).then_some(shards),
+            shards: known.copied().collect(),
         }
     }
 
@@ -40,13 +38,14 @@ impl Beside {
     ///
     /// Call it when the shards have been started. It is a wish: where it cannot be had, calls are
     /// carried all the same, only less evenly.
-    pub(crate) fn settle(self) {
+    pub(crate) fn settle(&self) {
         give_way();
-        let Some(shards) = self.shards else { return };
-        let moved = sched_getaffinity(None).map(|allowed| without(&allowed, &shards));
-        let moved = moved.and_then(|others| match others.count() {
-            0 => Ok(()),
-            _ => sched_setaffinity(None, &others),
+        let moved = sched_getaffinity(None).and_then(|mut others| {
+            self.shards.iter().for_each(|&cpu| others.unset(cpu));
+            match others.count() {
+                0 => Ok(()),
+                _ => sched_setaffinity(None, &others),
+            }
         });
         if let Err(error) = moved {
             tracing::debug!(%error, "a thread stays on the shards' processors");
@@ -71,13 +70,6 @@ fn raise_nice(nice: i32) {
     if !is_nicer && let Err(error) = setpriority_process(None, nice) {
         tracing::debug!(%error, "a thread keeps its priority");
     }
-}
-
-fn without(all: &CpuSet, some: &CpuSet) -> CpuSet {
-    let mut others = CpuSet::new();
-    let left = (0..CpuSet::MAX_CPU).filter(|&cpu| all.is_set(cpu) && !some.is_set(cpu));
-    left.for_each(|cpu| others.set(cpu));
-    others
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! Calls that name their gateway themselves, by a Route of their own (RFC 3261 §16.4): what routing
-//! has to say about it all the same.
+//! Gateways that somebody else names: a caller by a Route of his own (RFC 3261 §16.4), a vendor by a
+//! 3xx. What routing has to say about that all the same.
 //!
 //! Whoever chooses the gateway still may not choose the price. A gateway of the number's route is held
 //! against what the customer pays and the margin of the plan, as if it had been found; one beside the
@@ -8,7 +8,7 @@
 use base::GatewayId;
 
 use crate::snapshot::AskedPlan;
-use crate::{Ask, Candidates, NoRoute, Snapshot};
+use crate::{Ask, Candidates, NoRoute, Price, Snapshot};
 
 /// Why a call may not go to the gateway that it names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,17 +20,11 @@ pub enum NotThere {
 }
 
 impl Snapshot {
-    /// Fills `out` with the gateway that a call names, and with what the customer pays for it.
+    /// The gateway that a call names as its only candidate, with what the customer pays for it.
     ///
     /// # Errors
     /// Why it may not go there.
-    pub fn named(
-        &self,
-        ask: &Ask<'_>,
-        gateway: GatewayId,
-        out: &mut Candidates,
-    ) -> Result<(), NotThere> {
-        *out = Candidates::only(gateway);
+    pub fn named(&self, ask: &Ask<'_>, gateway: GatewayId) -> Result<Candidates, NotThere> {
         if !self.may_go(ask.trunk, gateway, ask.number.digits(), ask.at) {
             return Err(NotThere::Kept);
         }
@@ -47,9 +41,29 @@ impl Snapshot {
         let place = targets.iter().position(|it| it.gateway == gateway);
         let is_fit = match place {
             Some(place) => asked.targets[place].unfit.is_none(),
-            None => !is_sold || self.gateway(gateway).is_some_and(|it| it.deck.is_none()),
+            None => self.is_no_loss_beside(asked.sold, gateway),
         };
-        out.sold = asked.sold;
-        is_fit.then_some(()).ok_or(NotThere::Kept)
+        if !is_fit {
+            return Err(NotThere::Kept);
+        }
+        let mut only = Candidates::only(gateway);
+        only.sold = asked.sold;
+        Ok(only)
+    }
+
+    /// Whether a call may be led to a gateway that a vendor names: not to one that its own route left
+    /// out for its price, nor to one beside the route of which nobody has asked whether it is a loss.
+    #[must_use]
+    pub fn may_follow(&self, candidates: &Candidates, gateway: GatewayId) -> bool {
+        match candidates.iter().find(|it| it.gateway == gateway) {
+            Some(candidate) => !candidate.is_forbidden(),
+            None => self.is_no_loss_beside(candidates.sold, gateway),
+        }
+    }
+
+    /// Whether a call may go to a gateway that is not of its route.
+    fn is_no_loss_beside(&self, sold: Option<Price>, gateway: GatewayId) -> bool {
+        let has_deck = self.gateway(gateway).is_some_and(|it| it.deck.is_some());
+        sold.is_none() || !has_deck
     }
 }

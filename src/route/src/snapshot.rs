@@ -678,19 +678,6 @@ impl Snapshot {
         &self.prices.decks[usize::from(deck.0)].name
     }
 
-    /// Whether a call may be led to a gateway that a vendor names: not to one that its own route left
-    /// out for its price, nor to one beside the route of which nobody has asked whether it is a loss.
-    #[must_use]
-    pub fn may_follow(&self, candidates: &Candidates, gateway: GatewayId) -> bool {
-        match candidates.iter().find(|it| it.gateway == gateway) {
-            Some(candidate) => !candidate.is_forbidden(),
-            None => {
-                let has_deck = self.gateway(gateway).is_some_and(|it| it.deck.is_some());
-                candidates.sold.is_none() || !has_deck
-            }
-        }
-    }
-
     /// What a gateway asks for a number at a moment, if it has a deck with a price for it.
     #[must_use]
     pub fn price(&self, gateway: GatewayId, number: &Number<'_>, at: Moment) -> Option<Price> {

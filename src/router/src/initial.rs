@@ -576,8 +576,8 @@ fn plan_by_route(
     };
     let transport = transport.unwrap_or(base::Transport::Udp);
     let gateway = world.egress(address, transport).ok_or(foreign)?;
-    let named = world.named(ask, gateway, &mut plan.candidates);
-    named.map_err(|why| match why {
+    let named = world.named(ask, gateway);
+    plan.candidates = named.map_err(|why| match why {
         NotThere::NoRoute(why) => no_route(why),
         NotThere::Kept => foreign,
     })?;

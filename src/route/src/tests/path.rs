@@ -318,8 +318,8 @@ fn who_names_a_gateway_does_not_choose_the_price() {
     let told = |spec: &Spec, dialled: &str, name: &str| {
         let world = built(spec);
         let number = crate::Number::from_digits(dialled.as_bytes());
-        let (id, mut out) = (gateway(&world, name).id, Candidates::new());
-        world.named(&ask(&number, 0), id, &mut out)?;
+        let id = gateway(&world, name).id;
+        let out = world.named(&ask(&number, 0), id)?;
         let verdicts: Vec<_> = out.iter().map(|it| (it.gateway, it.verdict)).collect();
         assert_eq!(verdicts, [(id, Verdict::Try)]);
         Ok(out.sold.map(|price| price.per_minute.parts()))
