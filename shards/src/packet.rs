@@ -1,9 +1,9 @@
 //! Messages kept to be sent, and sent again: pooled buffers with reference counts.
 //!
-//! Cost: taking and releasing touch the class's free stack and one word per packet, reading one word;
-//! nothing is allocated after [`Packets::new`], which reserves address space. A page becomes resident
-//! when the first packet on it is used, and the packet freed last is taken first, so that few stay
-//! warm.
+//! Cost: taking and releasing touch a word of the class's free places and one word per packet, reading
+//! one word; nothing is allocated after [`Packets::new`], which reserves address space. A page becomes
+//! resident when the first packet on it is used, and the lowest free packet is taken first, so that
+//! those in use lie together.
 //!
 //! ```text
 //!   PacketId = where it begins, in units of 512 octets
@@ -12,13 +12,29 @@
 //!   │  slot │  slot │ … │  slot   (none)  │ … │  slot  (none) × 127    │   one word a unit
 //! ```
 
-use base::PacketId;
+use base::{FreePlaces, PacketId};
 
 /// The sizes of packets, in octets. The largest holds any datagram.
 pub const PACKET_SIZES: [usize; 6] = [512, 1_024, 2_048, 4_096, 16_384, 65_536];
 
 /// What an id counts in.
 const UNIT_BYTES: usize = PACKET_SIZES[0];
+
+/// How many units a packet of each class is, as a power of two.
+const UNITS_SHIFT: [u32; PACKET_SIZES.len()] = {
+    let mut shifts = [0; PACKET_SIZES.len()];
+    let mut class = 0;
+    while class < shifts.len() {
+        let units = PACKET_SIZES[class] / UNIT_BYTES;
+        assert!(
+            units.is_power_of_two(),
+            "a packet is found by shifts, not by division"
+        );
+        shifts[class] = units.trailing_zeros();
+        class += 1;
+    }
+    shifts
+};
 
 /// The packets of one shard, each found by a [`PacketId`].
 ///
@@ -55,8 +71,10 @@ const fn class(slot: Slot) -> usize {
 
 #[derive(Debug)]
 struct Class {
-    /// Freed packets, the last one on top.
-    free: Vec<PacketId>,
+    /// Of the packets used before, counted from the class's first.
+    free: FreePlaces,
+    /// Where the class begins.
+    start: u32,
     /// Packets from here on were never used.
     fresh: u32,
     /// Where the next class begins.
@@ -70,15 +88,16 @@ impl Packets {
     pub fn new(counts: [u32; PACKET_SIZES.len()]) -> Packets {
         let mut units = 0;
         let classes = std::array::from_fn(|class| {
-            let fresh = units;
+            let start = units as u32;
             units += counts[class] as usize * (PACKET_SIZES[class] / UNIT_BYTES);
             assert!(
                 units <= u32::MAX as usize,
                 "ids count up to 2 TiB of packets"
             );
             Class {
-                free: Vec::with_capacity(counts[class] as usize),
-                fresh: fresh as u32,
+                free: FreePlaces::new(counts[class] as usize),
+                start,
+                fresh: start,
                 end: units as u32,
                 live: 0,
             }
@@ -161,9 +180,8 @@ impl Packets {
         let less = self.slot(packet) - 1;
         self.slots[packet.0 as usize] = less;
         if refs(less) == 0 {
-            let class = &mut self.classes[class(less)];
-            class.free.push(packet);
-            class.live -= 1;
+            let class = class(less);
+            self.classes[class].release(class, packet);
             self.live -= 1;
         }
     }
@@ -195,17 +213,22 @@ impl Packets {
 
 impl Class {
     fn take(&mut self, class: usize) -> Option<PacketId> {
-        let packet = match self.free.pop() {
-            Some(packet) => packet,
+        let packet = match self.free.take() {
+            Some(place) => PacketId(self.start + (place << UNITS_SHIFT[class])),
             None if self.fresh < self.end => {
                 let packet = PacketId(self.fresh);
-                self.fresh += (PACKET_SIZES[class] / UNIT_BYTES) as u32;
+                self.fresh += 1 << UNITS_SHIFT[class];
                 packet
             }
             None => return None,
         };
         self.live += 1;
         Some(packet)
+    }
+
+    fn release(&mut self, class: usize, packet: PacketId) {
+        self.free.put((packet.0 - self.start) >> UNITS_SHIFT[class]);
+        self.live -= 1;
     }
 }
 

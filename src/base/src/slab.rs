@@ -1,20 +1,21 @@
 //! Slots with generations: the memory of transactions, calls, connections and timers.
 
-use crate::{ShardId, SlotId};
+use crate::{FreePlaces, ShardId, SlotId};
 
 /// A fixed number of slots on one shard, each found by a [`SlotId`] in constant time.
 ///
 /// Cost: insert, get and remove touch the slot's own cache lines and the slab's head; nothing is
 /// allocated after [`Slab::new`], which reserves address space only: a page becomes resident when
 /// its first slot is used. At the limit `insert` gives the value back; the caller counts and
-/// refuses. A freed slot is reused last in, first out, so the warm ones are used again.
+/// refuses. The lowest free slot is taken first, so that values lie together however the ones before
+/// them came and went.
 #[derive(Debug)]
 pub struct Slab<T> {
     shard: ShardId,
     slots: Vec<Slot<T>>,
     capacity: usize,
-    /// The freed places, the last one on top.
-    free: Vec<u32>,
+    /// Of the places used before.
+    free: FreePlaces,
     count: usize,
 }
 
@@ -40,7 +41,7 @@ impl<T> Slab<T> {
             shard,
             slots: Vec::with_capacity(capacity),
             capacity,
-            free: Vec::with_capacity(capacity),
+            free: FreePlaces::new(capacity),
             count: 0,
         }
     }
@@ -51,7 +52,7 @@ impl<T> Slab<T> {
     /// The value itself, when `capacity` values are held.
     #[inline]
     pub fn insert(&mut self, value: T) -> Result<SlotId, T> {
-        let id = match self.free.pop() {
+        let id = match self.free.take() {
             Some(index) => {
                 let slot = &mut self.slots[index as usize];
                 slot.id = slot.id.successor();
@@ -76,7 +77,7 @@ impl<T> Slab<T> {
     /// taken.
     #[inline]
     pub fn insert_with(&mut self, make: impl FnOnce() -> T) -> Option<SlotId> {
-        let id = match self.free.pop() {
+        let id = match self.free.take() {
             Some(index) => {
                 let slot = &mut self.slots[index as usize];
                 slot.id = slot.id.successor();
@@ -134,7 +135,7 @@ impl<T> Slab<T> {
             return None;
         }
         let value = slot.value.take()?;
-        self.free.push(id.index());
+        self.free.put(id.index());
         self.count -= 1;
         Some(value)
     }
@@ -146,7 +147,7 @@ impl<T> Slab<T> {
         match self.slots.get_mut(id.index() as usize) {
             Some(slot) if slot.id == id && slot.value.is_some() => {
                 slot.value = None;
-                self.free.push(id.index());
+                self.free.put(id.index());
                 self.count -= 1;
                 true
             }

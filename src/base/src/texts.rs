@@ -1,5 +1,6 @@
 //! Short texts of any length, packed.
 
+use crate::FreePlaces;
 use std::num::NonZeroU32;
 
 /// A text kept in its shard's [`Texts`]. Valid on that shard only.
@@ -17,13 +18,13 @@ pub struct TextId(NonZeroU32);
 ///
 /// Cost: one cache line for each 60 octets, both when written and when read. Nothing is allocated
 /// after [`Texts::new`], which reserves address space only; a cell becomes resident when it is first
-/// used, and the one freed last is used first. At the limit `insert` says `None`.
+/// used, and the lowest unused one is taken first. At the limit `insert` says `None`.
 #[derive(Debug)]
 pub struct Texts {
     cells: Vec<Cell>,
     capacity: usize,
-    /// The first unused cell and one; 0 = none.
-    free: u32,
+    /// Of the cells used before.
+    free: FreePlaces,
     cells_live: usize,
 }
 
@@ -49,7 +50,7 @@ impl Texts {
         Texts {
             cells: Vec::with_capacity(cells),
             capacity: cells,
-            free: 0,
+            free: FreePlaces::new(cells),
             cells_live: 0,
         }
     }
@@ -99,12 +100,12 @@ impl Texts {
     /// Forgets a text.
     pub fn remove(&mut self, id: TextId) {
         let count = Texts::cells_of(self.len_of(id));
-        let mut last = id.0.get();
-        for _ in 1..count {
-            last = link(&self.cells[last as usize - 1].0);
+        let mut at = id.0.get();
+        for _ in 0..count {
+            let place = at - 1;
+            at = link(&self.cells[place as usize].0);
+            self.free.put(place);
         }
-        self.cells[last as usize - 1].0[..LINK_BYTES].copy_from_slice(&self.free.to_le_bytes());
-        self.free = id.0.get();
         self.cells_live -= count;
     }
 
@@ -121,14 +122,11 @@ impl Texts {
 
     /// Fills an unused cell that leads to `next`; returns its number and one.
     fn take(&mut self, next: u32, fill: impl FnOnce(&mut [u8])) -> u32 {
-        let link_of_it = match self.free {
-            0 => {
+        let link_of_it = match self.free.take() {
+            Some(place) => place + 1,
+            None => {
                 self.cells.push(Cell([0; CELL_BYTES]));
                 self.cells.len() as u32
-            }
-            unused => {
-                self.free = link(&self.cells[unused as usize - 1].0);
-                unused
             }
         };
         let cell = &mut self.cells[link_of_it as usize - 1].0;
