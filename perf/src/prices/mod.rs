@@ -44,6 +44,8 @@ pub struct Options {
     pub load: Load,
     /// How often they are exchanged under load.
     pub rounds: usize,
+    /// How long there is load before anything is counted.
+    pub warm_up: Duration,
     /// The core of the router's one shard.
     pub server_core: usize,
     /// The core of the generator.
@@ -269,10 +271,6 @@ pub fn measure(options: &Options, tell: &mut dyn FnMut(&str)) -> io::Result<Resu
 const SEARCH: (f64, f64, f64, f64) = (8_000.0, 100_000.0, 1.4, 0.05);
 /// How long each rate of the search is tried.
 const SEARCH_WINDOW: Duration = Duration::from_secs(6);
-/// How long there is load before anything is counted. A transaction stays for 32 s after its answer,
-/// and a router that holds few of them yet carries a third more than it can keep up.
-const WARM_UP: Duration = Duration::from_secs(33);
-
 /// The highest rate that the router carries; `None` if it carries none.
 fn highest(
     options: &Options,
@@ -411,7 +409,7 @@ impl Place {
             sources: vec![Source::new(SocketAddr::new(CALLER, 0))],
             sinks: self.gateways.iter().copied().map(Sink::new).collect(),
             rate,
-            warm_up_ms: WARM_UP.as_millis() as u64,
+            warm_up_ms: options.warm_up.as_millis() as u64,
             duration_ms: window.as_millis() as u64,
             drain_ms: 4_000,
             ring: Spread::fixed_ms(20),

@@ -8,6 +8,7 @@ use perf::compare::results::{Options, Role, Sitting};
 use perf::compare::sitting::{self, Agenda};
 use perf::compare::{machine, place};
 use perf::{prices, report};
+use std::time::Duration;
 
 const RATE: f64 = 50.0;
 
@@ -132,6 +133,7 @@ fn prices_are_exchanged_under_load_and_no_call_fails() {
         trunkline: env!("CARGO_BIN_EXE_trunkline").into(),
         load: perf::prices::Load::Rate(RATE),
         rounds: 1,
+        warm_up: Duration::from_secs(1),
         server_core: std::thread::available_parallelism().unwrap().get() - 1,
         generator_core: 0,
         notes: Vec::new(),
