@@ -1,6 +1,7 @@
 //! How much of everything a shard may hold. All of it is reserved at boot; nothing grows.
 
 use crate::packet::PACKET_SIZES;
+use crate::wheel::Wheel;
 
 /// The bounds of one shard. What happens at each is said with it; each has a counter.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,6 +14,9 @@ pub struct Limits {
     pub packets: [u32; PACKET_SIZES.len()],
     /// Armed deadlines. Full: `arm` says `None`.
     pub timers: usize,
+    /// How far away deadlines usually are, in milliseconds, so far as that is over four seconds; 0 =
+    /// nothing. Those are not moved until they fire (see [`Wheel::with_lanes`]).
+    pub usual_delays_ms: [u32; Wheel::LANES],
     /// Packets queued in one turn, and datagrams that wait for a listener's socket to take them.
     /// Full: dropped and counted; a token is told [`crate::Undelivered::Full`].
     pub sends: usize,
@@ -74,6 +78,7 @@ impl Default for Limits {
             inbox_large: 64,
             packets: [65_536, 131_072, 65_536, 8_192, 1_024, 256],
             timers: 1 << 20,
+            usual_delays_ms: [0; Wheel::LANES],
             sends: 8_192,
             records: 4_096,
             record_bytes: 8_192,

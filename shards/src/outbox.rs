@@ -140,7 +140,7 @@ impl<H: Handler> Outbox<H> {
             wall: Wall::default(),
             random: Random::new(links.seed, u64::from(links.shard.0)),
             packets,
-            wheel: Wheel::new(limits.timers),
+            wheel: Wheel::with_lanes(limits.timers, limits.usual_delays_ms),
             outgoing: Vec::with_capacity(limits.sends),
             sends_max: limits.sends,
             failures: VecDeque::with_capacity(limits.sends),

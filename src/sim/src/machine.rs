@@ -381,7 +381,15 @@ fn limits(plan: &Plan) -> Limits {
         inbox: plan.inbox,
         packets: [calls * 4, calls * 8, calls * 4, calls, 64, 16],
         timers: plan.transactions_max * 4,
+        usual_delays_ms: timing(plan).usual_ms(),
         ..Limits::small()
+    }
+}
+
+fn timing(plan: &Plan) -> Timing {
+    Timing {
+        c_ms: plan.c_ms,
+        ..Timing::default()
     }
 }
 
@@ -410,10 +418,7 @@ fn settings(plan: &Plan, number: usize, address: SocketAddr) -> Settings {
         transactions_max: plan.transactions_max,
         calls_max: plan.calls_max,
         gateways_max: GATEWAYS_MAX,
-        timing: Timing {
-            c_ms: plan.c_ms,
-            ..Timing::default()
-        },
+        timing: timing(plan),
         overload: router::Overload::default(),
         udp_bytes_max: 65_000,
         max_call_ms: u64::from(plan.max_call_seconds) * 1_000,

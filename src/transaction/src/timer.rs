@@ -146,6 +146,13 @@ impl Timing {
         if own > D_MIN_MS { own } else { D_MIN_MS }
     }
 
+    /// How far away most deadlines over four seconds are: the end of what was answered, of what was
+    /// not, and of what still rings; 0 = no more of them.
+    #[must_use]
+    pub const fn usual_ms(&self) -> [u32; 4] {
+        [self.give_up_ms(), self.t4_ms, self.c_ms, 0]
+    }
+
     /// Timer A after so many repeats: T1, doubled each time, without a cap (Timer B ends it).
     #[must_use]
     pub fn doubled_ms(&self, repeats: u8) -> u32 {

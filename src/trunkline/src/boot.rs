@@ -142,6 +142,7 @@ fn runtime(
         address: listener.address,
     };
     let mut limits = control::world::shard_limits(config);
+    limits.usual_delays_ms = settings.timing.usual_ms();
     limits.record_bytes = limits.record_bytes.max(cdr::FRAME_BYTES_MAX);
     let (gateways_max, trunks_max) = (config.limits.gateways_max, config.limits.trunks_max);
     Ok(RuntimeConfig {

@@ -96,6 +96,7 @@ impl Setup {
             limits: Limits {
                 packets: [2_048, 4_096, 1_024, 256, 64, 32],
                 timers: 16_384,
+                usual_delays_ms: transaction::Timing::default().usual_ms(),
                 ..Limits::small()
             },
             shards: 1,
