@@ -587,6 +587,26 @@ mod tests {
         assert_eq!((fired, turns), (1_000, 2_000_u32.div_ceil(64)));
     }
 
+    /// What each of 1,000 timers costs that all are 32 s away, one more each millisecond.
+    fn work_of_usual(mut wheel: Wheel) -> u32 {
+        let mut work = u32::MAX;
+        for tick in 0..33_000 {
+            let now = Time::from_millis(tick);
+            while wheel.pop(now, &mut work).is_some() {}
+            if tick < 1_000 {
+                let _ = wheel.insert(now.plus_millis(32_000), tick);
+            }
+        }
+        assert!(wheel.is_empty());
+        (u32::MAX - work) / 1_000
+    }
+
+    #[test]
+    fn what_is_usual_moves_nowhere_until_it_fires() {
+        assert_eq!(work_of_usual(Wheel::new(1_000)), 3, "two moves, one firing");
+        assert_eq!(work_of_usual(Wheel::with_lanes(1_000, USUAL_MS)), 1);
+    }
+
     #[test]
     fn a_deadline_farther_than_the_wheel_waits_at_its_rim() {
         let mut wheel = Wheel::new(1);

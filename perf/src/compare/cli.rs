@@ -80,12 +80,13 @@ pub struct Common {
     #[arg(long, value_name = "CORES", value_delimiter = ',', default_value = "0")]
     generator_cores: Vec<usize>,
     /// Seconds of load before a point is measured: longer than a server keeps transactions whose
-    /// end it has seen.
-    #[arg(long, value_name = "SECONDS", default_value_t = 5.5)]
-    warm_up: f64,
-    /// Seconds of each run of the search for the highest rate.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
-    search_seconds: f64,
+    /// end it has seen, which is 32 s by RFC 6026; before that it carries more than it can keep up
+    /// [default: 33; with --quick 1].
+    #[arg(long, value_name = "SECONDS")]
+    warm_up: Option<f64>,
+    /// Seconds of each run of the search for the highest rate [default: 10; with --quick 2].
+    #[arg(long, value_name = "SECONDS")]
+    search_seconds: Option<f64>,
     /// How long callees ring.
     #[arg(long, value_name = "MS", default_value_t = 20)]
     ring_ms: u64,
@@ -104,7 +105,8 @@ pub struct Common {
     /// waking it, as none does whose peers are beyond a network card. The floor's peer does so, too.
     #[arg(long)]
     spin: bool,
-    /// Less of everything, in minutes: shows that it works and roughly what comes out.
+    /// Less of everything that is not said, in minutes: shows that it works and roughly what comes
+    /// out. Rates are those of the first seconds then, which no server keeps up.
     #[arg(long)]
     quick: bool,
     /// A line for the results about the circumstances; may be given more than once.
@@ -123,21 +125,22 @@ pub struct Common {
 pub struct Compare {
     #[command(flatten)]
     common: Common,
-    /// How often each point is measured; the results are medians.
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// How long a point is measured.
-    #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
-    seconds: f64,
+    /// How often each point is measured; the results are medians [default: 5; with --quick 3].
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// How long a point is measured [default: 5; with --quick 2].
+    #[arg(long, value_name = "SECONDS")]
+    seconds: Option<f64>,
     /// The rate at which all are compared.
     #[arg(long, value_name = "CALLS", default_value_t = 4_100.0)]
     rate: f64,
     /// Do not search for highest rates: measure at --rate only.
     #[arg(long)]
     no_search: bool,
-    /// Calls to hold for the memory of each; 0 to leave that out.
-    #[arg(long, value_name = "CALLS", default_value_t = 100_000)]
-    held: u64,
+    /// Calls to hold for the memory of each; 0 to leave that out [default: 100000; with --quick
+    /// 20000].
+    #[arg(long, value_name = "CALLS")]
+    held: Option<u64>,
     /// Count user instructions by callgrind, too (needs valgrind).
     #[arg(long)]
     callgrind: bool,
@@ -250,27 +253,25 @@ const MEMORY: [&str; 2] = ["trunkline", "kamailio-dialog-4"];
 impl Common {
     fn options(&self, rounds: usize, point_seconds: f64, common_rate: f64) -> Options {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut options = Options {
+        Options {
             server_core: self.server_core.unwrap_or(cores - 1),
             generator_cores: self.generator_cores.clone(),
             rounds,
             point_seconds,
-            warm_up_seconds: self.warm_up,
-            search_seconds: self.search_seconds,
+            warm_up_seconds: self.warm_up.unwrap_or(self.usual(33.0, 1.0)),
+            search_seconds: self.search_seconds.unwrap_or(self.usual(10.0, 2.0)),
             ring_ms: self.ring_ms,
             hold_ms: self.hold_ms,
             common_rate,
             server_share: self.server_share,
             delay_target_ms: self.delay_target_ms,
             generator_spins: self.spin,
-        };
-        if self.quick {
-            options.rounds = options.rounds.min(3);
-            options.point_seconds = options.point_seconds.min(2.0);
-            options.warm_up_seconds = options.warm_up_seconds.min(1.0);
-            options.search_seconds = options.search_seconds.min(2.0);
         }
-        options
+    }
+
+    /// What goes for something that was not said.
+    fn usual<T>(&self, whole: T, quick: T) -> T {
+        if self.quick { quick } else { whole }
     }
 
     fn agenda(&self, options: &Options, usual: &[&str]) -> io::Result<Agenda> {
@@ -337,16 +338,17 @@ fn tell(line: &str) {
 /// It could not be run, or its results not be written.
 fn compare(arguments: &Compare) -> io::Result<()> {
     let common = &arguments.common;
-    let options = common.options(arguments.rounds, arguments.seconds, arguments.rate);
+    let options = common.options(
+        arguments.rounds.unwrap_or(common.usual(5, 3)),
+        arguments.seconds.unwrap_or(common.usual(5.0, 2.0)),
+        arguments.rate,
+    );
     let usual: &[&str] = if common.quick { &USUAL_QUICK } else { &USUAL };
     let mut agenda = common.agenda(&options, usual)?;
     agenda.with_search = !arguments.no_search;
     agenda.with_callgrind = arguments.callgrind;
-    agenda.held_calls = match (arguments.held, common.quick) {
-        (0, _) => None,
-        (calls, false) => Some(calls),
-        (calls, true) => Some(calls.min(HELD_QUICK)),
-    };
+    let held = arguments.held.unwrap_or(common.usual(100_000, 20_000));
+    agenda.held_calls = (held > 0).then_some(held);
     {
         let keep = &mut |sitting: &Sitting| common.write_so_far(sitting);
         common.keep(&sitting::hold(
@@ -354,8 +356,6 @@ fn compare(arguments: &Compare) -> io::Result<()> {
         )?)
     }
 }
-
-const HELD_QUICK: u64 = 20_000;
 
 /// Runs `overload`.
 ///
@@ -365,9 +365,7 @@ fn overload(arguments: &Overload) -> io::Result<()> {
     let common = &arguments.common;
     let options = common.options(1, 0.0, f64::MAX);
     let agenda = common.agenda(&options, &USUAL_QUICK)?;
-    let seconds = arguments
-        .seconds
-        .unwrap_or(if common.quick { 10.0 } else { 60.0 });
+    let seconds = arguments.seconds.unwrap_or(common.usual(60.0, 10.0));
     let run = super::overload::Run {
         peak: arguments.peak,
         seconds,
@@ -478,12 +476,10 @@ fn establish(arguments: &Establish) -> io::Result<()> {
     options.ring_ms = 0;
     let agenda = common.agenda(&options, &USUAL_QUICK[..1])?;
     let procedure = Procedure {
-        attempts: arguments
-            .attempts
-            .unwrap_or(if common.quick { 5_000 } else { 50_000 }),
+        attempts: arguments.attempts.unwrap_or(common.usual(50_000, 5_000)),
         rate: arguments.start,
         weight: arguments.weight,
-        run_s_min: if common.quick { 1.0 } else { 10.0 },
+        run_s_min: common.usual(10.0, 1.0),
         ..Procedure::default()
     };
     let sitting = super::ser::hold(&options, &agenda, &procedure, &mut tell);

@@ -310,14 +310,15 @@ fn swaps(
     results: &mut Results,
     tell: &mut dyn FnMut(&str),
 ) -> io::Result<()> {
-    // How long the windows are to be: twice as long as an exchange takes without load.
+    // How long the windows are to be: under load an exchange takes four times as long as without, or
+    // more, and a window should have most of it. A short one has one hiccup of the host or none.
     options.deal.rewrite(folder, 0, 1)?;
     let idle = router.reload()?;
     tell(&format!(
         "prices exchanged without load in {:.1} s",
         idle.as_secs_f64()
     ));
-    let window = (idle * 2).max(Duration::from_secs(2));
+    let window = (idle * 4).max(Duration::from_secs(2));
     for round in 0..options.rounds as u64 {
         let plan = place.plan(options, results.rate, window);
         let before = stretch(&plan, &mut || Ok(()))?;
