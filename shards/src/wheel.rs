@@ -587,7 +587,7 @@ mod tests {
         assert_eq!((fired, turns), (1_000, 2_000_u32.div_ceil(64)));
     }
 
-    /// What each of 1,000 timers costs that all are 32 s away, one more each millisecond.
+    /// What 1,000 timers cost that all are 32 s away, one more each millisecond.
     fn work_of_usual(mut wheel: Wheel) -> u32 {
         let mut work = u32::MAX;
         for tick in 0..33_000 {
@@ -598,13 +598,17 @@ mod tests {
             }
         }
         assert!(wheel.is_empty());
-        (u32::MAX - work) / 1_000
+        u32::MAX - work
     }
 
     #[test]
     fn what_is_usual_moves_nowhere_until_it_fires() {
-        assert_eq!(work_of_usual(Wheel::new(1_000)), 3, "two moves, one firing");
-        assert_eq!(work_of_usual(Wheel::with_lanes(1_000, USUAL_MS)), 1);
+        assert_eq!(work_of_usual(Wheel::with_lanes(1_000, USUAL_MS)), 1_000);
+        let without = work_of_usual(Wheel::new(1_000));
+        assert!(
+            without > 2_500,
+            "mostly two moves before it fires: {without}"
+        );
     }
 
     #[test]
