@@ -271,6 +271,7 @@ pub fn measure(options: &Options, tell: &mut dyn FnMut(&str)) -> io::Result<Resu
 const SEARCH: (f64, f64, f64, f64) = (8_000.0, 100_000.0, 1.4, 0.05);
 /// How long each rate of the search is tried.
 const SEARCH_WINDOW: Duration = Duration::from_secs(6);
+
 /// The highest rate that the router carries; `None` if it carries none.
 fn highest(
     options: &Options,

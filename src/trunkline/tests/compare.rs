@@ -3,12 +3,13 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on says where
 
+use std::time::Duration;
+
 use perf::compare::entrant::{Entrant, Profile, Steering};
 use perf::compare::results::{Options, Role, Sitting};
 use perf::compare::sitting::{self, Agenda};
 use perf::compare::{machine, place};
 use perf::{prices, report};
-use std::time::Duration;
 
 const RATE: f64 = 50.0;
 

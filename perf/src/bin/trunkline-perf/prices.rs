@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use perf::load::milliseconds;
 use perf::prices::{self, Deal, Load, Options};
 
 /// Prices by the million: how long a router takes to read them, what they keep, and what calls feel
@@ -39,10 +40,10 @@ pub(crate) struct Prices {
     /// How often prices are exchanged under load.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Seconds of load before anything is counted. A transaction stays for 32 s after its answer, and
-    /// a router that holds few of them yet carries a third more than it can keep up.
-    #[arg(long, value_name = "SECONDS", default_value_t = 33.0, value_parser = seconds)]
-    warm_up: f64,
+    /// Load before anything is counted. A transaction stays for 32 s after its answer, and a router
+    /// that holds few of them yet carries more than it can keep up.
+    #[arg(long, value_name = "TIME", default_value = "33s", value_parser = milliseconds)]
+    warm_up: u64,
     /// The core of the router's shard [default: the last].
     #[arg(long, value_name = "CORE")]
     server_core: Option<usize>,
@@ -94,7 +95,7 @@ impl Prices {
                 _ => Load::None,
             },
             rounds: self.rounds,
-            warm_up: Duration::from_secs_f64(self.warm_up),
+            warm_up: Duration::from_millis(self.warm_up),
             server_core: self.server_core.unwrap_or(cores - 1),
             generator_core: self.generator_core,
             notes: self.note.clone(),
@@ -115,9 +116,4 @@ impl Prices {
 fn share(text: &str) -> Result<f64, String> {
     let share = text.parse().ok().filter(|it| (0.05..=1.0).contains(it));
     share.ok_or_else(|| "a part of the highest rate, from 0.05 to 1".to_owned())
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    let seconds = text.parse().ok().filter(|it| (0.0..=3_600.0).contains(it));
-    seconds.ok_or_else(|| "seconds, from 0 to 3600".to_owned())
 }
