@@ -6,15 +6,11 @@
 //!   Calm ─────────────────────────────────▶ Limiting ──────────────────────────────────▶ Calm
 //!                                            │  ▲
 //!                          each period:      ▼  │      limit = capacity · (1 + (target - delay) / settle)
-//!
-//!   a queue stands:   capacity ·= 1 - trust · (how the queue grew - how it should have grown)
-//!   none does:        capacity ·= 1 + growth, if the limit was used
 //! ```
 //!
-//! A queue is the integral of what comes in over what is served. So where one stands, its growth over
-//! a period tells how far the capacity is off, at once; its length only says how much must be taken
-//! off the limit for a while. Where none stands there is nothing to see but that more would do, and
-//! the capacity grows step by step until a short queue says that it is met.
+//! The capacity is what was served lately while a queue stood ([`crate::capacity`]). How long the queue
+//! is says how much must be taken off the limit, or may be added to it, for a while: so it stands at
+//! its target, which is short, and there is always something to do.
 //!
 //! What is controlled is the *number of new calls a second* and not the share of them that is taken:
 //! what a shard can serve changes slowly, while what it is offered may grow tenfold within one
@@ -31,6 +27,7 @@
 
 use base::Time;
 
+use crate::capacity::{Capacity, Seen};
 use crate::fair::{self, Shares};
 use crate::{Advice, Algorithm, Class, Seq, SourceId};
 
@@ -93,30 +90,16 @@ const LIMIT_MIN: f64 = 100.0;
 const LIMIT_FLOOR: f64 = 0.125;
 /// A queue off its target is made up for within this time: so long the limit is above or below what
 /// can be served.
-const SETTLE_US: f64 = 150_000.0;
+const SETTLE_US: f64 = 100_000.0;
 /// The most that the limit is below the capacity for that, and above it.
 const SWING_DOWN_MAX: f64 = 0.6;
 const SWING_UP_MAX: f64 = 0.05;
-/// How much of what one period says about the capacity is believed, and the most that it may say.
-/// Arrivals are random: a twentieth of a second is off by several per cent.
-const TRUST: f64 = 0.3;
-const SURPRISE_MAX: f64 = 0.5;
-/// A long queue that does not shrink, after so many periods, is a full buffer: what it does not say
-/// is that the capacity is far off.
-const STUCK_AFTER: u32 = 1;
-const STUCK: f64 = -0.05;
-/// What refusing a request costs, in calls: its 503 and the ACK.
-const REFUSAL_COST: f64 = 1.0 / 7.0;
-/// How much the capacity grows in a period without a queue, and how often as much at most if the ones
-/// before were the same: then it is far off.
-const GROWTH: f64 = 0.01;
-const GROWTH_TIMES_MAX: f64 = 10.0;
+/// A queue that is long for so many periods, and not below this share of what it was in the one
+/// before, does not go away.
+const STUCK_AFTER: u32 = 4;
+const SHRINKS: f64 = 0.9;
 /// The share of the limit that must have been used before it may grow.
 const USED: f64 = 0.8;
-/// Over how long the usual is taken.
-const USUAL_SECONDS: f64 = 1.0;
-/// What the first capacity is of what was served while the queue began to stand.
-const ONSET: f64 = 0.8;
 /// After so many periods with a queue, though the limit is as low as it gets, refusals are dropped.
 const DROP_AFTER: u32 = 10;
 /// How much of the refusals more, or less, is dropped with each period.
@@ -132,19 +115,15 @@ pub struct Admission {
     is_limiting: bool,
     /// Calls a second, while limiting.
     limit: f64,
-    /// What was taken in a second lately: where a limit begins that comes within a short period.
-    usual: f64,
-    /// What is believed to be served in a second.
-    capacity: f64,
+    capacity: Capacity,
     /// The highest capacity that there was without a queue, slowly forgotten.
     peak: f64,
     /// Which share of what is refused is dropped.
     drop: f64,
     calm_periods: u32,
-    /// How many periods in a row no queue stood, or one well above the target: a full buffer cannot
-    /// grow, so its delay says less than is so.
-    clear_periods: u32,
-    standing_periods: u32,
+    /// How many periods in a row the queue was well above its target, and did not shrink.
+    long_periods: u32,
+    stuck_periods: u32,
     /// This period: since when, the least delay, how many messages, calls offered and taken.
     since: Time,
     due: Time,
@@ -172,13 +151,12 @@ impl Admission {
             shares: Shares::new(sources_max + 1),
             is_limiting: false,
             limit: 0.0,
-            usual: 0.0,
-            capacity: 0.0,
+            capacity: Capacity::UNKNOWN,
             peak: 0.0,
             drop: 0.0,
             calm_periods: 0,
-            clear_periods: 0,
-            standing_periods: 0,
+            long_periods: 0,
+            stuck_periods: 0,
             since: Time::ZERO,
             due: Time::ZERO,
             seen: Time::ZERO,
@@ -363,10 +341,15 @@ impl Admission {
         let (offered, taken) = (self.offered / seconds, self.taken / seconds);
         self.share = if offered > 0.0 { taken / offered } else { 1.0 };
         let is_cut = self.shares.roll(seconds as f32);
-        self.usual += (taken - self.usual) * (seconds / USUAL_SECONDS).min(1.0);
+        let seen = Seen {
+            seconds,
+            taken: self.taken,
+            refused: (self.offered - self.taken).max(0.0),
+        };
+        self.capacity.note(&seen);
         if self.is_limiting {
             self.adjust(&Period {
-                micros: period_us as f64,
+                seen,
                 delay_us: delay_us as f64,
                 offered,
                 taken,
@@ -376,12 +359,9 @@ impl Admission {
             self.is_limiting = true;
             self.shares.begin(now);
             self.calm_periods = 0;
-            // What was refused because it had waited too long was served too: if that was all, nothing
-            // is known of what can be taken but that it is more than nothing.
-            let served = taken + (offered - taken).max(0.0) * REFUSAL_COST;
-            self.capacity = (served.max(self.usual) * ONSET).max(LIMIT_MIN);
-            self.limit = self.capacity;
-            (self.clear_periods, self.standing_periods) = (0, 0);
+            self.capacity.begin(&seen);
+            self.limit = self.capacity.calls().max(LIMIT_MIN);
+            (self.long_periods, self.stuck_periods) = (0, 0);
         }
         if self.is_limiting {
             self.shares.divide(self.limit as f32, now);
@@ -396,38 +376,35 @@ impl Admission {
         self.begin_period(now, length_us);
     }
 
-    /// The capacity by what the queue did, and the limit by how long it is.
+    /// The capacity by what was served, and the limit by how long the queue is.
     fn adjust(&mut self, period: &Period) {
         let target = self.rules.target_us as f64;
         let stands = |delay_us: f64| delay_us > target / 2.0;
         let is_bound = period.offered > 0.9 * self.limit;
         let is_clear = !stands(period.delay_us);
         let is_long = period.delay_us > 2.0 * target;
-        self.clear_periods = if is_clear { self.clear_periods + 1 } else { 0 };
-        self.standing_periods = if is_long {
-            self.standing_periods + 1
-        } else {
-            0
-        };
-        let floor = (self.peak * LIMIT_FLOOR).max(LIMIT_MIN);
+        let is_stuck = is_long && period.delay_us > SHRINKS * self.delay_us as f64;
+        let count = |periods: u32, is: bool| if is { periods + 1 } else { 0 };
+        self.long_periods = count(self.long_periods, is_long);
+        self.stuck_periods = count(self.stuck_periods, is_stuck);
         if stands(self.delay_us as f64) && !is_clear {
-            self.capacity *= 1.0 - TRUST * self.surprise(period);
+            self.capacity.stood(period.seen.seconds);
+            if self.stuck_periods >= STUCK_AFTER {
+                self.capacity.is_too_high();
+            }
         } else if is_clear && self.drop > 0.0 {
             self.drop = (self.drop - DROP_STEP).max(0.0);
         } else if is_clear && period.taken > USED * self.limit {
-            let times = (0.5 * f64::from(self.clear_periods)).clamp(1.0, GROWTH_TIMES_MAX);
-            // Of a long period, such as one with a gap in it, as much as of the short ones in its place.
-            let periods = (period.micros / PERIOD_US as f64).max(1.0);
-            self.capacity *= (1.0 + GROWTH * times).powf(periods);
-            self.peak = (self.peak * 0.999).max(self.capacity);
+            self.capacity.was_enough(period.seen.seconds);
+            self.peak = (self.peak * 0.999).max(self.capacity.calls());
         }
-        self.capacity = self.capacity.max(floor);
-        if self.capacity <= floor && self.standing_periods >= DROP_AFTER {
+        let floor = (self.peak * LIMIT_FLOOR).max(LIMIT_MIN);
+        let capacity = self.capacity.calls();
+        if capacity <= floor && self.long_periods >= DROP_AFTER {
             self.drop = (self.drop + DROP_STEP).min(1.0);
         }
         let swing = (target - period.delay_us) / SETTLE_US;
-        self.limit =
-            (self.capacity * (1.0 + swing.clamp(-SWING_DOWN_MAX, SWING_UP_MAX))).max(floor);
+        self.limit = (capacity * (1.0 + swing.clamp(-SWING_DOWN_MAX, SWING_UP_MAX))).max(floor);
         let is_calm =
             !is_bound && !period.is_cut && !self.shares.is_closed() && period.delay_us <= target;
         self.calm_periods = if is_calm { self.calm_periods + 1 } else { 0 };
@@ -437,23 +414,11 @@ impl Admission {
             self.shares.release();
         }
     }
-
-    /// By which share of what is served the queue grew more than it should have, had the capacity
-    /// been right. Refusals are served too.
-    fn surprise(&self, period: &Period) -> f64 {
-        let refusing = (period.offered - period.taken).max(0.0) * REFUSAL_COST;
-        let grew = (period.delay_us - self.delay_us as f64) / period.micros.max(1.0);
-        let should = (period.taken + refusing) / (self.capacity + refusing) - 1.0;
-        if self.standing_periods > STUCK_AFTER && grew > STUCK {
-            return SURPRISE_MAX / 2.0;
-        }
-        (grew - should).clamp(-SURPRISE_MAX, SURPRISE_MAX)
-    }
 }
 
 /// What was seen between two measurements.
 struct Period {
-    micros: f64,
+    seen: Seen,
     delay_us: f64,
     /// Calls a second.
     offered: f64,

@@ -48,6 +48,10 @@ impl Class {
 /// is divided evenly, so that nobody gets more than with more rounds.
 const ROUNDS_MAX: usize = 16;
 
+/// How fast a source may use its share, in shares: the coin sees to the mean, and the limit's own feedback
+/// to the sum.
+const REFILL: f32 = 1.1;
+
 /// Below so many requests a second a source is forgotten.
 const DEMAND_MIN: f32 = 0.2;
 
@@ -216,7 +220,7 @@ impl Shares {
             let source = &mut sources[at as usize];
             let mut total = 0.0;
             let offered = source.offered_cost();
-            source.valve.note(offered, source.level);
+            source.valve.note(offered, source.level, seconds);
             // What the kernel dropped was offered too.
             source.seen = 0.5 * source.seen + 0.5 * offered / seconds / source.valve.share;
             for (offered, demand) in source.offered.iter_mut().zip(&mut source.demand) {
@@ -349,8 +353,7 @@ impl Source {
         let seconds = now.micros_since(self.filled) as f32 / 1e6;
         self.filled = now;
         for (left, inflow) in self.left.iter_mut().zip(self.inflow) {
-            // A quarter more than the mean: the limit's own feedback sees to the sum.
-            *left = (*left + inflow * 1.25 * seconds).min(room(inflow));
+            *left = (*left + inflow * REFILL * seconds).min(room(inflow));
         }
     }
 

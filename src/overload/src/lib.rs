@@ -24,6 +24,7 @@
 
 mod admission;
 mod bucket;
+mod capacity;
 mod fair;
 mod loss;
 mod params;

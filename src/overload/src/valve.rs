@@ -1,14 +1,14 @@
 //! How much of a source's requests the kernel lets through, where it can drop the rest.
 //!
 //! ```text
-//!   arrivals a second    … over 2.5 levels, or for long over 1.45: down to 1.25
+//!   arrivals a second    … over 2.5 levels, or for long over 1.25: down to 1.12
 //!                        … between: as it is
-//!                        … for long under 1.1: up to 1.25
+//!                        … for long under 1.03: up to 1.12
 //! ```
 //!
 //! A refusal tells its caller at once to go elsewhere, so a source gets some; but each costs a seventh
-//! of a call, so it does not get more than four for ten calls. That is 5 % of the processor, however
-//! much is offered. The rest is dropped before it is received.
+//! of a call, so it does not get many more than one for ten calls. That is 2 % of the processor,
+//! however much is offered. The rest is dropped before it is received.
 //!
 //! What was dropped stays dropped for as long as its caller repeats it, wherever the valve stands by
 //! then: so what passes is new. But it comes again, with growing distances, and what a full buffer lost
@@ -45,17 +45,17 @@ const LOOK_US: u64 = 250_000;
 const SETTLE_US: u64 = 150_000;
 /// Arrivals in levels: what is aimed at, and beyond what something is done, at once or after so many
 /// looks.
-const AIM: f32 = 1.25;
+const AIM: f32 = 1.12;
 const FAR_TOO_MUCH: f32 = 2.5;
-const TOO_MUCH: f32 = 1.45;
+const TOO_MUCH: f32 = 1.25;
 const TOO_MUCH_LOOKS: u8 = 3;
-const TOO_LITTLE: f32 = 1.1;
+const TOO_LITTLE: f32 = 1.03;
 const TOO_LITTLE_LOOKS: u8 = 2;
 const STEP_UP_MAX: f32 = 2.0;
 /// A valve never closes wholly: what passes says that there is still too much.
 const SHARE_MIN: f32 = 0.002;
-/// How much of a new level is taken over with each period.
-const LEVEL_TRUST: f32 = 0.05;
+/// Over how long the level is taken.
+const LEVEL_SECONDS: f32 = 1.0;
 
 impl Valve {
     pub(crate) const OPEN: Valve = Valve {
@@ -71,11 +71,11 @@ impl Valve {
         self.share >= 1.0
     }
 
-    /// A period is over, in which so many calls' worth of requests arrived.
-    pub(crate) fn note(&mut self, arrived: f32, level: f32) {
+    /// A period of `seconds` is over, in which so many calls' worth of requests arrived.
+    pub(crate) fn note(&mut self, arrived: f32, level: f32, seconds: f32) {
         self.arrived += arrived;
         self.level = if self.level > 0.0 {
-            self.level + (level - self.level) * LEVEL_TRUST
+            self.level + (level - self.level) * (1.0 - (-seconds / LEVEL_SECONDS).exp())
         } else {
             level
         };
@@ -165,7 +165,7 @@ mod tests {
             ..Valve::OPEN
         };
         for _ in 0..looks {
-            valve.note(arrivals, 100.0);
+            valve.note(arrivals, 100.0, 0.05);
             valve.turn(1.0);
         }
         valve.share
@@ -174,13 +174,13 @@ mod tests {
     #[test]
     fn it_moves_only_when_much_is_off_for_long() {
         let near = |a: f32, b: f32| assert!((a - b).abs() < 1e-4, "{a} and not {b}");
-        near(after(1, 1_000.0, 1.0), 0.125);
-        near(after(2, 170.0, 0.5), 0.5);
-        near(after(3, 170.0, 0.5), 0.5 * 125.0 / 170.0);
-        near(after(100, 140.0, 0.5), 0.5);
-        near(after(100, 115.0, 0.5), 0.5);
+        near(after(1, 1_000.0, 1.0), 0.112);
+        near(after(2, 140.0, 0.5), 0.5);
+        near(after(3, 140.0, 0.5), 0.5 * 112.0 / 140.0);
+        near(after(100, 120.0, 0.5), 0.5);
+        near(after(100, 105.0, 0.5), 0.5);
         near(after(1, 100.0, 0.5), 0.5);
-        near(after(2, 100.0, 0.5), 0.625);
+        near(after(2, 100.0, 0.5), 0.56);
         near(after(1, 0.0, 0.1), 0.1);
         near(after(2, 0.0, 0.1), 0.2);
         near(after(2, 10.0, 0.9), 1.0);
@@ -192,15 +192,15 @@ mod tests {
         let mut valves = [Valve::OPEN];
         let mut rhythm = Rhythm::BEGIN;
         rhythm.restart(Time::from_millis(1_000));
-        valves[0].note(1_000.0, 100.0);
+        valves[0].note(1_000.0, 100.0, 0.05);
         assert!(!rhythm.turn(Time::from_millis(1_100), valves.iter_mut()));
         assert!(rhythm.turn(Time::from_millis(1_250), valves.iter_mut()));
         let share = valves[0].share;
         assert!(share < 0.1);
         valves[0].is_news = false;
-        valves[0].note(500.0, 100.0);
+        valves[0].note(500.0, 100.0, 0.05);
         assert!(!rhythm.turn(Time::from_millis(1_350), valves.iter_mut()));
-        valves[0].note(35.0, 100.0);
+        valves[0].note(35.0, 100.0, 0.05);
         assert!(!rhythm.turn(Time::from_millis(1_650), valves.iter_mut()));
         assert_eq!(valves[0].share, share);
         valves[0].open();
