@@ -8,13 +8,19 @@
 //!
 //! A file is finished when it is large or old enough, when the operator asks, and at the end. What
 //! an earlier process left as `.part` is finished at start: cut after its last whole line.
+//!
+//! Nothing here waits for the disk: to flush and to rename is for [`Disk`]. Lines are kept until it has
+//! confirmed them; while a file is being finished they wait for the next one.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use base::Wall;
+
+use crate::cdr_disk::{Disk, Flush, Outcome, Task};
 
 /// How the files are kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,6 +38,9 @@ pub struct CdrOptions {
 /// Lines that are written and not yet confirmed, kept in case the disk takes them back. At this
 /// many bytes the disk is asked to confirm, whatever the interval.
 const UNCONFIRMED_BYTES_MAX: usize = 4 << 20;
+/// The most bytes of lines that are kept while the disk takes its time. Beyond it the rest stays in
+/// the shards' rings.
+const KEPT_BYTES_MAX: usize = 64 << 20;
 /// The most bytes that are written at once.
 const BATCH_BYTES_MAX: usize = 256 << 10;
 
@@ -66,7 +75,10 @@ impl std::error::Error for CdrError {
     }
 }
 
-fn failed<'p>(attempt: &'static str, path: &'p Path) -> impl FnOnce(io::Error) -> CdrError + 'p {
+pub(crate) fn failed<'p>(
+    attempt: &'static str,
+    path: &'p Path,
+) -> impl FnOnce(io::Error) -> CdrError + 'p {
     move |source| CdrError::new(attempt, path, source)
 }
 
@@ -76,7 +88,14 @@ pub(crate) struct CdrFiles {
     options: CdrOptions,
     open: Option<Open>,
     kept: Kept,
+    disk: Disk,
+    /// What the disk was asked to confirm.
+    asked: Asked,
+    /// The open file is to be finished: what comes now waits for the next one.
+    is_closing: bool,
     next: u64,
+    /// How often the disk confirmed something.
+    pub(crate) confirmations: u64,
     /// Files finished by this process.
     pub(crate) finished: u64,
     /// Lines written by this process.
@@ -85,9 +104,17 @@ pub(crate) struct CdrFiles {
     pub(crate) bytes: u64,
 }
 
+/// What was in the open file when the disk was asked.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    len: u64,
+    /// Not confirmed before.
+    lines: u64,
+}
+
 #[derive(Debug)]
 struct Open {
-    file: File,
+    file: Arc<File>,
     part: PathBuf,
     finished: PathBuf,
     opened: Instant,
@@ -114,8 +141,8 @@ struct Kept {
 impl Kept {
     fn new() -> Kept {
         Kept {
-            // As much as there can be before the disk is asked; what is not used is never touched.
-            text: Vec::with_capacity(UNCONFIRMED_BYTES_MAX + BATCH_BYTES_MAX),
+            // As much as there can be; what is not used is never touched.
+            text: Vec::with_capacity(KEPT_BYTES_MAX + BATCH_BYTES_MAX),
             written_bytes: 0,
             written_lines: 0,
             waiting_lines: 0,
@@ -138,11 +165,11 @@ impl Kept {
         lines
     }
 
-    /// What was written is safe.
-    fn are_confirmed(&mut self) {
-        self.text.drain(..self.written_bytes);
-        self.written_bytes = 0;
-        self.written_lines = 0;
+    /// So many bytes of what was written first, so many lines, are safe.
+    fn are_confirmed(&mut self, bytes: usize, lines: u64) {
+        self.text.drain(..bytes);
+        self.written_bytes -= bytes;
+        self.written_lines -= lines;
     }
 
     /// What was written is not in a file any more: it waits again. Returns its lines and bytes.
@@ -156,6 +183,11 @@ impl Kept {
 impl CdrFiles {
     /// Makes the directory if need be and finishes what an earlier process left there.
     pub(crate) fn open(options: CdrOptions) -> Result<CdrFiles, CdrError> {
+        CdrFiles::open_with(options, Box::new(|file: &File| file.sync_data()))
+    }
+
+    /// As [`CdrFiles::open`], with another way to make a file safe.
+    pub(crate) fn open_with(options: CdrOptions, flush: Flush) -> Result<CdrFiles, CdrError> {
         let directory = &options.directory;
         fs::create_dir_all(directory).map_err(failed("make the directory", directory))?;
         for entry in fs::read_dir(directory).map_err(failed("read the directory", directory))? {
@@ -174,11 +206,16 @@ impl CdrFiles {
         let probe = directory.join(".cdr-probe");
         fs::write(&probe, b"probe\n").map_err(failed("write to", directory))?;
         fs::remove_file(&probe).map_err(failed("remove", &probe))?;
+        let disk = Disk::start(flush).map_err(failed("start the thread for", directory))?;
         Ok(CdrFiles {
             options,
             open: None,
             kept: Kept::new(),
+            disk,
+            asked: Asked::default(),
+            is_closing: false,
             next: 0,
+            confirmations: 0,
             finished: 0,
             lines: 0,
             bytes: 0,
@@ -202,44 +239,111 @@ impl CdrFiles {
         self.kept.waiting_lines
     }
 
-    /// Writes what waits, confirms and rotates what is due.
+    /// Whether another line may be pushed.
+    pub(crate) fn has_room(&self) -> bool {
+        self.kept.text.len() < KEPT_BYTES_MAX
+    }
+
+    /// For how long the disk has not answered.
+    pub(crate) fn waits_for(&self, now: Instant) -> Duration {
+        self.disk.busy_for(now)
+    }
+
+    /// Whether every line is safe.
+    pub(crate) fn is_safe(&self) -> bool {
+        self.kept.text.is_empty()
+    }
+
+    /// Whether nothing is left to do: every line is in a finished file.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.open.is_none() && self.is_safe() && !self.disk.is_busy()
+    }
+
+    /// Writes what waits, has the disk confirm what is due, and rotates.
     ///
     /// After an error everything that is not surely written still waits; call again later.
     pub(crate) fn write(&mut self, now: Instant, wall: SystemTime) -> Result<(), CdrError> {
-        while self.kept.waiting_lines > 0 {
+        if let Some(outcome) = self.disk.outcome() {
+            self.settle(outcome)?;
+        }
+        while self.kept.waiting_lines > 0 && !self.is_closing {
             self.write_batch(now, wall)?;
         }
         let Some(open) = &self.open else {
             return Ok(());
         };
-        let confirm_is_due = now.duration_since(open.confirmed_at) >= self.options.sync_every
-            || self.kept.written_bytes >= UNCONFIRMED_BYTES_MAX;
         let is_old = now.duration_since(open.opened) >= self.options.rotate_after;
         if open.len >= self.options.rotate_bytes || is_old {
-            self.finish()
-        } else if confirm_is_due {
-            self.confirm(now)
-        } else {
-            Ok(())
+            self.is_closing = true;
         }
+        let confirm_is_due = now.duration_since(open.confirmed_at) >= self.options.sync_every
+            || self.kept.written_bytes >= UNCONFIRMED_BYTES_MAX;
+        if self.is_closing || confirm_is_due {
+            self.ask(now)?;
+        }
+        Ok(())
     }
 
-    /// Finishes the open file, if there is one. What still waits goes into another.
-    pub(crate) fn finish(&mut self) -> Result<(), CdrError> {
-        self.confirm(Instant::now())?;
-        let Some(open) = self.open.take() else {
+    /// The open file, if there is one, is to be finished: [`CdrFiles::write`] does it. What still
+    /// waits goes into another.
+    pub(crate) fn close(&mut self) {
+        self.is_closing = self.open.is_some();
+    }
+
+    /// Has the disk confirm, or finish, the open file, unless it has something to do.
+    fn ask(&mut self, now: Instant) -> Result<(), CdrError> {
+        let Some(open) = &mut self.open else {
             return Ok(());
         };
-        if open.len == 0 {
-            return fs::remove_file(&open.part).map_err(failed("remove", &open.part));
+        if self.disk.is_busy() {
+            return Ok(());
         }
-        if let Err(error) = fs::rename(&open.part, &open.finished) {
-            let error = failed("rename", &open.part)(error);
-            self.open = Some(open);
+        open.confirmed_at = now;
+        if !self.is_closing && open.confirmed_len == open.len {
+            return Ok(());
+        }
+        if self.is_closing && open.len == 0 {
+            let removed = fs::remove_file(&open.part).map_err(failed("remove", &open.part));
+            self.open = None;
+            self.is_closing = false;
+            return removed;
+        }
+        self.asked = Asked {
+            len: open.len,
+            lines: self.kept.written_lines,
+        };
+        let task = Task {
+            file: open.file.clone(),
+            part: open.part.clone(),
+            finish: self.is_closing.then(|| open.finished.clone()),
+        };
+        self.disk.ask(task, now);
+        Ok(())
+    }
+
+    /// The disk has done what it was asked for, or could not.
+    fn settle(&mut self, outcome: Outcome) -> Result<(), CdrError> {
+        let Some(open) = &mut self.open else {
+            unreachable!("a file that is given up is forgotten")
+        };
+        if let Outcome::NotFlushed(error) = outcome {
+            self.abandon();
             return Err(error);
         }
-        self.finished += 1;
-        sync_directory(&self.options.directory)
+        let bytes = (self.asked.len - open.confirmed_len) as usize;
+        self.kept.are_confirmed(bytes, self.asked.lines);
+        open.confirmed_len = self.asked.len;
+        self.confirmations += 1;
+        match outcome {
+            Outcome::Finished(result) => {
+                self.open = None;
+                self.is_closing = false;
+                self.finished += 1;
+                result
+            }
+            Outcome::NotRenamed(error) => Err(error),
+            Outcome::Confirmed | Outcome::NotFlushed(_) => Ok(()),
+        }
     }
 
     fn write_batch(&mut self, now: Instant, wall: SystemTime) -> Result<(), CdrError> {
@@ -247,7 +351,8 @@ impl CdrFiles {
             let room = self.options.rotate_bytes.saturating_sub(open.len);
             open.len > 0 && lines_within(self.kept.waiting(), room) == 0
         }) {
-            self.finish()?;
+            self.is_closing = true;
+            return Ok(());
         }
         if self.open.is_none() {
             self.open = Some(self.create(now, wall)?);
@@ -262,7 +367,7 @@ impl CdrFiles {
             0 => &waiting[..first_line(waiting)],
             fits => &waiting[..fits],
         };
-        let (written, result) = write_as_much_as_fits(&mut open.file, batch);
+        let (written, result) = write_as_much_as_fits(&open.file, batch);
         let whole = match written == batch.len() {
             true => written,
             false => lines_within(batch, written as u64),
@@ -271,35 +376,14 @@ impl CdrFiles {
         self.bytes += whole as u64;
         open.len += whole as u64;
         if written > whole
-            && let Err(error) = cut(&mut open.file, open.len)
+            && let Err(error) = cut(&open.file, open.len)
         {
             let error = failed("cut the torn line off", &open.part)(error);
             self.abandon();
             return Err(error);
         }
         result.map_err(failed("write to", &open.part))?;
-        if open.len >= self.options.rotate_bytes {
-            self.finish()?;
-        }
-        Ok(())
-    }
-
-    /// Has the disk confirm what was written.
-    fn confirm(&mut self, now: Instant) -> Result<(), CdrError> {
-        let Some(open) = &mut self.open else {
-            return Ok(());
-        };
-        open.confirmed_at = now;
-        if open.confirmed_len == open.len {
-            return Ok(());
-        }
-        if let Err(error) = open.file.sync_data() {
-            let error = failed("flush", &open.part)(error);
-            self.abandon();
-            return Err(error);
-        }
-        open.confirmed_len = open.len;
-        self.kept.are_confirmed();
+        self.is_closing |= open.len >= self.options.rotate_bytes;
         Ok(())
     }
 
@@ -309,13 +393,15 @@ impl CdrFiles {
     /// The lines that were never confirmed go into a new file. The part that was confirmed stays:
     /// as a finished file if it can be cut there, else under a name that tells.
     fn abandon(&mut self) {
-        let Some(mut open) = self.open.take() else {
+        let Some(open) = self.open.take() else {
             return;
         };
+        self.disk.forget();
+        self.is_closing = false;
         let (lines, bytes) = self.kept.are_taken_back();
         self.lines -= lines;
         self.bytes -= bytes;
-        let is_whole = cut(&mut open.file, open.confirmed_len).is_ok();
+        let is_whole = cut(&open.file, open.confirmed_len).is_ok();
         let kept = if !is_whole {
             open.finished.with_extension("jsonl.failed")
         } else if open.confirmed_len == 0 {
@@ -346,7 +432,7 @@ impl CdrFiles {
             // The lock tells another process that starts here that this file is not left over.
             let _ = file.try_lock();
             return Ok(Open {
-                file,
+                file: Arc::new(file),
                 part,
                 finished,
                 opened: now,
@@ -379,7 +465,7 @@ fn count_lines(lines: &[u8]) -> u64 {
 }
 
 /// Writes until the end or an error; says how many bytes are in the file in both cases.
-fn write_as_much_as_fits(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()>) {
+fn write_as_much_as_fits(mut file: &File, bytes: &[u8]) -> (usize, io::Result<()>) {
     let mut written = 0;
     while written < bytes.len() {
         match file.write(&bytes[written..]) {
@@ -392,7 +478,7 @@ fn write_as_much_as_fits(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()
     (written, Ok(()))
 }
 
-fn cut(file: &mut File, len: u64) -> io::Result<()> {
+fn cut(mut file: &File, len: u64) -> io::Result<()> {
     use std::io::{Seek, SeekFrom};
     file.set_len(len)?;
     file.seek(SeekFrom::Start(len))?;
@@ -413,7 +499,7 @@ fn finish_leftover(part: &Path) -> Result<(), CdrError> {
     if whole == 0 {
         return fs::remove_file(part).map_err(failed("remove", part));
     }
-    cut(&mut file, whole).map_err(failed("cut the torn line off", part))?;
+    cut(&file, whole).map_err(failed("cut the torn line off", part))?;
     file.sync_data().map_err(failed("flush", part))?;
     let finished = part.with_extension("");
     if finished.exists() {
@@ -443,7 +529,7 @@ fn whole_lines_len(file: &mut File) -> io::Result<u64> {
 }
 
 /// Makes a rename safe against a power cut.
-fn sync_directory(directory: &Path) -> Result<(), CdrError> {
+pub(crate) fn sync_directory(directory: &Path) -> Result<(), CdrError> {
     File::open(directory)
         .and_then(|directory| directory.sync_all())
         .map_err(failed("flush the directory", directory))
@@ -460,4 +546,194 @@ fn compact_civil(wall: SystemTime) -> String {
     let mut name: String = kept.map(|&byte| char::from(byte)).collect();
     name.push('Z');
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Sender, channel};
+
+    use super::*;
+
+    /// A disk that answers when the test says so, and what.
+    struct Gate(Sender<Option<io::ErrorKind>>);
+
+    impl Gate {
+        /// So many flushes go well.
+        fn open(&self, times: usize) {
+            self.answer(&vec![None; times]);
+        }
+
+        fn answer(&self, more: &[Option<io::ErrorKind>]) {
+            for &answer in more {
+                self.0.send(answer).expect("the thread of the disk lives");
+            }
+        }
+    }
+
+    fn files(directory: &Path, rotate_bytes: u64) -> (CdrFiles, Gate) {
+        let options = CdrOptions {
+            directory: directory.to_owned(),
+            rotate_bytes,
+            rotate_after: Duration::from_secs(3_600),
+            sync_every: Duration::ZERO,
+        };
+        let (answers, next) = channel();
+        let flush = move |file: &File| match next.recv() {
+            Ok(Some(kind)) => Err(io::Error::from(kind)),
+            Ok(None) | Err(_) => file.sync_data(),
+        };
+        let files = CdrFiles::open_with(options, Box::new(flush)).unwrap();
+        (files, Gate(answers))
+    }
+
+    fn push(files: &mut CdrFiles, numbers: std::ops::Range<usize>) {
+        for number in numbers {
+            files.push(format!("{{\"line\":{number}}}\n").as_bytes());
+        }
+    }
+
+    fn write(files: &mut CdrFiles) -> Result<(), CdrError> {
+        files.write(Instant::now(), SystemTime::now())
+    }
+
+    /// Writes until it is so; a minute is for ever. Returns how often the disk refused.
+    fn drive(files: &mut CdrFiles, is_so: impl Fn(&CdrFiles) -> bool) -> usize {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut refused = 0;
+        while !is_so(files) {
+            assert!(Instant::now() < deadline, "{files:?}");
+            refused += usize::from(write(files).is_err());
+            std::thread::yield_now();
+        }
+        refused
+    }
+
+    /// The lines of all files whose names end so, in the order of the files.
+    fn lines(directory: &Path, suffix: &str) -> Vec<String> {
+        let entries = fs::read_dir(directory).unwrap();
+        let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| path.to_str().unwrap().ends_with(suffix));
+        // cdr-<moment>-<number>.…: by number, which has one digit or two here.
+        paths.sort_by_key(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let number = name.split(['-', '.']).nth(2).unwrap();
+            number.parse::<u32>().unwrap()
+        });
+        let texts = paths.iter().map(|path| fs::read_to_string(path).unwrap());
+        texts
+            .flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>())
+            .collect()
+    }
+
+    fn numbered(numbers: std::ops::Range<usize>) -> Vec<String> {
+        numbers.map(|it| format!("{{\"line\":{it}}}")).collect()
+    }
+
+    #[test]
+    fn lines_go_to_the_file_while_the_disk_confirms_others() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut files, gate) = files(dir.path(), 1 << 30);
+        push(&mut files, 0..3);
+        write(&mut files).unwrap();
+        assert!(files.disk.is_busy());
+        push(&mut files, 3..2_000);
+        write(&mut files).unwrap();
+        assert_eq!((files.waiting(), files.lines), (0, 2_000));
+        assert_eq!(lines(dir.path(), ".part"), numbered(0..2_000));
+        assert_eq!(files.kept.written_lines, 2_000, "nothing is confirmed yet");
+        gate.open(1);
+        drive(&mut files, |files| files.kept.written_lines == 1_997);
+        gate.open(2);
+        files.close();
+        drive(&mut files, CdrFiles::is_settled);
+        assert_eq!(lines(dir.path(), ".jsonl"), numbered(0..2_000));
+        assert_eq!(files.finished, 1);
+    }
+
+    #[test]
+    fn what_comes_while_a_file_is_finished_waits_for_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut files, gate) = files(dir.path(), 100);
+        push(&mut files, 0..30);
+        write(&mut files).unwrap();
+        assert!(files.waiting() > 0 && files.is_closing);
+        assert!(lines(dir.path(), ".jsonl").is_empty());
+        gate.open(1_000);
+        drive(&mut files, |files| files.waiting() == 0);
+        files.close();
+        drive(&mut files, CdrFiles::is_settled);
+        assert_eq!(lines(dir.path(), ".jsonl"), numbered(0..30));
+        assert_eq!(files.finished, 4);
+    }
+
+    /// A20: after a refused flush nothing is believed of that file but what was confirmed before.
+    #[test]
+    fn a20_what_the_disk_refused_to_confirm_is_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut files, gate) = files(dir.path(), 1 << 30);
+        gate.open(1);
+        push(&mut files, 0..10);
+        drive(&mut files, |files| {
+            files.kept.text.is_empty() && files.lines == 10
+        });
+        push(&mut files, 10..20);
+        write(&mut files).unwrap();
+        // These are written while the flush that fails is under way.
+        push(&mut files, 20..30);
+        write(&mut files).unwrap();
+        gate.answer(&[Some(io::ErrorKind::Other)]);
+        assert_eq!(drive(&mut files, |files| files.open.is_none()), 1);
+        assert_eq!(lines(dir.path(), ".jsonl"), numbered(0..10));
+        assert_eq!((files.waiting(), files.lines), (20, 10));
+        gate.open(2);
+        drive(&mut files, |files| files.kept.text.is_empty());
+        files.close();
+        drive(&mut files, CdrFiles::is_settled);
+        assert_eq!(lines(dir.path(), ".jsonl"), numbered(0..30));
+        assert_eq!((files.lines, files.finished), (30, 2));
+    }
+
+    /// The same where the file was to be finished, and where nothing of it had ever been confirmed.
+    #[test]
+    fn a20_a_file_that_cannot_be_finished_is_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut files, gate) = files(dir.path(), 1 << 30);
+        push(&mut files, 0..10);
+        files.close();
+        write(&mut files).unwrap();
+        files.close();
+        push(&mut files, 10..20);
+        write(&mut files).unwrap();
+        gate.answer(&[Some(io::ErrorKind::Other), None, Some(io::ErrorKind::Other)]);
+        gate.open(3);
+        // All goes into another file; that is confirmed, but not when it is to be finished.
+        assert_eq!(drive(&mut files, |files| files.kept.text.is_empty()), 1);
+        files.close();
+        assert_eq!(drive(&mut files, CdrFiles::is_settled), 1);
+        assert_eq!(lines(dir.path(), ".jsonl"), numbered(0..20));
+        assert!(lines(dir.path(), ".part").is_empty());
+    }
+
+    #[test]
+    fn a_disk_that_does_not_answer_makes_it_take_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut files, gate) = files(dir.path(), 1 << 30);
+        let line = [b"x".repeat(1_000), b"\n".to_vec()].concat();
+        let mut pushed = 0;
+        while files.has_room() {
+            files.push(&line);
+            pushed += 1;
+            if pushed % 100 == 0 {
+                write(&mut files).unwrap();
+            }
+        }
+        assert!((KEPT_BYTES_MAX / line.len()..=KEPT_BYTES_MAX / line.len() + 1).contains(&pushed));
+        assert!(files.waits_for(Instant::now() + Duration::from_secs(9)) > Duration::from_secs(8));
+        gate.open(2);
+        drive(&mut files, |files| files.has_room() && files.waiting() == 0);
+        gate.open(2);
+        files.close();
+        drive(&mut files, CdrFiles::is_settled);
+        assert_eq!(lines(dir.path(), ".jsonl").len(), pushed);
+    }
 }

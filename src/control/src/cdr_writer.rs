@@ -121,6 +121,8 @@ impl CdrWriter {
             asked: asked.clone(),
             retry_at: None,
             stop_by: None,
+            was_slow: false,
+            confirmations: 0,
         };
         let thread = std::thread::Builder::new()
             .name("cdr".to_owned())
@@ -165,6 +167,8 @@ const BUSY: Duration = Duration::from_millis(4);
 const BREATH: Duration = Duration::from_micros(200);
 /// How long the disk is left alone after it refused.
 const RETRY: Duration = Duration::from_millis(500);
+/// A disk that does not answer for so long is slow.
+const SLOW: Duration = Duration::from_secs(5);
 /// How long a refusing disk is asked again at the end of the process.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 /// Records taken out of the rings at once: some 50 us of work. A shard on the same processor waits
@@ -180,6 +184,9 @@ struct Work<S> {
     asked: Arc<Asked>,
     retry_at: Option<Instant>,
     stop_by: Option<Instant>,
+    was_slow: bool,
+    /// How often the disk had confirmed something when it refused last.
+    confirmations: u64,
 }
 
 impl<S: RecordSource> Work<S> {
@@ -189,19 +196,16 @@ impl<S: RecordSource> Work<S> {
             let now = Instant::now();
             let is_stopping = self.asked.stop.load(Relaxed);
             let taken = self.turn(now);
-            if is_stopping && taken == 0 && self.files.waiting() == 0 && self.retry_at.is_none() {
-                match self.files.finish() {
-                    Ok(()) => {
-                        self.publish();
-                        return 0;
-                    }
-                    Err(error) => self.alarm(&error, now),
-                }
-            }
             if is_stopping {
+                if taken == 0 && self.files.is_settled() && self.retry_at.is_none() {
+                    return 0;
+                }
                 let stop_by = *self.stop_by.get_or_insert(now + STOP_PATIENCE);
-                if self.retry_at.is_some() && now >= stop_by {
+                if now >= stop_by && (self.retry_at.is_some() || self.is_slow(now)) {
                     return self.give_up();
+                }
+                if taken == 0 && self.files.waiting() == 0 {
+                    self.files.close();
                 }
             }
             if let Some(pause) = self.pause(taken, is_stopping) {
@@ -216,6 +220,7 @@ impl<S: RecordSource> Work<S> {
             return Some(IDLE);
         }
         match taken {
+            0 if is_stopping => Some(BREATH),
             0 => Some(IDLE),
             _ if is_stopping => None,
             PIECE_MAX => Some(BREATH),
@@ -230,19 +235,46 @@ impl<S: RecordSource> Work<S> {
         }
         let mut taken = 0;
         // While lines wait that the disk refused, the rings keep the rest.
-        while self.retry_at.is_none() && taken < PIECE_MAX && self.take() {
+        let may_take = self.retry_at.is_none();
+        while may_take && taken < PIECE_MAX && self.files.has_room() && self.take() {
             taken += 1;
         }
-        let mut result = self.files.write(now, SystemTime::now());
+        let wall = SystemTime::now();
+        let mut result = self.files.write(now, wall);
         if result.is_ok() && self.asked.reopen.swap(false, Relaxed) {
-            result = self.files.finish();
+            self.files.close();
+            result = self.files.write(now, wall);
         }
+        self.watch(now);
         match result {
             Ok(()) => self.all_clear(),
             Err(error) => self.alarm(&error, now),
         }
         self.publish();
         taken
+    }
+
+    /// Whether the disk does not answer.
+    fn is_slow(&self, now: Instant) -> bool {
+        self.files.waits_for(now) >= SLOW
+    }
+
+    /// Says once if the disk does not answer, and once if it does again.
+    fn watch(&mut self, now: Instant) {
+        let is_slow = self.is_slow(now);
+        if is_slow == self.was_slow {
+            return;
+        }
+        self.was_slow = is_slow;
+        if is_slow {
+            tracing::warn!(
+                "the disk has not confirmed call records for {} s; they are kept meanwhile, up to 64 MiB, \
+                 then they stay in the shards' rings, and when those are full new calls are refused",
+                SLOW.as_secs()
+            );
+        } else {
+            tracing::info!("the disk confirms call records again");
+        }
     }
 
     /// Takes one record and makes it a line; `false` if there is none.
@@ -262,6 +294,7 @@ impl<S: RecordSource> Work<S> {
         self.status.errors.fetch_add(1, Relaxed);
         let was_failing = self.status.is_failing.swap(true, Relaxed);
         self.retry_at = Some(now + RETRY);
+        self.confirmations = self.files.confirmations;
         if was_failing {
             tracing::error!(waiting = self.files.waiting(), %error, "ALARM: call records still cannot be written");
         } else {
@@ -275,7 +308,9 @@ impl<S: RecordSource> Work<S> {
 
     fn all_clear(&mut self) {
         self.retry_at = None;
-        if self.status.is_failing.swap(false, Relaxed) {
+        // To write is not yet to be sure: a disk that refuses to confirm takes all of it first.
+        let is_sure = self.files.confirmations > self.confirmations || self.files.is_safe();
+        if is_sure && self.status.is_failing.swap(false, Relaxed) {
             tracing::warn!("call records can be written again; none was lost");
         }
     }
@@ -288,7 +323,7 @@ impl<S: RecordSource> Work<S> {
         }
         tracing::error!(
             lost,
-            "ALARM: the disk went on refusing; these call records are lost"
+            "ALARM: the disk went on refusing, or did not answer; these call records are lost"
         );
         lost
     }

@@ -22,6 +22,7 @@
 
 mod asker;
 mod caps;
+mod cdr_disk;
 mod cdr_file;
 mod cdr_writer;
 mod change;
