@@ -1,4 +1,4 @@
-//! The commands `compare`, `overload`, `memory`, `scale`, `establish` and `report` of `trunkline-perf`.
+//! The commands `compare`, `overload`, `flood`, `memory`, `scale`, `establish` and `report` of `trunkline-perf`.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use super::entrant::Entrant;
 use super::results::{Options, Sitting};
 use super::sitting::{self, Agenda};
-use super::{held, machine, measure, process, scale};
+use super::{flood as flooding, held, machine, measure, process, scale};
 use crate::report;
 use crate::ser::Procedure;
 
@@ -20,6 +20,8 @@ pub enum Command {
     Compare(Compare),
     /// Goodput of each when 0.5 to 10 times its highest rate is offered
     Overload(Overload),
+    /// What one trunk feels when another floods
+    Flood(Flood),
     /// Bytes for a held call and for a transaction in Accepted
     Memory(Memory),
     /// User instructions of a call with one shard and with two, steered and handed over (callgrind)
@@ -41,7 +43,7 @@ impl Command {
             Command::Overload(arguments) => Some(&arguments.common),
             Command::Memory(arguments) => Some(&arguments.common),
             Command::Establish(arguments) => Some(&arguments.common),
-            Command::Scale(_) | Command::Report(_) => None,
+            Command::Flood(_) | Command::Scale(_) | Command::Report(_) => None,
         };
         if timed.is_some_and(|common| common.list) {
             for entrant in Entrant::all() {
@@ -53,6 +55,7 @@ impl Command {
         match self {
             Command::Compare(arguments) => compare(arguments),
             Command::Overload(arguments) => overload(arguments),
+            Command::Flood(arguments) => flood(arguments),
             Command::Memory(arguments) => memory(arguments),
             Command::Scale(arguments) => scale(arguments),
             Command::Establish(arguments) => establish(arguments),
@@ -160,6 +163,54 @@ pub struct Overload {
     /// What is offered, in highest rates.
     #[arg(long, value_delimiter = ',', default_values_t = super::overload::FACTORS)]
     factors: Vec<f64>,
+}
+
+/// What one trunk feels when another floods: success and set-up times of a trunk that sends a part of
+/// what the router carries, alone and beside another that sends twenty times its fair share, by turns.
+///
+/// The router has a tenth of a core, so that one generator can flood it (needs control groups).
+///
+///   trunkline-perf overload --server-share 0.1 --factors 1 --entrants trunkline    says the peak
+///   trunkline-perf flood --peak 2800 --out perf/results
+#[derive(Args, Clone, Debug)]
+#[command(verbatim_doc_comment)]
+pub struct Flood {
+    /// The trunkline program [default: the one beside this program].
+    #[arg(long, alias = "router", value_name = "PATH")]
+    trunkline: Option<PathBuf>,
+    /// The highest rate of the router with its part of a core.
+    #[arg(long, value_name = "CALLS")]
+    peak: f64,
+    /// What the quiet trunk sends, of the peak.
+    #[arg(long, value_name = "PART", default_value_t = 0.35)]
+    quiet: f64,
+    /// What the other one sends, in halves of the peak: the fair share of each of two trunks.
+    #[arg(long, default_value_t = 20.0)]
+    times: f64,
+    /// How often each is measured; the results are medians.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds of each stretch.
+    #[arg(long, default_value_t = 15.0)]
+    seconds: f64,
+    /// Seconds of load before each.
+    #[arg(long, value_name = "SECONDS", default_value_t = 6.0)]
+    warm_up: f64,
+    /// The router's share of its core.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    server_share: f64,
+    /// The processor of the router, and of the flood [default: the last].
+    #[arg(long, value_name = "CORE")]
+    server_core: Option<usize>,
+    /// The processor of the quiet trunk and the gateway.
+    #[arg(long, value_name = "CORE", default_value_t = 0)]
+    generator_core: usize,
+    /// A line for the results about the circumstances; may be given more than once.
+    #[arg(long, value_name = "TEXT")]
+    note: Vec<String>,
+    /// Where results go: DATE-flood.json. Without, they are only printed.
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
 }
 
 /// `memory`: bytes for a held call and for a transaction in Accepted.
@@ -375,6 +426,43 @@ fn overload(arguments: &Overload) -> io::Result<()> {
     common.keep(&super::overload::hold(
         &options, &agenda, run, &mut tell, keep,
     )?)
+}
+
+/// Runs `flood`.
+///
+/// # Errors
+/// It could not be run, or its results not be written.
+fn flood(arguments: &Flood) -> io::Result<()> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let run = flooding::Run {
+        trunkline: beside_this_program(arguments.trunkline.as_ref())?,
+        options: Options {
+            server_core: arguments.server_core.unwrap_or(cores - 1),
+            generator_cores: vec![arguments.generator_core],
+            rounds: arguments.rounds,
+            point_seconds: arguments.seconds,
+            warm_up_seconds: arguments.warm_up,
+            ring_ms: 20,
+            hold_ms: 500,
+            server_share: (arguments.server_share < 1.0).then_some(arguments.server_share),
+            ..Options::default()
+        },
+        peak: arguments.peak,
+        quiet: arguments.quiet,
+        times: arguments.times,
+        notes: arguments.note.clone(),
+    };
+    let _while_it_runs = process::prefer(std::process::id());
+    let results = flooding::hold(&run, &mut tell)?;
+    print!("{}", results.table());
+    if let Some(folder) = &arguments.out {
+        fs::create_dir_all(folder)?;
+        let date = results.began.get(..10).unwrap_or("undated");
+        let file = folder.join(format!("{date}-flood.json"));
+        fs::write(&file, serde_json::to_string_pretty(&results)? + "\n")?;
+        println!("{}", file.display());
+    }
+    Ok(())
 }
 
 /// Runs `memory`.

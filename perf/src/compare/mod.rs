@@ -16,6 +16,7 @@ mod callgrind;
 pub mod cli;
 mod counters;
 pub mod entrant;
+pub mod flood;
 mod handicap;
 mod held;
 pub mod machine;
