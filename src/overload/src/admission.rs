@@ -338,8 +338,10 @@ impl Admission {
             delay_us = delay_us.min(self.rules.target_us / 2);
         }
         let seconds = period_us as f64 / 1e6;
-        let (offered, taken) = (self.offered / seconds, self.taken / seconds);
-        self.share = if offered > 0.0 { taken / offered } else { 1.0 };
+        self.share = match self.offered > 0.0 {
+            true => self.taken / self.offered,
+            false => 1.0,
+        };
         let is_cut = self.shares.roll(seconds as f32);
         let seen = Seen {
             seconds,
@@ -351,8 +353,6 @@ impl Admission {
             self.adjust(&Period {
                 seen,
                 delay_us: delay_us as f64,
-                offered,
-                taken,
                 is_cut,
             });
         } else if delay_us > self.rules.target_us {
@@ -378,9 +378,9 @@ impl Admission {
 
     /// The capacity by what was served, and the limit by how long the queue is.
     fn adjust(&mut self, period: &Period) {
-        let target = self.rules.target_us as f64;
+        let (seen, target) = (&period.seen, self.rules.target_us as f64);
         let stands = |delay_us: f64| delay_us > target / 2.0;
-        let is_bound = period.offered > 0.9 * self.limit;
+        let is_bound = seen.taking() + seen.refusing() > 0.9 * self.limit;
         let is_clear = !stands(period.delay_us);
         let is_long = period.delay_us > 2.0 * target;
         let is_stuck = is_long && period.delay_us > SHRINKS * self.delay_us as f64;
@@ -388,14 +388,14 @@ impl Admission {
         self.long_periods = count(self.long_periods, is_long);
         self.stuck_periods = count(self.stuck_periods, is_stuck);
         if stands(self.delay_us as f64) && !is_clear {
-            self.capacity.stood(period.seen.seconds);
+            self.capacity.stood(seen.seconds);
             if self.stuck_periods >= STUCK_AFTER {
                 self.capacity.is_too_high();
             }
         } else if is_clear && self.drop > 0.0 {
             self.drop = (self.drop - DROP_STEP).max(0.0);
-        } else if is_clear && period.taken > USED * self.limit {
-            self.capacity.was_enough(period.seen.seconds);
+        } else if is_clear && seen.taking() > USED * self.limit {
+            self.capacity.was_enough(seen.seconds);
             self.peak = (self.peak * 0.999).max(self.capacity.calls());
         }
         let floor = (self.peak * LIMIT_FLOOR).max(LIMIT_MIN);
@@ -407,7 +407,7 @@ impl Admission {
         self.limit = (capacity * (1.0 + swing.clamp(-SWING_DOWN_MAX, SWING_UP_MAX))).max(floor);
         let is_calm =
             !is_bound && !period.is_cut && !self.shares.is_closed() && period.delay_us <= target;
-        self.calm_periods = if is_calm { self.calm_periods + 1 } else { 0 };
+        self.calm_periods = count(self.calm_periods, is_calm);
         if self.calm_periods >= CALM_PERIODS {
             self.is_limiting = false;
             self.drop = 0.0;
@@ -420,8 +420,5 @@ impl Admission {
 struct Period {
     seen: Seen,
     delay_us: f64,
-    /// Calls a second.
-    offered: f64,
-    taken: f64,
     is_cut: bool,
 }

@@ -50,6 +50,18 @@ pub(crate) struct Seen {
     pub(crate) refused: f64,
 }
 
+impl Seen {
+    /// Calls a second that were taken.
+    pub(crate) fn taking(&self) -> f64 {
+        self.taken / self.seconds
+    }
+
+    /// Calls a second that were refused.
+    pub(crate) fn refusing(&self) -> f64 {
+        self.refused / self.seconds
+    }
+}
+
 /// What one shard can serve.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Capacity {
@@ -83,13 +95,13 @@ impl Capacity {
         let paid = self.begun * part(PAID_SECONDS);
         self.begun -= paid;
         self.paid = paid + period.refused * REFUSAL_RECKONED;
-        self.usual += (period.taken / period.seconds - self.usual) * part(USUAL_SECONDS);
-        self.refusing += (period.refused / period.seconds - self.refusing) * part(REFUSED_SECONDS);
+        self.usual += (period.taking() - self.usual) * part(USUAL_SECONDS);
+        self.refusing += (period.refusing() - self.refusing) * part(REFUSED_SECONDS);
     }
 
     /// A queue began to stand within this period.
     pub(crate) fn begin(&mut self, period: &Seen) {
-        let onset = (ONSET * period.taken + REFUSAL_COST * period.refused) / period.seconds;
+        let onset = ONSET * period.taking() + REFUSAL_COST * period.refusing();
         let known = self.usual.max(self.whole()).max(onset);
         self.served = known * REMEMBERED_SECONDS;
         self.seconds = REMEMBERED_SECONDS;

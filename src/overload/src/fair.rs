@@ -214,13 +214,13 @@ impl Shares {
     /// neighbour is still asked to cut.
     pub(crate) fn roll(&mut self, seconds: f32) -> bool {
         let mut is_cut = false;
-        let has_news = self.has_news;
+        let (has_news, trust) = (self.has_news, Valve::trust(seconds));
         let sources = &mut self.sources;
         self.listed.retain(|&at| {
             let source = &mut sources[at as usize];
             let mut total = 0.0;
             let offered = source.offered_cost();
-            source.valve.note(offered, source.level, seconds);
+            source.valve.note(offered, source.level, trust);
             // What the kernel dropped was offered too.
             source.seen = 0.5 * source.seen + 0.5 * offered / seconds / source.valve.share;
             for (offered, demand) in source.offered.iter_mut().zip(&mut source.demand) {

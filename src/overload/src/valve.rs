@@ -71,11 +71,16 @@ impl Valve {
         self.share >= 1.0
     }
 
-    /// A period of `seconds` is over, in which so many calls' worth of requests arrived.
-    pub(crate) fn note(&mut self, arrived: f32, level: f32, seconds: f32) {
+    /// How much of a new level is taken over after a period of `seconds`: the same for all valves.
+    pub(crate) fn trust(seconds: f32) -> f32 {
+        1.0 - (-seconds / LEVEL_SECONDS).exp()
+    }
+
+    /// A period is over, in which so many calls' worth of requests arrived.
+    pub(crate) fn note(&mut self, arrived: f32, level: f32, trust: f32) {
         self.arrived += arrived;
         self.level = if self.level > 0.0 {
-            self.level + (level - self.level) * (1.0 - (-seconds / LEVEL_SECONDS).exp())
+            self.level + (level - self.level) * trust
         } else {
             level
         };
@@ -165,7 +170,7 @@ mod tests {
             ..Valve::OPEN
         };
         for _ in 0..looks {
-            valve.note(arrivals, 100.0, 0.05);
+            valve.note(arrivals, 100.0, Valve::trust(0.05));
             valve.turn(1.0);
         }
         valve.share
@@ -192,15 +197,15 @@ mod tests {
         let mut valves = [Valve::OPEN];
         let mut rhythm = Rhythm::BEGIN;
         rhythm.restart(Time::from_millis(1_000));
-        valves[0].note(1_000.0, 100.0, 0.05);
+        valves[0].note(1_000.0, 100.0, Valve::trust(0.05));
         assert!(!rhythm.turn(Time::from_millis(1_100), valves.iter_mut()));
         assert!(rhythm.turn(Time::from_millis(1_250), valves.iter_mut()));
         let share = valves[0].share;
         assert!(share < 0.1);
         valves[0].is_news = false;
-        valves[0].note(500.0, 100.0, 0.05);
+        valves[0].note(500.0, 100.0, Valve::trust(0.05));
         assert!(!rhythm.turn(Time::from_millis(1_350), valves.iter_mut()));
-        valves[0].note(35.0, 100.0, 0.05);
+        valves[0].note(35.0, 100.0, Valve::trust(0.05));
         assert!(!rhythm.turn(Time::from_millis(1_650), valves.iter_mut()));
         assert_eq!(valves[0].share, share);
         valves[0].open();

@@ -307,7 +307,7 @@ fn a_limit_comes_with_a_standing_queue_and_goes_with_it() {
     fed.feed(2, 40_000);
     assert!(fed.admission.is_limiting());
     let first = fed.admission.limit().unwrap();
-    fed.feed(6, 40_000);
+    fed.feed(4, 40_000);
     assert!(fed.admission.limit().unwrap() < first);
     assert!(fed.admission.share() < 1.0);
     fed.feed(200, 0);
