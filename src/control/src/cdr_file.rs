@@ -40,7 +40,7 @@ pub struct CdrOptions {
 const UNCONFIRMED_BYTES_MAX: usize = 4 << 20;
 /// The most bytes of lines that are kept while the disk takes its time. Beyond it the rest stays in
 /// the shards' rings.
-const KEPT_BYTES_MAX: usize = 64 << 20;
+pub(crate) const KEPT_BYTES_MAX: usize = 64 << 20;
 /// The most bytes that are written at once.
 const BATCH_BYTES_MAX: usize = 256 << 10;
 
@@ -122,7 +122,8 @@ struct Open {
     len: u64,
     /// How much of it the disk has confirmed.
     confirmed_len: u64,
-    confirmed_at: Instant,
+    /// When it was asked last.
+    asked_at: Instant,
 }
 
 /// The lines that are not yet safe, oldest first, in one piece of memory that is used again.
@@ -272,11 +273,8 @@ impl CdrFiles {
         let Some(open) = &self.open else {
             return Ok(());
         };
-        let is_old = now.duration_since(open.opened) >= self.options.rotate_after;
-        if open.len >= self.options.rotate_bytes || is_old {
-            self.is_closing = true;
-        }
-        let confirm_is_due = now.duration_since(open.confirmed_at) >= self.options.sync_every
+        self.is_closing |= now.duration_since(open.opened) >= self.options.rotate_after;
+        let confirm_is_due = now.duration_since(open.asked_at) >= self.options.sync_every
             || self.kept.written_bytes >= UNCONFIRMED_BYTES_MAX;
         if self.is_closing || confirm_is_due {
             self.ask(now)?;
@@ -298,7 +296,7 @@ impl CdrFiles {
         if self.disk.is_busy() {
             return Ok(());
         }
-        open.confirmed_at = now;
+        open.asked_at = now;
         if !self.is_closing && open.confirmed_len == open.len {
             return Ok(());
         }
@@ -323,27 +321,38 @@ impl CdrFiles {
 
     /// The disk has done what it was asked for, or could not.
     fn settle(&mut self, outcome: Outcome) -> Result<(), CdrError> {
-        let Some(open) = &mut self.open else {
-            unreachable!("a file that is given up is forgotten")
-        };
-        if let Outcome::NotFlushed(error) = outcome {
-            self.abandon();
-            return Err(error);
-        }
-        let bytes = (self.asked.len - open.confirmed_len) as usize;
-        self.kept.are_confirmed(bytes, self.asked.lines);
-        open.confirmed_len = self.asked.len;
-        self.confirmations += 1;
         match outcome {
+            Outcome::NotFlushed(error) => {
+                self.abandon();
+                Err(error)
+            }
+            Outcome::Confirmed => {
+                self.confirmed();
+                Ok(())
+            }
+            Outcome::NotRenamed(error) => {
+                self.confirmed();
+                Err(error)
+            }
             Outcome::Finished(result) => {
+                self.confirmed();
                 self.open = None;
                 self.is_closing = false;
                 self.finished += 1;
                 result
             }
-            Outcome::NotRenamed(error) => Err(error),
-            Outcome::Confirmed | Outcome::NotFlushed(_) => Ok(()),
         }
+    }
+
+    /// What was in the file when the disk was asked is safe.
+    fn confirmed(&mut self) {
+        let Some(open) = &mut self.open else {
+            unreachable!("a file that is given up is forgotten")
+        };
+        let bytes = (self.asked.len - open.confirmed_len) as usize;
+        self.kept.are_confirmed(bytes, self.asked.lines);
+        open.confirmed_len = self.asked.len;
+        self.confirmations += 1;
     }
 
     fn write_batch(&mut self, now: Instant, wall: SystemTime) -> Result<(), CdrError> {
@@ -438,7 +447,7 @@ impl CdrFiles {
                 opened: now,
                 len: 0,
                 confirmed_len: 0,
-                confirmed_at: now,
+                asked_at: now,
             });
         }
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::cdr_file::{CdrError, CdrFiles, CdrOptions};
+use crate::cdr_file::{CdrError, CdrFiles, CdrOptions, KEPT_BYTES_MAX};
 use crate::priority::give_way;
 
 /// Where records come from: the shards' rings, or a list in a test.
@@ -239,11 +239,9 @@ impl<S: RecordSource> Work<S> {
         while may_take && taken < PIECE_MAX && self.files.has_room() && self.take() {
             taken += 1;
         }
-        let wall = SystemTime::now();
-        let mut result = self.files.write(now, wall);
+        let result = self.files.write(now, SystemTime::now());
         if result.is_ok() && self.asked.reopen.swap(false, Relaxed) {
             self.files.close();
-            result = self.files.write(now, wall);
         }
         self.watch(now);
         match result {
@@ -268,9 +266,10 @@ impl<S: RecordSource> Work<S> {
         self.was_slow = is_slow;
         if is_slow {
             tracing::warn!(
-                "the disk has not confirmed call records for {} s; they are kept meanwhile, up to 64 MiB, \
+                "the disk has not confirmed call records for {} s; they are kept meanwhile, up to {} MiB, \
                  then they stay in the shards' rings, and when those are full new calls are refused",
-                SLOW.as_secs()
+                SLOW.as_secs(),
+                KEPT_BYTES_MAX >> 20
             );
         } else {
             tracing::info!("the disk confirms call records again");
