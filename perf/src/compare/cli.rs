@@ -303,9 +303,8 @@ const MEMORY: [&str; 2] = ["trunkline", "kamailio-dialog-4"];
 
 impl Common {
     fn options(&self, rounds: usize, point_seconds: f64, common_rate: f64) -> Options {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Options {
-            server_core: self.server_core.unwrap_or(cores - 1),
+            server_core: core_or_last(self.server_core),
             generator_cores: self.generator_cores.clone(),
             rounds,
             point_seconds,
@@ -433,11 +432,10 @@ fn overload(arguments: &Overload) -> io::Result<()> {
 /// # Errors
 /// It could not be run, or its results not be written.
 fn flood(arguments: &Flood) -> io::Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let run = flooding::Run {
         trunkline: beside_this_program(arguments.trunkline.as_ref())?,
         options: Options {
-            server_core: arguments.server_core.unwrap_or(cores - 1),
+            server_core: core_or_last(arguments.server_core),
             generator_cores: vec![arguments.generator_core],
             rounds: arguments.rounds,
             point_seconds: arguments.seconds,
@@ -456,10 +454,7 @@ fn flood(arguments: &Flood) -> io::Result<()> {
     let results = flooding::hold(&run, &mut tell)?;
     print!("{}", results.table());
     if let Some(folder) = &arguments.out {
-        fs::create_dir_all(folder)?;
-        let date = results.began.get(..10).unwrap_or("undated");
-        let file = folder.join(format!("{date}-flood.json"));
-        fs::write(&file, serde_json::to_string_pretty(&results)? + "\n")?;
+        let file = write_json(folder, &results.began, "flood", &results)?;
         println!("{}", file.display());
     }
     Ok(())
@@ -491,9 +486,8 @@ fn memory(arguments: &Memory) -> io::Result<()> {
 /// # Errors
 /// valgrind is missing, an entrant could not be counted, or the results not be written.
 fn scale(arguments: &Scale) -> io::Result<()> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let options = Options {
-        server_core: arguments.server_core.unwrap_or(cores - 1),
+        server_core: core_or_last(arguments.server_core),
         generator_cores: vec![0],
         rounds: arguments.rounds,
         ring_ms: 20,
@@ -523,6 +517,13 @@ fn scale(arguments: &Scale) -> io::Result<()> {
     }
 }
 
+/// The processor that was named, or the last.
+#[must_use]
+pub fn core_or_last(named: Option<usize>) -> usize {
+    let count = std::thread::available_parallelism().map_or(1, usize::from);
+    named.unwrap_or(count - 1)
+}
+
 /// The trunkline program that was named, or the one beside this.
 ///
 /// # Errors
@@ -534,12 +535,26 @@ pub fn beside_this_program(named: Option<&PathBuf>) -> io::Result<PathBuf> {
     }
 }
 
+/// Writes what was measured as `DATE-NAME.json`, by when it began.
+///
+/// # Errors
+/// The folder or the file cannot be written.
+pub fn write_json(
+    folder: &Path,
+    began: &str,
+    name: &str,
+    results: &impl serde::Serialize,
+) -> io::Result<PathBuf> {
+    fs::create_dir_all(folder)?;
+    let date = began.get(..10).unwrap_or("undated");
+    let file = folder.join(format!("{date}-{name}.json"));
+    fs::write(&file, serde_json::to_string_pretty(results)? + "\n")?;
+    Ok(file)
+}
+
 /// Writes a sitting's results: a JSON file with the date in its name, and a page beside it.
 fn write(sitting: &Sitting, out: &Path) -> io::Result<PathBuf> {
-    fs::create_dir_all(out)?;
-    let date = sitting.began.get(..10).unwrap_or("undated");
-    let file = out.join(format!("{date}-{}.json", sitting.name));
-    fs::write(&file, serde_json::to_string_pretty(sitting)? + "\n")?;
+    let file = write_json(out, &sitting.began, &sitting.name, sitting)?;
     fs::write(
         file.with_extension("html"),
         report::html(std::slice::from_ref(sitting)),

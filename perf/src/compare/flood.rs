@@ -12,7 +12,6 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
@@ -20,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entrant::{Entrant, Place};
 use super::median::Median;
+use super::overload::REFUSED;
 use super::results::{Machine, Options};
 use super::server::Server;
 use super::{machine, measure};
@@ -70,9 +70,9 @@ pub struct Round {
     pub alone: Stretch,
     /// The quiet trunk beside the flood.
     pub flooded: Stretch,
-    /// The flood: calls tried, and those that were answered.
+    /// Calls of the flood that were tried.
     pub flood_calls: u64,
-    /// See there.
+    /// Those of them that were answered.
     pub flood_answered: u64,
 }
 
@@ -192,11 +192,11 @@ pub fn hold(run: &Run, tell: &mut dyn FnMut(&str)) -> io::Result<Results> {
     };
     let quiet = measure::plan(Entrant::Trunkline, &place, options, results.quiet_rate);
     let quiet = Plan {
-        refusals: vec![503],
+        refusals: vec![REFUSED],
         sinks: Vec::new(),
         ..quiet
     };
-    let flood = flood(&quiet, &place, options, results.flood_rate);
+    let flood = flood(&quiet, options, results.flood_rate);
     let mut server = Server::start(Entrant::Trunkline, &place)?;
     let _until_the_end = Gateway::start(&place, options)?;
     for number in 1..=options.rounds {
@@ -205,7 +205,8 @@ pub fn hold(run: &Run, tell: &mut dyn FnMut(&str)) -> io::Result<Results> {
             "round {number}, alone: p99 {} us",
             alone.setup_p99_us
         ));
-        let (calm, wild) = beside(&quiet, &flood)?;
+        let beside = || load::run(&flood, &mut |_| {});
+        let (calm, wild) = load::run_beside(&quiet, Moment::Ready, beside)?;
         let flooded = Stretch::of(&calm);
         tell(&format!(
             "round {number}, flooded: p99 {} us",
@@ -225,7 +226,7 @@ pub fn hold(run: &Run, tell: &mut dyn FnMut(&str)) -> io::Result<Results> {
 }
 
 /// The flood beside `quiet`: it begins with it and ends after it.
-fn flood(quiet: &Plan, place: &Place, options: &Options, rate: f64) -> Plan {
+fn flood(quiet: &Plan, options: &Options, rate: f64) -> Plan {
     Plan {
         sources: vec![Source::new(SocketAddr::new(FLOOD, 0))],
         rate,
@@ -234,7 +235,6 @@ fn flood(quiet: &Plan, place: &Place, options: &Options, rate: f64) -> Plan {
         drain_ms: 0,
         cores: vec![options.server_core],
         calls_max: CALLS_MAX,
-        targets: vec![place.router],
         // Calls of its own.
         seed: quiet.seed + 1,
         ..quiet.clone()
@@ -266,27 +266,6 @@ impl Drop for Gateway {
         let _gone_already = self.0.kill();
         let _reaped = self.0.wait();
     }
-}
-
-/// Plays both at once.
-fn beside(quiet: &Plan, flood: &Plan) -> io::Result<(Report, Report)> {
-    thread::scope(|scope| {
-        let (ready, is_ready) = mpsc::channel();
-        let calm = scope.spawn(move || {
-            load::run(quiet, &mut |progress| {
-                if progress.moment == Moment::Ready {
-                    let _nobody_waits = ready.send(());
-                }
-            })
-        });
-        // If it never is, it says why itself.
-        let _is_over = is_ready.recv();
-        let wild = load::run(flood, &mut |_| {});
-        let calm = calm
-            .join()
-            .map_err(|_| io::Error::other("the generator fell"))?;
-        Ok((calm?, wild?))
-    })
 }
 
 #[cfg(test)]

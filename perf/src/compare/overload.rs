@@ -18,7 +18,7 @@ pub const FACTORS: [f64; 7] = [0.5, 0.8, 1.0, 1.5, 2.0, 5.0, 10.0];
 /// How long calls may take to end: callers give up after 32 s.
 const DRAIN_MS: u64 = 40_000;
 /// Status of a refusal by an overloaded server.
-const REFUSED: u16 = 503;
+pub(super) const REFUSED: u16 = 503;
 
 /// What each entrant is offered.
 #[derive(Clone, Copy, Debug)]

@@ -41,5 +41,5 @@ pub use report::{
     Again, Asked, Calls, CoreReport, Failures, Generator, Latencies, MessageBytes, Report,
     SinkReport, Sizes, SourceReport, Window,
 };
-pub use run::run;
+pub use run::{run, run_beside};
 pub use spread::{NoSpread, Spread, milliseconds};

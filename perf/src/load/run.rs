@@ -60,6 +60,33 @@ pub fn run(plan: &Plan, progress: &mut dyn FnMut(Progress)) -> io::Result<Report
     Ok(report)
 }
 
+/// As [`run`]; when `moment` comes, `event` happens beside it.
+///
+/// # Errors
+/// As [`run`], or those of the event. If the moment never came, the load says why.
+pub fn run_beside<T>(
+    plan: &Plan,
+    moment: Moment,
+    event: impl FnOnce() -> io::Result<T>,
+) -> io::Result<(Report, T)> {
+    let (comes, has_come) = channel();
+    std::thread::scope(|scope| {
+        let load = scope.spawn(move || {
+            run(plan, &mut |progress| {
+                if progress.moment == moment {
+                    let _nobody_listens = comes.send(());
+                }
+            })
+        });
+        let outcome = has_come.recv().ok().map(|()| event());
+        let report = load
+            .join()
+            .map_err(|_| io::Error::other("the generator fell"))??;
+        let never = || Err(io::Error::other("the load ended before its moment came"));
+        Ok((report, outcome.unwrap_or_else(never)?))
+    })
+}
+
 /// What threads are told, in this order.
 #[derive(Clone)]
 enum Word {

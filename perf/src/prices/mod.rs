@@ -17,9 +17,8 @@ use std::fs;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -343,24 +342,7 @@ fn swaps(
 
 /// Load as planned; `event` happens when counting begins.
 fn stretch(plan: &Plan, event: &mut dyn FnMut() -> io::Result<()>) -> io::Result<Stretch> {
-    let (begins, begun) = mpsc::channel();
-    let report = thread::scope(|scope| {
-        let load = scope.spawn(move || {
-            load::run(plan, &mut |progress| {
-                if progress.moment == Moment::WindowOpens {
-                    let _nobody_listens = begins.send(Instant::now());
-                }
-            })
-        });
-        let outcome = match begun.recv() {
-            Ok(_) => event(),
-            Err(_) => Ok(()),
-        };
-        let report = load
-            .join()
-            .map_err(|_| io::Error::other("the generator fell"))??;
-        outcome.map(|()| report)
-    })?;
+    let (report, ()) = load::run_beside(plan, Moment::WindowOpens, event)?;
     Ok(of_report(&report))
 }
 

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use perf::compare::cli;
 use perf::load::milliseconds;
 use perf::prices::{self, Deal, Load, Options};
 
@@ -85,10 +86,9 @@ impl Prices {
             );
             return Ok(ExitCode::SUCCESS);
         }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let options = Options {
             deal,
-            trunkline: perf::compare::cli::beside_this_program(self.trunkline.as_ref())?,
+            trunkline: cli::beside_this_program(self.trunkline.as_ref())?,
             load: match (self.rate, self.share) {
                 (_, Some(share)) => Load::Share(share),
                 (Some(rate), None) if rate > 0.0 => Load::Rate(rate),
@@ -96,17 +96,14 @@ impl Prices {
             },
             rounds: self.rounds,
             warm_up: Duration::from_millis(self.warm_up),
-            server_core: self.server_core.unwrap_or(cores - 1),
+            server_core: cli::core_or_last(self.server_core),
             generator_core: self.generator_core,
             notes: self.note.clone(),
         };
         let results = prices::measure(&options, &mut |line| eprintln!("{line}"))?;
         print!("{}", results.table());
         if let Some(folder) = &self.out {
-            fs::create_dir_all(folder)?;
-            let date = results.began.get(..10).unwrap_or_default();
-            let file = folder.join(format!("{date}-prices.json"));
-            fs::write(&file, serde_json::to_string_pretty(&results)? + "\n")?;
+            let file = cli::write_json(folder, &results.began, "prices", &results)?;
             eprintln!("{}", file.display());
         }
         Ok(ExitCode::SUCCESS)
