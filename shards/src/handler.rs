@@ -144,6 +144,8 @@ pub enum Brought {
     Steered,
     /// Another shard received it and handed it over.
     HandedOver,
+    /// This shard, which put it off ([`Outbox::put_off`]).
+    PutOff,
 }
 
 /// How a datagram travels together with others for the same peer.

@@ -30,6 +30,7 @@
 
 #![deny(unsafe_op_in_unsafe_fn)]
 
+mod backlog;
 mod buffers;
 mod clock;
 mod config;

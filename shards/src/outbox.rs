@@ -6,7 +6,8 @@ use std::sync::Arc;
 use base::{ConnId, Flow, PacketId, ShardId, Time, TimerId, Wall};
 use crossbeam_queue::ArrayQueue;
 
-use crate::handler::{Handler, Undelivered};
+use crate::backlog::Backlog;
+use crate::handler::{Handler, Inbound, Undelivered};
 use crate::inbox::{Inbox, Parcel};
 use crate::limits::Limits;
 use crate::metric::Metric;
@@ -30,6 +31,8 @@ pub struct Outbox<H: Handler> {
     random: Random,
     pub(crate) packets: Packets,
     pub(crate) wheel: Wheel,
+    /// What was put off.
+    pub(crate) backlog: Backlog,
     /// What was sent since the last flush, in order.
     pub(crate) outgoing: Vec<Outgoing>,
     sends_max: usize,
@@ -141,6 +144,7 @@ impl<H: Handler> Outbox<H> {
             random: Random::new(links.seed, u64::from(links.shard.0)),
             packets,
             wheel: Wheel::with_lanes(limits.timers, limits.usual_delays_ms),
+            backlog: Backlog::new(limits.backlog),
             outgoing: Vec::with_capacity(limits.sends),
             sends_max: limits.sends,
             failures: VecDeque::with_capacity(limits.sends),
@@ -227,6 +231,27 @@ impl<H: Handler> Outbox<H> {
     /// One reference to a packet less; the last one frees it.
     pub fn release(&mut self, packet: PacketId) {
         self.packets.release(packet);
+    }
+
+    /// Puts a message off: the handler gets it again ([`crate::Brought::PutOff`]) when the shard has
+    /// nothing else to do, or a few with each turn if it always has; those that were put off in their
+    /// order. `false` = too many are, which is counted: it is to be handled now.
+    #[must_use]
+    pub fn put_off(&mut self, inbound: &Inbound<'_>) -> bool {
+        let is_put_off = self.backlog.put(inbound, &mut self.packets);
+        let metric = match is_put_off {
+            true => Metric::PutOff,
+            false => Metric::BacklogFull,
+        };
+        self.count(metric, 1);
+        is_put_off
+    }
+
+    /// Whether any message waits that was put off.
+    #[must_use]
+    #[inline]
+    pub fn has_put_off(&self) -> bool {
+        !self.backlog.is_empty()
     }
 
     /// Queues a packet to be sent at the end of the turn, with a reference of its own.
@@ -440,6 +465,7 @@ impl<H: Handler> Outbox<H> {
     pub(crate) fn set_gauges(&self) {
         let page = &self.stats.runtime;
         page.set(Metric::TimersLive as usize, self.wheel.len() as u64);
+        page.set(Metric::BacklogDepth as usize, self.backlog.len() as u64);
         for class in 0..crate::packet::PACKET_SIZES.len() {
             let live = self.packets.live_of(class) as u64;
             page.set(Metric::PacketsLive512 as usize + class, live);

@@ -1,7 +1,7 @@
 //! One shard: the turn of its loop.
 //!
 //! ```text
-//!   ┌─▶ commands ─▶ a batch from each socket ─▶ streams ─▶ inbox ─▶ due timers ─▶ failures
+//!   ┌─▶ commands ─▶ a batch from each socket ─▶ streams ─▶ inbox ─▶ due timers ─▶ failures ─▶ backlog
 //!   │                                                                               │
 //!   └── sleep until the next deadline ◀── housekeeping ◀── wake others ◀── one flush ┘
 //! ```
@@ -190,6 +190,9 @@ impl<H: Handler> Station<H> {
         self.parcels();
         self.timers();
         self.failures();
+        if self.out.has_put_off() {
+            self.backlog();
+        }
         if self.has_output() {
             self.flush();
         }
@@ -437,6 +440,29 @@ impl<H: Handler> Station<H> {
         self.has_more |= work == 0;
     }
 
+    /// Takes up what was put off.
+    #[cold]
+    fn backlog(&mut self) {
+        let budget = if self.has_more {
+            self.limits.turn_backlog
+        } else {
+            1
+        };
+        for _ in 0..budget {
+            let out = &mut self.out;
+            let Some(taken) = out.backlog.take(&mut out.packets) else {
+                return;
+            };
+            self.note_message();
+            {
+                let inbound = taken.inbound();
+                let _in_hand = InHand(inbound.bytes);
+                handle(&mut self.handler, &mut self.out, &inbound);
+            }
+            self.out.backlog.give_back(taken);
+        }
+    }
+
     /// Tells the handler what did not leave; what it does about it may fail again, next turn.
     fn failures(&mut self) {
         let count = self.out.failures.len();
@@ -658,10 +684,12 @@ impl<H: Handler> Station<H> {
         let mut wait_us = until.micros_since(now);
         let is_idle =
             self.out.failures.is_empty() && self.out.outgoing.is_empty() && inbox.is_empty();
-        if self.has_more || !is_idle {
+        // What was put off is for when nothing else is there: whether it is must be asked each time.
+        let must_ask = !self.has_more && self.out.has_put_off();
+        if self.has_more || !is_idle || must_ask {
             wait_us = 0;
         }
-        if wait_us == 0 && self.unasked < UNASKED_MAX {
+        if wait_us == 0 && !must_ask && self.unasked < UNASKED_MAX {
             // There is work; the events will still be there, and the call costs as much as a few
             // messages.
             self.unasked += 1;

@@ -23,6 +23,7 @@ pub struct Solo<H: Handler> {
     handler: H,
     out: Outbox<H>,
     config: WorldConfig,
+    is_busy: bool,
 }
 
 impl<H: Handler> std::fmt::Debug for Solo<H> {
@@ -54,6 +55,7 @@ impl<H: Handler> Solo<H> {
             handler,
             out,
             config,
+            is_busy: false,
         }
     }
 
@@ -110,6 +112,12 @@ impl<H: Handler> Solo<H> {
         }
     }
 
+    /// Whether there is always something else to do, so that what is put off waits. If not, it is taken
+    /// up after the next call.
+    pub fn set_busy(&mut self, is_busy: bool) {
+        self.is_busy = is_busy;
+    }
+
     /// What a shard does every [`crate::HOUSEKEEPING_MS`].
     pub fn housekeeping(&mut self, at: Time, sent: SoloSent<'_>) {
         self.out.set_gauges();
@@ -144,6 +152,12 @@ impl<H: Handler> Solo<H> {
         let wall = self.config.wall_epoch.plus_micros(at.0);
         self.out.set_time(at, wall);
         let result = call(&mut self.handler, &mut self.out);
+        while !self.is_busy
+            && let Some(taken) = self.out.backlog.take(&mut self.out.packets)
+        {
+            self.handler.message(&taken.inbound(), &mut self.out);
+            self.out.backlog.give_back(taken);
+        }
         let mut outgoing = std::mem::take(&mut self.out.outgoing);
         for one in &outgoing {
             if let Outgoing::Send { flow, packet, .. } = one {

@@ -60,7 +60,12 @@ struct Node<H: Handler> {
     /// When the last of them arrives: an inbox keeps its order.
     last_arrival: Time,
     restarts: u64,
+    /// Whether a moment is set at which it takes up what was put off.
+    takes_up: bool,
 }
+
+/// How long a shard may be busy before it takes up what was put off.
+const PUT_OFF_US: u64 = 50_000;
 
 enum Event<H: Handler> {
     Datagram {
@@ -106,6 +111,11 @@ enum Event<H: Handler> {
     Snapshot(usize, Arc<H::Snapshot>),
     Drain(usize),
     Housekeeping(usize),
+    /// A shard has nothing else to do.
+    TakeUp {
+        shard: usize,
+        restarts: u64,
+    },
 }
 
 /// What left a shard of the world.
@@ -169,6 +179,7 @@ impl<H: Handler> World<H> {
                     in_flight: 0,
                     last_arrival: Time::ZERO,
                     restarts: 0,
+                    takes_up: false,
                 }
             })
             .collect();
@@ -321,6 +332,7 @@ impl<H: Handler> World<H> {
         let shards = self.nodes.len() as u16;
         let node = &mut self.nodes[index];
         node.restarts += 1;
+        node.takes_up = false;
         node.handler = handler;
         node.conns = Slab::new(shard, self.limits.connections);
         node.out = Outbox::new(
@@ -452,6 +464,34 @@ impl<H: Handler> World<H> {
                 self.nodes[shard].in_flight -= 1;
                 self.close(shard, conn, sent);
             }
+            Event::Snapshot(..)
+            | Event::Drain(_)
+            | Event::Housekeeping(_)
+            | Event::Undelivered { .. }
+            | Event::TakeUp { .. } => self.run_own(event, sent),
+            Event::StreamOpen(_)
+            | Event::StreamBytes(..)
+            | Event::StreamClose(_)
+            | Event::StreamRefuse(_)
+            | Event::StreamCut(..) => self.run_stream(event, sent),
+        }
+    }
+
+    /// What comes from the control plane, and what a shard does or learns by itself.
+    fn run_own(&mut self, event: Event<H>, sent: SentTo<'_>) {
+        match event {
+            Event::Snapshot(shard, snapshot) => self.call(shard, sent, |handler, out| {
+                drop(handler.snapshot(snapshot, out));
+            }),
+            Event::Drain(shard) => self.call(shard, sent, |handler, out| handler.drain(out)),
+            Event::Housekeeping(shard) => {
+                self.schedule(
+                    self.now.plus_millis(HOUSEKEEPING_MS),
+                    Event::Housekeeping(shard),
+                );
+                self.nodes[shard].out.set_gauges();
+                self.call(shard, sent, |handler, out| handler.housekeeping(out));
+            }
             Event::Undelivered {
                 shard,
                 restarts,
@@ -465,31 +505,10 @@ impl<H: Handler> World<H> {
                     });
                 }
             }
-            Event::Snapshot(..) | Event::Drain(_) | Event::Housekeeping(_) => {
-                self.run_control(event, sent);
-            }
-            Event::StreamOpen(_)
-            | Event::StreamBytes(..)
-            | Event::StreamClose(_)
-            | Event::StreamRefuse(_)
-            | Event::StreamCut(..) => self.run_stream(event, sent),
-        }
-    }
-
-    /// What comes from the control plane, and housekeeping.
-    fn run_control(&mut self, event: Event<H>, sent: SentTo<'_>) {
-        match event {
-            Event::Snapshot(shard, snapshot) => self.call(shard, sent, |handler, out| {
-                drop(handler.snapshot(snapshot, out));
-            }),
-            Event::Drain(shard) => self.call(shard, sent, |handler, out| handler.drain(out)),
-            Event::Housekeeping(shard) => {
-                self.schedule(
-                    self.now.plus_millis(HOUSEKEEPING_MS),
-                    Event::Housekeeping(shard),
-                );
-                self.nodes[shard].out.set_gauges();
-                self.call(shard, sent, |handler, out| handler.housekeeping(out));
+            Event::TakeUp { shard, restarts } => {
+                if self.nodes[shard].restarts == restarts {
+                    self.take_up(shard, sent);
+                }
             }
             _ => unreachable!("`run` sends only these here"),
         }
@@ -550,6 +569,19 @@ impl<H: Handler> World<H> {
         self.message(shard, inbound, sent);
     }
 
+    /// All that was put off, in its order.
+    fn take_up(&mut self, shard: usize, sent: SentTo<'_>) {
+        self.nodes[shard].takes_up = false;
+        loop {
+            let out = &mut self.nodes[shard].out;
+            let Some(taken) = out.backlog.take(&mut out.packets) else {
+                return;
+            };
+            self.message(shard, &taken.inbound(), sent);
+            self.nodes[shard].out.backlog.give_back(taken);
+        }
+    }
+
     fn message(&mut self, shard: usize, inbound: &Inbound<'_>, sent: SentTo<'_>) {
         self.note_delay(shard, inbound.received);
         self.call(shard, sent, |handler, out| handler.message(inbound, out));
@@ -579,6 +611,12 @@ impl<H: Handler> World<H> {
         node.out
             .set_time(self.now, self.wall_epoch.plus_micros(self.now.0));
         let result = call(&mut node.handler, &mut node.out);
+        if node.out.has_put_off() && !node.takes_up {
+            node.takes_up = true;
+            let restarts = node.restarts;
+            let wait = std::time::Duration::from_micros(self.random.below(PUT_OFF_US));
+            self.schedule(self.now + wait, Event::TakeUp { shard, restarts });
+        }
         self.flush(shard, sent);
         result
     }

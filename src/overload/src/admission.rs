@@ -17,6 +17,9 @@
 //! period, and then the same limit is still right. The share follows from it, and from it the coin
 //! under which a transaction is taken, so that all copies of a request meet the same decision.
 //!
+//! Where some sources stay within their share, admitted requests of the others are to wait for all
+//! else ([`Decision::Later`]), and the queue is theirs.
+//!
 //! A request that has itself waited longer than [`Rules::late_us`] is refused whatever the limit
 //! says: that ends a flood's first tenth of a second, before there is a measurement.
 //!
@@ -60,6 +63,9 @@ impl Default for Rules {
 pub enum Decision {
     /// It is served.
     Admit,
+    /// It is served, and may wait for all else that is to be done: its source asks for as much as it may
+    /// have, or more.
+    Later,
     /// It is answered 503.
     Refuse,
     /// It is not even answered.
@@ -131,9 +137,13 @@ pub struct Admission {
     seen: Time,
     is_after_stall: bool,
     least_us: u64,
+    /// The least of those that were to wait; `None`: there were none.
+    least_later_us: Option<u64>,
     samples: u32,
     offered: f64,
     taken: f64,
+    /// Calls that were begun to be served: taken ones that need not wait, and those that have waited.
+    begun: f64,
     /// The last one: its delay, and the share that was taken.
     delay_us: u64,
     share: f64,
@@ -162,9 +172,11 @@ impl Admission {
             seen: Time::ZERO,
             is_after_stall: false,
             least_us: u64::MAX,
+            least_later_us: None,
             samples: 0,
             offered: 0.0,
             taken: 0.0,
+            begun: 0.0,
             delay_us: 0,
             share: 1.0,
             closed: Time::ZERO,
@@ -179,6 +191,12 @@ impl Admission {
     /// Each message, before anything else: how long it has waited.
     #[inline]
     pub fn observe(&mut self, now: Time, delay_us: u64) {
+        self.note_message(now);
+        self.least_us = self.least_us.min(delay_us);
+    }
+
+    #[inline]
+    fn note_message(&mut self, now: Time) {
         let gap_us = now.micros_since(self.seen);
         if gap_us > GAP_US {
             self.wake(now, gap_us);
@@ -187,8 +205,16 @@ impl Admission {
         if now >= self.due {
             self.close(now);
         }
-        self.least_us = self.least_us.min(delay_us);
         self.samples += 1;
+    }
+
+    /// The same for a request that was to wait ([`Decision::Later`]) and is taken up now. Where some
+    /// wait, it is they who say how long the queue is: all else goes before them.
+    pub fn observe_later(&mut self, now: Time, class: Class, delay_us: u64) {
+        self.note_message(now);
+        self.begun += f64::from(class.cost());
+        let least = self.least_later_us.unwrap_or(u64::MAX);
+        self.least_later_us = Some(least.min(delay_us));
     }
 
     /// The first message after a gap.
@@ -207,9 +233,11 @@ impl Admission {
         self.due = Time(now.0 + length_us);
         self.is_after_stall = false;
         self.least_us = u64::MAX;
+        self.least_later_us = None;
         self.samples = 0;
         self.offered = 0.0;
         self.taken = 0.0;
+        self.begun = 0.0;
     }
 
     /// Whether anything may be refused now, but for what is late.
@@ -234,6 +262,11 @@ impl Admission {
         let fits = !self.is_limiting || self.shares.take(self.seen, source, class, coin as u32);
         if fits && !is_late {
             self.taken += cost;
+            let may_wait = self.is_limiting && class != Class::Priority;
+            if may_wait && self.shares.can_wait(source) {
+                return Decision::Later;
+            }
+            self.begun += cost;
             return Decision::Admit;
         }
         let is_dropped = f64::from((coin >> 32) as u32) < self.drop * f64::from(u32::MAX);
@@ -329,7 +362,8 @@ impl Admission {
     #[cold]
     fn close(&mut self, now: Time) {
         let period_us = now.micros_since(self.since);
-        let mut delay_us = self.least_us;
+        let straight_us = self.least_us;
+        let mut delay_us = self.least_later_us.unwrap_or(straight_us);
         if self.samples < SAMPLES_MIN {
             if delay_us > self.rules.target_us && period_us < PERIOD_US_MAX {
                 return;
@@ -345,13 +379,14 @@ impl Admission {
         let is_cut = self.shares.roll(seconds as f32);
         let seen = Seen {
             seconds,
-            taken: self.taken,
+            taken: self.begun,
             refused: (self.offered - self.taken).max(0.0),
         };
         self.capacity.note(&seen);
         if self.is_limiting {
             self.adjust(&Period {
                 seen,
+                taking: self.taken / seconds,
                 delay_us: delay_us as f64,
                 is_cut,
             });
@@ -364,7 +399,14 @@ impl Admission {
             (self.long_periods, self.stuck_periods) = (0, 0);
         }
         if self.is_limiting {
-            self.shares.divide(self.limit as f32, now);
+            // A queue of those that need not wait is everybody's, unless it soon goes away.
+            let is_everybodys =
+                straight_us > self.rules.target_us && self.stuck_periods >= STUCK_AFTER;
+            let whole = match is_everybodys {
+                true => self.limit,
+                false => self.capacity.calls(),
+            };
+            self.shares.divide(self.limit as f32, whole as f32, now);
         }
         self.delay_us = delay_us;
         self.closed = now;
@@ -380,7 +422,7 @@ impl Admission {
     fn adjust(&mut self, period: &Period) {
         let (seen, target) = (&period.seen, self.rules.target_us as f64);
         let stands = |delay_us: f64| delay_us > target / 2.0;
-        let is_bound = seen.taking() + seen.refusing() > 0.9 * self.limit;
+        let is_bound = period.taking + seen.refusing() > 0.9 * self.limit;
         let is_clear = !stands(period.delay_us);
         let is_long = period.delay_us > 2.0 * target;
         let is_stuck = is_long && period.delay_us > SHRINKS * self.delay_us as f64;
@@ -394,7 +436,7 @@ impl Admission {
             }
         } else if is_clear && self.drop > 0.0 {
             self.drop = (self.drop - DROP_STEP).max(0.0);
-        } else if is_clear && seen.taking() > USED * self.limit {
+        } else if is_clear && period.taking > USED * self.limit {
             self.capacity.was_enough(seen.seconds);
             self.peak = (self.peak * 0.999).max(self.capacity.calls());
         }
@@ -419,6 +461,8 @@ impl Admission {
 /// What was seen between two measurements.
 struct Period {
     seen: Seen,
+    /// Calls a second that were taken, to be served now or later.
+    taking: f64,
     delay_us: f64,
     is_cut: bool,
 }

@@ -8,7 +8,10 @@
 //! Who asks for less than an equal share gets all of it, and what it leaves is divided among the
 //! others. So a source that asks for twenty times its share takes nothing from one that does not.
 //!
-//! Cost: a message touches one entry (64 octets). A period visits only the sources that spoke, at
+//! Who asks for clearly less than its share is modest, and goes before the others; what the limit is
+//! below the capacity for a while, to work off a queue, is taken off those others alone.
+//!
+//! Cost: a message touches one entry. A period visits only the sources that spoke, at
 //! most [`ROUNDS_MAX`] times each.
 
 use base::Time;
@@ -52,6 +55,16 @@ const ROUNDS_MAX: usize = 16;
 /// to the sum.
 const REFILL: f32 = 1.1;
 
+/// Who asks for more than this share of what it may have can wait, if those who do not ask for at least
+/// that share of the whole: where nobody else is there one queue serves more, since messages come in
+/// batches.
+const GREEDY: f32 = 0.8;
+const MODEST_MIN: f32 = 0.005;
+/// What is left for them of the whole, however much the others ask for.
+const GREEDY_MIN: f32 = 0.02;
+/// Over how long what a source usually asks for is taken.
+const USUAL_SECONDS: f32 = 1.0;
+
 /// Below so many requests a second a source is forgotten.
 const DEMAND_MIN: f32 = 0.2;
 
@@ -79,11 +92,15 @@ struct Source {
     level: f32,
     /// What came lately, in calls a second.
     seen: f32,
+    /// The same, without its swings.
+    usual: f32,
     cut: f32,
     valve: Valve,
     /// Whether a neighbour of this source obeys RFC 7339.
     is_advised: bool,
     is_listed: bool,
+    /// Whether it asks for nearly all that it may have, or more.
+    is_greedy: bool,
 }
 
 /// The sources of one shard.
@@ -94,8 +111,9 @@ pub(crate) struct Shares {
     listed: Vec<u32>,
     /// The level of a source of weight 1 that has not spoken before.
     fresh: f32,
-    /// The last division.
+    /// The last division, and whether somebody then asked for less than might be had.
     divided: Time,
+    has_modest: bool,
     /// Whether the kernel can drop, and when to look whether it should.
     has_valves: bool,
     rhythm: Rhythm,
@@ -115,16 +133,19 @@ impl Shares {
             filled: Time::ZERO,
             level: 0.0,
             seen: 0.0,
+            usual: 0.0,
             cut: 0.0,
             valve: Valve::OPEN,
             is_advised: false,
             is_listed: false,
+            is_greedy: false,
         };
         Shares {
             sources: vec![idle; sources_max.max(1)],
             listed: Vec::with_capacity(sources_max.max(1)),
             fresh: 0.0,
             divided: Time::ZERO,
+            has_modest: false,
             has_valves: false,
             rhythm: Rhythm::BEGIN,
             has_news: false,
@@ -196,6 +217,13 @@ impl Shares {
         }
     }
 
+    /// Whether a source asks for nearly all that it may have, or more, while others do not: they go
+    /// before it.
+    #[inline]
+    pub(crate) fn can_wait(&self, source: SourceId) -> bool {
+        self.has_modest && self.sources[self.place(source)].is_greedy
+    }
+
     /// Whether a request is within its source's share. `coin` is drawn for each transaction, the
     /// same for all copies of a request.
     pub(crate) fn take(&mut self, now: Time, source: SourceId, class: Class, coin: u32) -> bool {
@@ -215,6 +243,7 @@ impl Shares {
     pub(crate) fn roll(&mut self, seconds: f32) -> bool {
         let mut is_cut = false;
         let (has_news, trust) = (self.has_news, Valve::trust(seconds));
+        let usual = 1.0 - (-seconds / USUAL_SECONDS).exp();
         let sources = &mut self.sources;
         self.listed.retain(|&at| {
             let source = &mut sources[at as usize];
@@ -222,7 +251,13 @@ impl Shares {
             let offered = source.offered_cost();
             source.valve.note(offered, source.level, trust);
             // What the kernel dropped was offered too.
-            source.seen = 0.5 * source.seen + 0.5 * offered / seconds / source.valve.share;
+            let came = offered / seconds / source.valve.share;
+            source.seen = 0.5 * source.seen + 0.5 * came;
+            source.usual = match source.usual > 0.0 {
+                true => source.usual + (came - source.usual) * usual,
+                // Who has only begun is taken at its word.
+                false => came,
+            };
             for (offered, demand) in source.offered.iter_mut().zip(&mut source.demand) {
                 let now = *offered as f32 / seconds;
                 *demand = if now > *demand {
@@ -238,6 +273,7 @@ impl Shares {
             source.is_listed = total > DEMAND_MIN || source.cut > 0.0 || !is_valve_at_rest;
             if !source.is_listed {
                 source.demand = [0.0; Class::COUNT];
+                source.usual = 0.0;
             }
             source.is_listed
         });
@@ -263,11 +299,31 @@ impl Shares {
         }
     }
 
-    /// Divides `limit`, in calls a second, until the next division.
-    pub(crate) fn divide(&mut self, limit: f32, now: Time) {
-        let level = self.level(limit);
+    /// Divides `limit`, in calls a second, until the next division. Of the `whole`, in the long run, each
+    /// may have its share: what the limit is below it, those do without who ask for theirs or more.
+    pub(crate) fn divide(&mut self, limit: f32, whole: f32, now: Time) {
+        let whole = whole.max(limit);
+        let level = self.level(whole, |_| true);
+        let (mut modest, mut greedy) = (0.0, 0);
         for &at in &self.listed {
-            self.sources[at as usize].bound(level, now);
+            let source = &mut self.sources[at as usize];
+            source.is_greedy = source.usual > GREEDY * level * source.weight;
+            match source.is_greedy {
+                true => greedy += 1,
+                false => modest += source.usual,
+            }
+        }
+        self.has_modest = modest > MODEST_MIN * whole;
+        let (level, rest) = if self.has_modest && greedy > 0 {
+            let left = (limit - modest).max(GREEDY_MIN * whole);
+            (level, self.level(left, |source| source.is_greedy))
+        } else {
+            let level = self.level(limit, |_| true);
+            (level, level)
+        };
+        for &at in &self.listed {
+            let source = &mut self.sources[at as usize];
+            source.bound(if source.is_greedy { rest } else { level }, now);
         }
         // Who has not spoken yet may begin with an equal share.
         self.fresh = level;
@@ -286,9 +342,12 @@ impl Shares {
     }
 
     /// The level for weight 1: the largest at which all that are over it and the whole demand of all
-    /// that are not add up to the limit.
-    fn level(&self, limit: f32) -> f32 {
-        let all = || self.listed.iter().map(|&at| &self.sources[at as usize]);
+    /// that are not add up to the limit; of those that count.
+    fn level(&self, limit: f32, counts: impl Fn(&Source) -> bool) -> f32 {
+        let all = || {
+            let listed = self.listed.iter().map(|&at| &self.sources[at as usize]);
+            listed.filter(|source| counts(source))
+        };
         let weights: f32 = all().map(|source| source.weight).sum();
         let mut level = limit / weights.max(1.0);
         for _ in 0..ROUNDS_MAX {
@@ -406,7 +465,7 @@ mod tests {
             }
         }
         shares.roll(1.0);
-        shares.divide(limit, Time::ZERO);
+        shares.divide(limit, limit, Time::ZERO);
         let taken = |source: &Source| source.demand[1].min(source.level);
         shares.sources.iter().map(taken).collect()
     }
@@ -428,7 +487,7 @@ mod tests {
             shares.offer(SourceId(1), Class::Call);
         }
         shares.roll(1.0);
-        shares.divide(80.0, Time::ZERO);
+        shares.divide(80.0, 80.0, Time::ZERO);
         assert_eq!(shares.sources[0].level, 20.0);
         assert_eq!(shares.sources[1].level, 60.0);
     }
@@ -443,7 +502,7 @@ mod tests {
             }
         }
         shares.roll(1.0);
-        shares.divide(150.0, Time::ZERO);
+        shares.divide(150.0, 150.0, Time::ZERO);
         let half = u32::MAX / 2;
         assert_eq!(shares.sources[0].pass[0], u32::MAX);
         assert!(shares.sources[0].pass[1].abs_diff(half) < 100);

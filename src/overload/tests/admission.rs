@@ -121,6 +121,15 @@ fn the_kernel_drops_nothing_of_a_quiet_source() {
     show("kernel", 6.12, &report);
     assert!(report.success(0) > 0.99, "{}", report.success(0));
     assert!(report.goodput() > 0.85, "{}", report.goodput());
+    goes_first(&report, 0, 1);
+}
+
+/// Calls of a quiet source do not wait for those of one that floods.
+fn goes_first(report: &Report, quiet: usize, flood: usize) {
+    let (of_quiet, of_flood) = (report.setup_p99_of_us(quiet), report.setup_p99_of_us(flood));
+    println!("p99 {of_quiet} us of the quiet one, {of_flood} us of the one that floods");
+    assert!(of_quiet < 5_000, "{of_quiet} us");
+    assert!(of_flood > 5 * of_quiet);
 }
 
 /// Neighbours that obey RFC 7339 keep what is too much to themselves: ten times the load costs
@@ -154,6 +163,7 @@ fn a_flooding_source_takes_nothing_from_the_others() {
     for quiet in [0, 1, 3] {
         let success = report.success(quiet);
         assert!(success > 0.99, "source {quiet}: {success}");
+        goes_first(&report, quiet, 2);
     }
     assert!(report.success(2) < 0.2);
 }

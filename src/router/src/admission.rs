@@ -3,8 +3,9 @@
 //! ```text
 //!   delay ──▶ Admission                    calm: count the demand, go on to the parser
 //!   request ─▶ known source? ──▶ its class ─▶ admitted: go on
-//!                 │ no                        refused:  503 from a sketch, nothing kept
-//!                 ▼ dropped unread            dropped:  nothing
+//!                 │ no                        later:    put off, then go on; too late: refused
+//!                 ▼ dropped unread            refused:  503 from a sketch, nothing kept
+//!                                             dropped:  nothing
 //! ```
 //!
 //! What belongs to a call, and every copy of a request that was taken, goes on whatever the load. The
@@ -152,6 +153,9 @@ impl Router {
     #[inline]
     pub(crate) fn let_in(&mut self, inbound: &Inbound<'_>, out: &mut Out) -> LetIn {
         let delay_us = out.now().micros_since(inbound.received);
+        if inbound.brought == Brought::PutOff {
+            return self.let_in_late(inbound, delay_us, out);
+        }
         self.gate.admission.observe(out.now(), delay_us);
         if self.gate.admission.has_bounds() {
             self.tell_kernel(out);
@@ -199,6 +203,7 @@ impl Router {
                 false
             }
             Look::Ack => out.now() < self.gate.acks_until && self.is_ack_of_refusal(inbound, out),
+            Look::Attached if out.has_put_off() => self.waits_for_its_invite(inbound, out),
             Look::Attached | Look::Other => false,
         }
     }
@@ -246,7 +251,7 @@ impl Router {
         if !seen.to_tag().is_empty() {
             return false;
         }
-        if inbound.brought == Brought::Steered && self.owner_of(seen.call_id) != self.shard {
+        if self.is_elsewhere(&seen, inbound) {
             // Its owner is asked, who may know it already.
             return false;
         }
@@ -264,8 +269,10 @@ impl Router {
         );
         let id = source_id(source.trunk);
         let decision = self.gate.admission.decide(id, class, delay_us, coin);
-        if decision == Decision::Admit {
-            return false;
+        match decision {
+            Decision::Admit => return false,
+            Decision::Later => return out.put_off(inbound),
+            Decision::Refuse | Decision::Drop => {}
         }
         match self.table.holds(&seen.via, seen.method_name) {
             Some(true) => return false,
@@ -284,6 +291,50 @@ impl Router {
             }
         }
         true
+    }
+
+    /// Whether another shard owns what the kernel brought here.
+    fn is_elsewhere(&self, seen: &Sketch<'_>, inbound: &Inbound<'_>) -> bool {
+        inbound.brought == Brought::Steered && self.owner_of(seen.call_id) != self.shard
+    }
+
+    /// A message that was put off and is taken up now. It was admitted; if it has waited too long it is
+    /// refused after all.
+    #[cold]
+    fn let_in_late(&mut self, inbound: &Inbound<'_>, delay_us: u64, out: &mut Out) -> LetIn {
+        let look = look(inbound.bytes);
+        let class = match look {
+            Look::Invite => Class::Call,
+            Look::Request => Class::Other,
+            // A CANCEL, which never was asked for admission.
+            _ => return LetIn::From(self.source(inbound)),
+        };
+        let admission = &mut self.gate.admission;
+        admission.observe_later(out.now(), class, delay_us);
+        let is_late = admission.is_late(delay_us);
+        let source = self.source(inbound);
+        if is_late
+            && let Some(seen) = sketch(inbound.bytes)
+            && self.table.holds(&seen.via, seen.method_name) == Some(false)
+        {
+            self.count(Count::Requests, out);
+            self.count_refused(source.trunk, class, out);
+            self.refuse_sketched(&seen, inbound, out);
+            return LetIn::Done;
+        }
+        LetIn::From(source)
+    }
+
+    /// Whether a CANCEL is put off, since the INVITE that it means may be: it comes after it.
+    #[cold]
+    fn waits_for_its_invite(&mut self, inbound: &Inbound<'_>, out: &mut Out) -> bool {
+        let Some(seen) = sketch(inbound.bytes) else {
+            return false;
+        };
+        seen.method == Method::Cancel
+            && !self.is_elsewhere(&seen, inbound)
+            && self.table.holds(&seen.via, b"INVITE") != Some(true)
+            && out.put_off(inbound)
     }
 
     fn count_refused(&self, trunk: Option<TrunkId>, class: Class, out: &Out) {

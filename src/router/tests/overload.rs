@@ -451,6 +451,103 @@ fn a_flooding_trunk_takes_nothing_from_another() {
     assert_eq!(late.counter("overload_refused"), refused);
 }
 
+/// Two trunks of which the first floods, while calls are limited and the shard has always something
+/// else to do.
+fn flooded() -> Late {
+    let mut setup = Setup::new();
+    setup.transactions_max = 20_000;
+    setup.calls_max = 20_000;
+    let source = route::Source::parse(QUIET).unwrap();
+    let quiet = route::TrunkSpec::new("quiet", source);
+    setup.spec.trunks.push(quiet);
+    let mut late = Late {
+        solo: setup.solo(),
+        now: Time::from_millis(10_000),
+    };
+    for ms in 0..650_u64 {
+        late.now = late.now.plus_millis(1);
+        for number in 0..5 {
+            let flood = Dialog::new(&format!("flood{ms}-{number}")).invite();
+            late.tell_now(CALLER, &flood, if ms < 350 { 16 } else { 8 });
+        }
+        if ms % 25 == 0 {
+            let call = Dialog::new(&format!("quiet{ms}")).invite();
+            late.tell_now(QUIET_PORT, &call, 8);
+        }
+    }
+    late.solo.set_busy(true);
+    late
+}
+
+const QUIET: &str = "192.0.2.7";
+const QUIET_PORT: &str = "192.0.2.7:5060";
+
+impl Late {
+    /// A call of the flooding trunk that is admitted: nothing is said of it yet.
+    fn put_off(&mut self) -> Dialog {
+        for number in 0..1_000 {
+            let call = Dialog::new(&format!("waits{number}"));
+            if self.tell_now(CALLER, &call.invite(), 0).is_empty() {
+                return call;
+            }
+        }
+        panic!("all were refused, or served at once");
+    }
+
+    /// There is nothing else to do, but for one message; what comes of all that waited.
+    fn take_up(&mut self, after_ms: u64) -> Vec<String> {
+        self.solo.set_busy(false);
+        self.hear(VENDOR, "SIP/2.0 200 OK\nVia: SIP/2.0/UDP a\n\n", after_ms)
+    }
+}
+
+#[test]
+fn calls_of_a_flooding_trunk_wait_for_those_of_another() {
+    let mut late = flooded();
+    late.put_off();
+    let quiet = late.hear(QUIET_PORT, &Dialog::new("last").invite(), 0);
+    assert!(quiet[0].ends_with("SIP/2.0 100 Trying"), "{quiet:?}");
+    let taken_up = late.take_up(20);
+    assert!(
+        taken_up.iter().any(|line| line.contains("INVITE ")),
+        "{taken_up:?}"
+    );
+}
+
+/// A CANCEL that overtook its INVITE would find nothing, and the call would be made all the same.
+#[test]
+fn a_cancel_stays_behind_an_invite_that_waits() {
+    let mut late = flooded();
+    let call = late.put_off();
+    assert_eq!(late.hear(CALLER, &call.cancel(), 0), [""; 0]);
+    let lines = late.take_up(20);
+    let at = |what: &str| lines.iter().position(|line| line.contains(what));
+    let (trying, cancelled) = (at("100 Trying"), at("SIP/2.0 200 "));
+    assert!(trying.is_some() && trying < cancelled, "{lines:?}");
+    // One of a call that was taken goes first.
+    late.solo.set_busy(true);
+    let rings = Dialog::new("rings");
+    let sent = late.tell(QUIET_PORT, &rings.invite(), 0);
+    late.tell(VENDOR, &respond(&sent[1].1, "180 Ringing", "callee"), 0);
+    late.put_off();
+    let lines = late.hear(QUIET_PORT, &rings.cancel(), 0);
+    assert!(lines[0].ends_with("SIP/2.0 200 OK"), "{lines:?}");
+}
+
+#[test]
+fn a_call_that_waited_too_long_is_refused_after_all() {
+    let mut late = flooded();
+    late.put_off();
+    let refused = late.counter("overload_refused");
+    let lines = late.take_up(LATE_MS);
+    let all = |line: &String| line.ends_with("SIP/2.0 503 Service Unavailable");
+    assert!(!lines.is_empty() && lines.iter().all(all), "{lines:?}");
+    assert_eq!(
+        late.counter("overload_refused"),
+        refused + lines.len() as u64
+    );
+}
+
 #[test]
 fn strangers_are_dropped_unread_under_load_and_beyond_their_allowance() {
     let mut late = loaded(Setup::new());

@@ -29,6 +29,8 @@ const BYE_US: u64 = 22;
 /// The call's record is written.
 const BYE_ANSWER_US: u64 = 20;
 const REPLAY_US: u64 = 15;
+/// Received, looked at, and copied to where it waits.
+const PUT_OFF_US: u64 = 1;
 /// What one costs besides that comes alone, and not in a batch with others.
 const WAKE_US: u64 = 15;
 
@@ -140,6 +142,7 @@ pub(crate) struct Report {
     seconds: f64,
     setups_us: Vec<u64>,
     by_source: Vec<(u64, u64)>,
+    setups_by_source: Vec<Vec<u64>>,
     /// How many calls were taken in each window of the second half.
     taken: Vec<u32>,
 }
@@ -168,6 +171,13 @@ impl Report {
         let mut all = self.setups_us.clone();
         all.sort_unstable();
         all.get(all.len() * percent / 100).copied().unwrap_or(0)
+    }
+
+    /// The 99th percentile of one source's calls.
+    pub(crate) fn setup_p99_of_us(&self, source: usize) -> u64 {
+        let mut all = self.setups_by_source[source].clone();
+        all.sort_unstable();
+        all[all.len() * 99 / 100]
     }
 
     /// Which share of a source's calls was answered.
@@ -222,6 +232,8 @@ struct Model<'p> {
     events: BinaryHeap<(std::cmp::Reverse<u64>, std::cmp::Reverse<u64>, What, u32)>,
     number: u64,
     queue: VecDeque<(u64, What, u32)>,
+    /// INVITEs that wait for all else, since they came.
+    later: VecDeque<(u64, u32)>,
     is_busy: bool,
     admission: Admission,
     throttles: Vec<Throttle>,
@@ -239,6 +251,7 @@ pub(crate) fn run(plan: &Plan) -> Report {
         events: BinaryHeap::new(),
         number: 0,
         queue: VecDeque::new(),
+        later: VecDeque::new(),
         is_busy: false,
         admission: Admission::new(plan.rules, plan.neighbours.len()),
         throttles: vec![Throttle::new(); plan.neighbours.len()],
@@ -247,6 +260,7 @@ pub(crate) fn run(plan: &Plan) -> Report {
         dice: 0x5eed,
         report: Report {
             by_source: vec![(0, 0); plan.neighbours.len()],
+            setups_by_source: vec![Vec::new(); plan.neighbours.len()],
             taken: vec![0; (plan.until_us / 2 / WINDOW_US) as usize],
             seconds: plan.until_us as f64 / 2.0 / 1e6,
             ..Report::default()
@@ -400,7 +414,7 @@ impl Model<'_> {
             return self.post(until - self.now_us, What::Free, 0);
         }
         let Some((came_us, what, call)) = self.queue.pop_front() else {
-            return;
+            return self.serve_later();
         };
         let delay_us = self.now_us - came_us;
         self.admission.observe(Time(self.now_us), delay_us);
@@ -411,6 +425,40 @@ impl Model<'_> {
         let cost = wake_us + self.process(what, call, delay_us);
         self.is_busy = true;
         self.post(cost, What::Free, 0);
+    }
+
+    /// Nothing else is there.
+    fn serve_later(&mut self) {
+        let Some((came_us, call)) = self.later.pop_front() else {
+            return;
+        };
+        let (now, delay_us) = (Time(self.now_us), self.now_us - came_us);
+        self.admission.observe_later(now, Class::Call, delay_us);
+        let cost = match self.calls[call as usize].state {
+            State::Waiting if self.admission.is_late(delay_us) => self.refuse(call),
+            State::Waiting => self.take(call),
+            State::Taken => REPLAY_US,
+            State::Ended => self.plan.costs.refuse,
+        };
+        self.is_busy = true;
+        self.post(cost, What::Free, 0);
+    }
+
+    fn take(&mut self, call: u32) -> u64 {
+        self.calls[call as usize].state = State::Taken;
+        self.note_taken();
+        self.post(INVITE_US + WIRE_US, What::Ringing, call);
+        self.post(INVITE_US + RING_US, What::Answer, call);
+        INVITE_US
+    }
+
+    fn refuse(&mut self, call: u32) -> u64 {
+        let costs = self.plan.costs;
+        self.calls[call as usize].state = State::Ended;
+        self.report.refused += u64::from(self.is_counted(self.now_us));
+        self.advise(call);
+        self.post(costs.refuse + WIRE_US, What::RefusalAck, call);
+        costs.refuse
     }
 
     /// The router's work on one message; returns what it cost.
@@ -452,29 +500,18 @@ impl Model<'_> {
         let decision = self
             .admission
             .decide(SourceId(source), Class::Call, delay_us, coin);
-        let counted = u64::from(self.is_counted(self.now_us));
-        let costs = self.plan.costs;
-        if decision != Decision::Admit && self.is_counted(self.now_us) {
-            self.report.refused_late += 1;
-        }
+        let is_taken = matches!(decision, Decision::Admit | Decision::Later);
+        self.report.refused_late += u64::from(!is_taken && self.is_counted(self.now_us));
         match decision {
-            Decision::Admit => {
-                self.calls[call as usize].state = State::Taken;
-                self.note_taken();
-                self.post(INVITE_US + WIRE_US, What::Ringing, call);
-                self.post(INVITE_US + RING_US, What::Answer, call);
-                INVITE_US
+            Decision::Admit => self.take(call),
+            Decision::Later => {
+                self.later.push_back((self.now_us - delay_us, call));
+                PUT_OFF_US
             }
-            Decision::Refuse => {
-                self.calls[call as usize].state = State::Ended;
-                self.report.refused += counted;
-                self.advise(call);
-                self.post(costs.refuse + WIRE_US, What::RefusalAck, call);
-                costs.refuse
-            }
+            Decision::Refuse => self.refuse(call),
             Decision::Drop => {
-                self.report.dropped += counted;
-                costs.drop
+                self.report.dropped += u64::from(self.is_counted(self.now_us));
+                self.plan.costs.drop
             }
         }
     }
@@ -487,6 +524,7 @@ impl Model<'_> {
         }
         if self.is_counted(self.now_us) {
             self.report.setups_us.push(setup_us);
+            self.report.setups_by_source[source as usize].push(setup_us);
         }
         self.advise(call);
         self.count_in_dialog(call);
