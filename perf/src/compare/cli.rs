@@ -168,10 +168,11 @@ pub struct Overload {
 /// What one trunk feels when another floods: success and set-up times of a trunk that sends a part of
 /// what the router carries, alone and beside another that sends twenty times its fair share, by turns.
 ///
-/// The router has a tenth of a core, so that one generator can flood it (needs control groups).
+/// The router has three tenths of a core, in slices of a tenth of a millisecond, so that one generator
+/// can flood it (needs root or CAP_SYS_NICE, and chrt).
 ///
-///   trunkline-perf overload --server-share 0.1 --factors 1 --entrants trunkline    says the peak
-///   trunkline-perf flood --peak 2800 --out perf/results
+///   trunkline-perf overload --server-share 0.3 --factors 1 --entrants trunkline    says the peak
+///   trunkline-perf flood --peak 6500 --out perf/results
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Flood {
@@ -196,8 +197,8 @@ pub struct Flood {
     /// Seconds of load before each.
     #[arg(long, value_name = "SECONDS", default_value_t = 6.0)]
     warm_up: f64,
-    /// The router's share of its core.
-    #[arg(long, value_name = "SHARE", default_value_t = 0.1)]
+    /// The router's share of its core, 0.06 to 1.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.3)]
     server_share: f64,
     /// The processor of the router, and of the flood [default: the last].
     #[arg(long, value_name = "CORE")]
@@ -442,9 +443,9 @@ fn flood(arguments: &Flood) -> io::Result<()> {
             warm_up_seconds: arguments.warm_up,
             ring_ms: 20,
             hold_ms: 500,
-            server_share: (arguments.server_share < 1.0).then_some(arguments.server_share),
             ..Options::default()
         },
+        share: arguments.server_share,
         peak: arguments.peak,
         quiet: arguments.quiet,
         times: arguments.times,

@@ -6,7 +6,7 @@
 //! ```
 //! By turns against one router, so that what drifts hits both alike. The quiet trunk's generator has
 //! a core of its own, with the gateway's; the flood is made on the router's, which has only a part of
-//! it and goes first there.
+//! it: the flood holds the rest, and while there is none, somebody else does.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -20,18 +20,21 @@ use serde::{Deserialize, Serialize};
 use super::entrant::{Entrant, Place};
 use super::median::Median;
 use super::overload::REFUSED;
+use super::rest::Rest;
 use super::results::{Machine, Options};
 use super::server::Server;
 use super::{machine, measure};
-use crate::load::{self, Moment, Plan, Report, Source};
+use crate::load::{self, Moment, Plan, Report, Source, Wait};
 
 /// What is to be measured.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The trunkline program.
     pub trunkline: PathBuf,
-    /// Cores, the router's share of its own, and how long each stretch is.
+    /// Cores, and how long each stretch is.
     pub options: Options,
+    /// The router's share of its core.
+    pub share: f64,
     /// The highest rate of the router with that share, in calls a second.
     pub peak: f64,
     /// What the quiet trunk sends, of it.
@@ -180,11 +183,12 @@ const CALLS_MAX: usize = 4_000_000;
 pub fn hold(run: &Run, tell: &mut dyn FnMut(&str)) -> io::Result<Results> {
     let options = &run.options;
     let place = measure::place(options, run.trunkline.clone())?;
+    let rest = Rest::new(run.share, place.core)?;
     let mut results = Results {
         began: machine::now(),
         machine: machine::facts(Vec::new()),
         notes: run.notes.clone(),
-        server_share: options.server_share,
+        server_share: Some(run.share),
         peak: run.peak,
         quiet_rate: (run.peak * run.quiet).round(),
         flood_rate: (run.peak / 2.0 * run.times).round(),
@@ -196,7 +200,7 @@ pub fn hold(run: &Run, tell: &mut dyn FnMut(&str)) -> io::Result<Results> {
         sinks: Vec::new(),
         ..quiet
     };
-    let flood = flood(&quiet, options, results.flood_rate);
+    let flood = flood(&quiet, options, run.share, results.flood_rate);
     let mut server = Server::start(Entrant::Trunkline, &place)?;
     let _until_the_end = Gateway::start(&place, options)?;
     for number in 1..=options.rounds {
@@ -205,7 +209,13 @@ pub fn hold(run: &Run, tell: &mut dyn FnMut(&str)) -> io::Result<Results> {
             "round {number}, alone: p99 {} us",
             alone.setup_p99_us
         ));
-        let beside = || load::run(&flood, &mut |_| {});
+        // The flood holds the rest of the router's core in the place of the one who does without it.
+        let beside = || {
+            rest.pause();
+            let report = load::run(&flood, &mut |_| {});
+            rest.resume();
+            report
+        };
         let (calm, wild) = load::run_beside(&quiet, Moment::Ready, beside)?;
         let flooded = Stretch::of(&calm);
         tell(&format!(
@@ -226,7 +236,7 @@ pub fn hold(run: &Run, tell: &mut dyn FnMut(&str)) -> io::Result<Results> {
 }
 
 /// The flood beside `quiet`: it begins with it and ends after it.
-fn flood(quiet: &Plan, options: &Options, rate: f64) -> Plan {
+fn flood(quiet: &Plan, options: &Options, share: f64, rate: f64) -> Plan {
     Plan {
         sources: vec![Source::new(SocketAddr::new(FLOOD, 0))],
         rate,
@@ -235,6 +245,7 @@ fn flood(quiet: &Plan, options: &Options, rate: f64) -> Plan {
         drain_ms: 0,
         cores: vec![options.server_core],
         calls_max: CALLS_MAX,
+        wait: Wait::Hold((share * 1e3) as u16),
         // Calls of its own.
         seed: quiet.seed + 1,
         ..quiet.clone()

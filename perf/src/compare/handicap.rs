@@ -2,7 +2,8 @@
 //!
 //! The kernel lets the server's processes run for a millisecond in each period (CPU bandwidth of a
 //! control group, version 1 or 2) and stops them for the rest. Figures of CPU time stay what they
-//! are; rates shrink by the share.
+//! are; rates shrink by the share. Delays do not: the kernel sees at its clock's tick that a quota is used
+//! up, and stops the server for tens of milliseconds ([`super::rest`] is for those).
 
 use std::fs;
 use std::io;

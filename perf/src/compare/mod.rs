@@ -24,6 +24,7 @@ mod measure;
 pub mod median;
 pub mod overload;
 pub(crate) mod process;
+mod rest;
 pub mod results;
 pub mod scale;
 pub mod search;

@@ -20,6 +20,7 @@ pub(crate) mod batch;
 mod callee;
 mod caller;
 mod cores;
+mod part;
 mod plan;
 pub(crate) mod ports;
 mod progress;
@@ -35,6 +36,8 @@ mod voice;
 mod wheel;
 mod wire;
 
+pub(crate) use part::Holder;
+pub use part::SHARE_MIN;
 pub use plan::{Arrivals, Mix, Numbers, Payload, Plan, Sink, Source, Timers, Transport, Wait};
 pub use progress::{Moment, Progress};
 pub use report::{
@@ -43,3 +46,4 @@ pub use report::{
 };
 pub use run::{run, run_beside};
 pub use spread::{NoSpread, Spread, milliseconds};
+pub(crate) use thread::pin;

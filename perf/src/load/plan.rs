@@ -135,6 +135,8 @@ pub enum Wait {
     /// It looks again: no wake-up is charged to whoever sends to it, and its CPU share says
     /// nothing.
     Spin,
+    /// It looks again, goes before all others on its core, and leaves them so many thousandths of it.
+    Hold(u16),
 }
 
 /// A place that callers send from.

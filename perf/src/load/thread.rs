@@ -17,6 +17,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::batch::Receiver;
 use super::callee::{Callee, SinkSeat};
 use super::caller::{Caller, Seat, owner};
+use super::part::Holder;
 use super::ports::{Listen, Owner, Ports};
 use super::schedule::{Schedule, mixed};
 use super::tally::{Outcome, SourceCounts, Tally};
@@ -59,6 +60,7 @@ pub(crate) struct Thread {
     schedule: Option<Schedule>,
     tally: Arc<Tally>,
     counted_left: u64,
+    holder: Option<Holder>,
 }
 
 /// Callers and callees, as the ports see them.
@@ -105,6 +107,7 @@ impl Thread {
             schedule: None,
             tally,
             counted_left: 0,
+            holder: None,
         };
         Ok((thread, addresses))
     }
@@ -174,6 +177,9 @@ impl Thread {
         wall_us: u64,
         stop: &AtomicBool,
     ) -> io::Result<Outcome> {
+        if let Wait::Hold(left) = self.plan.wait {
+            self.holder = Some(Holder::new(f64::from(left) / 1e3)?);
+        }
         self.side.started = started;
         self.side.caller.set_wall(wall_us);
         let mut receiver = Receiver::new();
@@ -248,7 +254,10 @@ impl Thread {
     }
 
     fn wait(&mut self) -> io::Result<()> {
-        if self.plan.wait == Wait::Spin {
+        if let Some(holder) = &mut self.holder {
+            holder.pass();
+        }
+        if self.plan.wait != Wait::Sleep {
             self.ports.presume_ready();
             return Ok(());
         }
