@@ -27,6 +27,7 @@ fn a_message_allocates_nothing_wherever_it_goes() {
         ("answered where it came in", false, b'x'),
         ("answered by the first shard", false, b'0'),
         ("answered by the second shard", false, b'1'),
+        ("put off", false, b'p'),
         ("sent together with others", true, b'x'),
         ("handed over and sent together", true, b'0'),
         ("handed over and sent together", true, b'1'),
@@ -50,9 +51,13 @@ fn check(name: &str, coalesces: bool, owner: u8) {
             let len = message.len() - at * 11 % 40;
             assert_eq!(peer.send(&message[..len]).ok(), Some(len));
         }
+        let answered = total(&bench, Metric::DatagramsOut) + BURST as u64;
         let count = counted(|| {
             bench.turn(first);
             bench.turn(first);
+            while owner == b'p' && total(&bench, Metric::DatagramsOut) < answered {
+                bench.turn(first);
+            }
             if owner_id != first {
                 bench.turn(owner_id);
             }

@@ -126,6 +126,31 @@ fn a_message_for_another_shard_takes_the_hop_and_the_rest_stays() {
 }
 
 #[test]
+fn what_is_put_off_comes_after_the_rest_and_in_its_order() {
+    let mut world = World::new(
+        WorldConfig {
+            limits: Limits {
+                backlog: 2,
+                ..Limits::small()
+            },
+            ..config(3, 1)
+        },
+        |_| Echo::default(),
+    );
+    for (n, (command, payload)) in (0..).zip([('O', "1"), ('O', "2"), ('E', "3"), ('O', "4")]) {
+        let bytes = message('0', command, payload.as_bytes());
+        world.datagram(Time(n), UDP, peer(1_000), &bytes);
+    }
+    let lines = run(&mut world, 1_000);
+    let order: String = lines.iter().filter_map(|l| l.chars().nth_back(1)).collect();
+    // There is room for two.
+    assert_eq!(order, "3412", "{lines:?}");
+    let count = |metric| world.stats(ShardId(0)).runtime.get(metric as usize);
+    let counts = [Metric::PutOff, Metric::BacklogFull, Metric::BacklogDepth].map(count);
+    assert_eq!((counts, world.live_packets(ShardId(0))), ([2, 1, 0], 0));
+}
+
+#[test]
 fn a_deadline_passes_at_its_time_and_not_before() {
     let mut world = world(4, 1);
     world.datagram(Time(500), UDP, peer(1), &message('0', 'D', b"100"));

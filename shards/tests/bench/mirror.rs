@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use base::{ListenerId, ShardId};
 use shards::{
-    Fellow, Frame, Handler, Inbound, Metric, Outbox, PAD_BYTES_MAX, Place, Undelivered, Workbench,
+    Brought, Fellow, Frame, Handler, Inbound, Metric, Outbox, PAD_BYTES_MAX, Place, Undelivered,
+    Workbench,
 };
 
-/// Answers with the same octets. If the first is a digit it says which shard owns the message; the
-/// second is the lane that it travels in.
+/// Answers with the same octets. If the first is a digit it says which shard owns the message, and if it
+/// is `p` the message is put off; the second is the lane that it travels in.
 #[derive(Clone, Copy)]
 pub struct Mirror {
     /// Whether what it sends may travel together.
@@ -98,6 +99,10 @@ impl Handler for Mirror {
     }
 
     fn message(&mut self, inbound: &Inbound<'_>, out: &mut Outbox<Mirror>) {
+        let waits = inbound.bytes.first() == Some(&b'p') && inbound.brought != Brought::PutOff;
+        if waits && out.put_off(inbound) {
+            return;
+        }
         let len = inbound.bytes.len();
         let Some(packet) = out.packet(len) else {
             return;

@@ -183,6 +183,12 @@ impl Handler for Echo {
                 });
                 self.note(out, format!("record {done}"));
             }
+            // Echo when there is nothing else to do.
+            Some(b'O') => {
+                if inbound.brought == Brought::PutOff || !out.put_off(inbound) {
+                    self.send(&flow, inbound.bytes, 0, out);
+                }
+            }
             Some(b'B') => self.busy = true,
             Some(b'I') => self.busy = false,
             Some(b'P') => panic!("told to panic: {text}"),

@@ -1,0 +1,64 @@
+//! What a shard puts off, in its own turns and over real sockets.
+
+#[path = "bench/mirror.rs"]
+mod mirror;
+
+use std::net::UdpSocket;
+
+use base::ShardId;
+use mirror::{Mirror, mirrors, peer};
+use shards::{Metric, Workbench};
+
+const SHARD: ShardId = ShardId(0);
+
+fn send(peer: &UdpSocket, texts: &[&str]) {
+    for text in texts {
+        assert_eq!(peer.send(text.as_bytes()).ok(), Some(text.len()));
+    }
+}
+
+/// What came back, in its order.
+fn received(peer: &UdpSocket) -> Vec<String> {
+    peer.set_nonblocking(true).expect("a socket");
+    let mut buffer = [0; 64];
+    let mut all = Vec::new();
+    while let Ok(len) = peer.recv(&mut buffer) {
+        all.push(String::from_utf8_lossy(&buffer[..len]).into_owned());
+    }
+    all
+}
+
+fn count(bench: &Workbench<Mirror>, metric: Metric) -> u64 {
+    bench.stats()[0].runtime.get(metric as usize)
+}
+
+#[test]
+fn it_waits_until_nothing_else_is_there_and_goes_one_by_one() {
+    let mut bench = mirrors(1, false);
+    let peer = peer(&bench);
+    send(&peer, &["p1", "a", "p2", "b", "p3"]);
+    bench.turn(SHARD);
+    assert_eq!(received(&peer), ["a", "b", "p1"]);
+    // What came meanwhile goes first.
+    send(&peer, &["c", "p4"]);
+    bench.turn(SHARD);
+    assert_eq!(received(&peer), ["c", "p2"]);
+    bench.turn(SHARD);
+    bench.turn(SHARD);
+    assert_eq!(received(&peer), ["p3", "p4"]);
+    assert_eq!(count(&bench, Metric::PutOff), 4);
+}
+
+#[test]
+fn it_goes_on_where_there_always_is_something_else() {
+    let mut bench = mirrors(1, false);
+    let peer = peer(&bench);
+    let mut texts = vec!["p."; 20];
+    texts.resize(200, "a.");
+    send(&peer, &texts);
+    bench.turn(SHARD);
+    let answers = received(&peer);
+    let put_off = answers.iter().filter(|text| text.starts_with('p')).count();
+    assert_eq!((answers.len(), put_off), (44 + 8, 8));
+    assert_eq!(answers[43..46], ["a.", "p.", "p."]);
+}
