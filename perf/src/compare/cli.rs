@@ -172,7 +172,7 @@ pub struct Overload {
 /// can flood it (needs root or CAP_SYS_NICE, and chrt).
 ///
 ///   trunkline-perf overload --server-share 0.3 --factors 1 --entrants trunkline    says the peak
-///   trunkline-perf flood --peak 6500 --out perf/results
+///   trunkline-perf flood --peak 7500 --out perf/results
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Flood {
