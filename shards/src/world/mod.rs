@@ -112,10 +112,7 @@ enum Event<H: Handler> {
     Drain(usize),
     Housekeeping(usize),
     /// A shard has nothing else to do.
-    TakeUp {
-        shard: usize,
-        restarts: u64,
-    },
+    TakeUp(usize),
 }
 
 /// What left a shard of the world.
@@ -332,7 +329,6 @@ impl<H: Handler> World<H> {
         let shards = self.nodes.len() as u16;
         let node = &mut self.nodes[index];
         node.restarts += 1;
-        node.takes_up = false;
         node.handler = handler;
         node.conns = Slab::new(shard, self.limits.connections);
         node.out = Outbox::new(
@@ -468,7 +464,7 @@ impl<H: Handler> World<H> {
             | Event::Drain(_)
             | Event::Housekeeping(_)
             | Event::Undelivered { .. }
-            | Event::TakeUp { .. } => self.run_own(event, sent),
+            | Event::TakeUp(_) => self.run_own(event, sent),
             Event::StreamOpen(_)
             | Event::StreamBytes(..)
             | Event::StreamClose(_)
@@ -505,11 +501,7 @@ impl<H: Handler> World<H> {
                     });
                 }
             }
-            Event::TakeUp { shard, restarts } => {
-                if self.nodes[shard].restarts == restarts {
-                    self.take_up(shard, sent);
-                }
-            }
+            Event::TakeUp(shard) => self.take_up(shard, sent),
             _ => unreachable!("`run` sends only these here"),
         }
     }
@@ -613,9 +605,8 @@ impl<H: Handler> World<H> {
         let result = call(&mut node.handler, &mut node.out);
         if node.out.has_put_off() && !node.takes_up {
             node.takes_up = true;
-            let restarts = node.restarts;
             let wait = std::time::Duration::from_micros(self.random.below(PUT_OFF_US));
-            self.schedule(self.now + wait, Event::TakeUp { shard, restarts });
+            self.schedule(self.now + wait, Event::TakeUp(shard));
         }
         self.flush(shard, sent);
         result

@@ -302,18 +302,16 @@ impl Router {
     /// refused after all.
     #[cold]
     fn let_in_late(&mut self, inbound: &Inbound<'_>, delay_us: u64, out: &mut Out) -> LetIn {
-        let look = look(inbound.bytes);
-        let class = match look {
+        let source = self.source(inbound);
+        let class = match look(inbound.bytes) {
             Look::Invite => Class::Call,
             Look::Request => Class::Other,
             // A CANCEL, which never was asked for admission.
-            _ => return LetIn::From(self.source(inbound)),
+            _ => return LetIn::From(source),
         };
         let admission = &mut self.gate.admission;
         admission.observe_later(out.now(), class, delay_us);
-        let is_late = admission.is_late(delay_us);
-        let source = self.source(inbound);
-        if is_late
+        if admission.is_late(delay_us)
             && let Some(seen) = sketch(inbound.bytes)
             && self.table.holds(&seen.via, seen.method_name) == Some(false)
         {
