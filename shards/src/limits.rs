@@ -56,9 +56,6 @@ pub struct Limits {
     pub linger_ms: u64,
     /// Messages that were put off. Full: `put_off` says `false`.
     pub backlog: usize,
-    /// Of those, how many are taken up in one turn after which there is more to do, so that they go on
-    /// at all. After one that leaves nothing else it is one: what comes next waits for it.
-    pub turn_backlog: usize,
     /// Parcels handled in one turn; the rest waits for the next.
     pub turn_parcels: usize,
     /// Deadlines fired or moved in one turn; the rest waits for the next.
@@ -100,7 +97,6 @@ impl Default for Limits {
             connect_ms: 3_000,
             linger_ms: 1_000,
             backlog: 1_024,
-            turn_backlog: 8,
             turn_parcels: 256,
             turn_timers: 1_024,
             turn_streams: 64,

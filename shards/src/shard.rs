@@ -440,27 +440,22 @@ impl<H: Handler> Station<H> {
         self.has_more |= work == 0;
     }
 
-    /// Takes up what was put off.
+    /// Takes up the first of what was put off, also after a turn that leaves more to do: else it might
+    /// never go on. No more than one: what comes next waits for it, and so does what is there already,
+    /// which would then never be done where it is too much with these.
     #[cold]
     fn backlog(&mut self) {
-        let budget = if self.has_more {
-            self.limits.turn_backlog
-        } else {
-            1
+        let out = &mut self.out;
+        let Some(taken) = out.backlog.take(&mut out.packets) else {
+            return;
         };
-        for _ in 0..budget {
-            let out = &mut self.out;
-            let Some(taken) = out.backlog.take(&mut out.packets) else {
-                return;
-            };
-            self.note_message();
-            {
-                let inbound = taken.inbound();
-                let _in_hand = InHand(inbound.bytes);
-                handle(&mut self.handler, &mut self.out, &inbound);
-            }
-            self.out.backlog.give_back(taken);
+        self.note_message();
+        {
+            let inbound = taken.inbound();
+            let _in_hand = InHand(inbound.bytes);
+            handle(&mut self.handler, &mut self.out, &inbound);
         }
+        self.out.backlog.give_back(taken);
     }
 
     /// Tells the handler what did not leave; what it does about it may fail again, next turn.

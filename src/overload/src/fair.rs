@@ -8,7 +8,7 @@
 //! Who asks for less than an equal share gets all of it, and what it leaves is divided among the
 //! others. So a source that asks for twenty times its share takes nothing from one that does not.
 //!
-//! Who asks for clearly less than its share is modest, and goes before the others; what the limit is
+//! Who asks for its share or less is modest, and goes before those who ask for more; what the limit is
 //! below the capacity for a while, to work off a queue, is taken off those others alone.
 //!
 //! Cost: a message touches one entry. A period visits only the sources that spoke, at
@@ -55,10 +55,8 @@ const ROUNDS_MAX: usize = 16;
 /// to the sum.
 const REFILL: f32 = 1.1;
 
-/// Who asks for more than this share of what it may have can wait, if those who do not ask for at least
-/// that share of the whole: where nobody else is there one queue serves more, since messages come in
-/// batches.
-const GREEDY: f32 = 0.8;
+/// Who asks for more than it may have can wait, if those who do not ask for at least this share of the
+/// whole: where nobody else is there one queue serves more, since messages come in batches.
 const MODEST_MIN: f32 = 0.005;
 /// What is left for them of the whole, however much the others ask for.
 const GREEDY_MIN: f32 = 0.02;
@@ -99,7 +97,7 @@ struct Source {
     /// Whether a neighbour of this source obeys RFC 7339.
     is_advised: bool,
     is_listed: bool,
-    /// Whether it asks for nearly all that it may have, or more.
+    /// Whether it asks for more than it may have.
     is_greedy: bool,
 }
 
@@ -217,8 +215,7 @@ impl Shares {
         }
     }
 
-    /// Whether a source asks for nearly all that it may have, or more, while others do not: they go
-    /// before it.
+    /// Whether a source asks for more than it may have, while others do not: they go before it.
     #[inline]
     pub(crate) fn can_wait(&self, source: SourceId) -> bool {
         self.has_modest && self.sources[self.place(source)].is_greedy
@@ -300,14 +297,14 @@ impl Shares {
     }
 
     /// Divides `limit`, in calls a second, until the next division. Of the `whole`, in the long run, each
-    /// may have its share: what the limit is below it, those do without who ask for theirs or more.
+    /// may have its share: what the limit is below it, those do without who ask for more than theirs.
     pub(crate) fn divide(&mut self, limit: f32, whole: f32, now: Time) {
         let whole = whole.max(limit);
         let level = self.level(whole, |_| true);
         let (mut modest, mut greedy) = (0.0, 0);
         for &at in &self.listed {
             let source = &mut self.sources[at as usize];
-            source.is_greedy = source.usual > GREEDY * level * source.weight;
+            source.is_greedy = source.usual > level * source.weight;
             match source.is_greedy {
                 true => greedy += 1,
                 false => modest += source.usual,

@@ -124,6 +124,20 @@ fn the_kernel_drops_nothing_of_a_quiet_source() {
     goes_first(&report, 0, 1);
 }
 
+/// Who asks for nearly its share asks for no more than that.
+#[test]
+fn a_source_at_nine_tenths_of_its_share_goes_first() {
+    let plan = Plan {
+        neighbours: vec![Neighbour::new(0.45), Neighbour::new(10.0)],
+        has_kernel: true,
+        ..Plan::one(1.0, Costs::plain())
+    };
+    let report = run(&plan);
+    show("nearly", 10.45, &report);
+    assert!(report.success(0) > 0.99, "{}", report.success(0));
+    goes_first(&report, 0, 1);
+}
+
 /// Calls of a quiet source do not wait for those of one that floods.
 fn goes_first(report: &Report, quiet: usize, flood: usize) {
     let (of_quiet, of_flood) = (report.setup_p99_of_us(quiet), report.setup_p99_of_us(flood));
