@@ -96,8 +96,9 @@ pub struct Common {
     /// How long calls are held.
     #[arg(long, value_name = "MS", default_value_t = 500)]
     hold_ms: u64,
-    /// Let the servers have so much of their core, 0.01 to 1, so that the generator can offer many
-    /// times what they carry (needs control groups; meant for `overload`).
+    /// Let the servers have so much of their core, 0.06 to 1, in slices of a tenth of a millisecond,
+    /// so that the generator can offer many times what they carry (needs root or CAP_SYS_NICE, and
+    /// chrt; meant for `overload`).
     #[arg(long, value_name = "SHARE")]
     server_share: Option<f64>,
     /// trunkline's [overload] delay_target_ms [default: its own]. On a machine that others use,
@@ -171,17 +172,18 @@ pub struct Overload {
 /// The router has three tenths of a core, in slices of a tenth of a millisecond, so that one generator
 /// can flood it (needs root or CAP_SYS_NICE, and chrt).
 ///
-///   trunkline-perf overload --server-share 0.3 --factors 1 --entrants trunkline    says the peak
-///   trunkline-perf flood --peak 7500 --out perf/results
+///   trunkline-perf flood --out perf/results
+///   trunkline-perf flood --peak 7500          where the highest rate is known
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub struct Flood {
     /// The trunkline program [default: the one beside this program].
     #[arg(long, alias = "router", value_name = "PATH")]
     trunkline: Option<PathBuf>,
-    /// The highest rate of the router with its part of a core.
+    /// The highest rate of the router with its part of a core, if it is known: without, it is searched
+    /// for.
     #[arg(long, value_name = "CALLS")]
-    peak: f64,
+    peak: Option<f64>,
     /// What the quiet trunk sends, of the peak.
     #[arg(long, value_name = "PART", default_value_t = 0.35)]
     quiet: f64,
@@ -441,11 +443,13 @@ fn flood(arguments: &Flood) -> io::Result<()> {
             rounds: arguments.rounds,
             point_seconds: arguments.seconds,
             warm_up_seconds: arguments.warm_up,
+            search_seconds: arguments.seconds,
             ring_ms: 20,
             hold_ms: 500,
+            common_rate: f64::MAX,
+            server_share: Some(arguments.server_share),
             ..Options::default()
         },
-        share: arguments.server_share,
         peak: arguments.peak,
         quiet: arguments.quiet,
         times: arguments.times,

@@ -21,9 +21,9 @@ use super::entrant::{Entrant, Place};
 use super::median::Median;
 use super::overload::REFUSED;
 use super::rest::Rest;
-use super::results::{Machine, Options};
+use super::results::{Machine, Options, Subject};
 use super::server::Server;
-use super::{machine, measure};
+use super::{machine, measure, sitting};
 use crate::load::{self, Moment, Plan, Report, Source, Wait};
 
 /// What is to be measured.
@@ -33,10 +33,9 @@ pub struct Run {
     pub trunkline: PathBuf,
     /// Cores, and how long each stretch is.
     pub options: Options,
-    /// The router's share of its core.
-    pub share: f64,
-    /// The highest rate of the router with that share, in calls a second.
-    pub peak: f64,
+    /// The highest rate of the router with its share of the core, in calls a second. `None`: it is
+    /// searched for.
+    pub peak: Option<f64>,
     /// What the quiet trunk sends, of it.
     pub quiet: f64,
     /// What the flood is, in halves of it: the fair share of each of two trunks.
@@ -56,7 +55,7 @@ pub struct Results {
     pub notes: Vec<String>,
     /// The share of its core that the router had.
     pub server_share: Option<f64>,
-    /// Its highest rate, as it was given.
+    /// Its highest rate, as it was given or found.
     pub peak: f64,
     /// Calls a second of the quiet trunk.
     pub quiet_rate: f64,
@@ -183,15 +182,19 @@ const CALLS_MAX: usize = 4_000_000;
 pub fn hold(run: &Run, tell: &mut dyn FnMut(&str)) -> io::Result<Results> {
     let options = &run.options;
     let place = measure::place(options, run.trunkline.clone())?;
-    let rest = Rest::new(run.share, place.core)?;
+    let share = place.share.unwrap_or(1.0);
+    let peak = match run.peak {
+        Some(peak) => peak,
+        None => highest(&place, options, tell)?,
+    };
     let mut results = Results {
         began: machine::now(),
         machine: machine::facts(Vec::new()),
         notes: run.notes.clone(),
-        server_share: Some(run.share),
-        peak: run.peak,
-        quiet_rate: (run.peak * run.quiet).round(),
-        flood_rate: (run.peak / 2.0 * run.times).round(),
+        server_share: place.share,
+        peak,
+        quiet_rate: (peak * run.quiet).round(),
+        flood_rate: (peak / 2.0 * run.times).round(),
         rounds: Vec::new(),
     };
     let quiet = measure::plan(Entrant::Trunkline, &place, options, results.quiet_rate);
@@ -200,7 +203,7 @@ pub fn hold(run: &Run, tell: &mut dyn FnMut(&str)) -> io::Result<Results> {
         sinks: Vec::new(),
         ..quiet
     };
-    let flood = flood(&quiet, options, run.share, results.flood_rate);
+    let flood = flood(&quiet, options, share, results.flood_rate);
     let mut server = Server::start(Entrant::Trunkline, &place)?;
     let _until_the_end = Gateway::start(&place, options)?;
     for number in 1..=options.rounds {
@@ -211,9 +214,9 @@ pub fn hold(run: &Run, tell: &mut dyn FnMut(&str)) -> io::Result<Results> {
         ));
         // The flood holds the rest of the router's core in the place of the one who does without it.
         let beside = || {
-            rest.pause();
+            server.rest().into_iter().for_each(Rest::pause);
             let report = load::run(&flood, &mut |_| {});
-            rest.resume();
+            server.rest().into_iter().for_each(Rest::resume);
             report
         };
         let (calm, wild) = load::run_beside(&quiet, Moment::Ready, beside)?;
@@ -233,6 +236,14 @@ pub fn hold(run: &Run, tell: &mut dyn FnMut(&str)) -> io::Result<Results> {
     // It may take its time to end, or have to be killed: that is no fault of the measurement.
     let _slow_to_end = server.stop();
     Ok(results)
+}
+
+/// The highest rate of the router, with the part of its core that it has.
+fn highest(place: &Place, options: &Options, tell: &mut dyn FnMut(&str)) -> io::Result<f64> {
+    let mut subject = Subject::default();
+    sitting::search(Entrant::Trunkline, &mut subject, options, place, tell);
+    let none = || io::Error::other(format!("no highest rate: {}", subject.troubles.join(", ")));
+    Ok(subject.highest.as_ref().ok_or_else(none)?.rate)
 }
 
 /// The flood beside `quiet`: it begins with it and ends after it.

@@ -2,10 +2,12 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use super::entrant::{Entrant, Place};
 use super::machine::CoreTicks;
 use super::process::Times;
+use super::rest::Rest;
 use super::results::{Latency, Options, Point, Role, ServerTime};
 use super::server::{Server, free_port};
 use crate::floor::CallSizes;
@@ -106,6 +108,8 @@ const DRAIN_MS: u64 = 3_000;
 struct Reading {
     times: Times,
     core: CoreTicks,
+    /// How long the core was held so that the server has only a part of it.
+    held: Duration,
 }
 
 /// Runs `plan` against `server`.
@@ -118,6 +122,7 @@ pub(crate) fn measure(
     let read = || Reading {
         times: server.times(),
         core: CoreTicks::now(place.core),
+        held: server.rest().map_or(Duration::ZERO, Rest::held),
     };
     let mut opened = None;
     let mut closed = None;
@@ -141,6 +146,7 @@ fn judge(report: &Report, opened: Reading, closed: Reading, role: Role) -> Measu
     let (busy, steal_share) = closed.core.shares_since(opened.core);
     let seconds = window.seconds.max(1e-9);
     let share = spent.run_us / 1e6 / seconds;
+    let held_share = closed.held.saturating_sub(opened.held).as_secs_f64() / seconds;
     // Of calls that straddle the edges of the window, as much comes in as goes out.
     let per_call = |value: f64| value / (window.completed.max(1) as f64);
     let failed = calls.failed.total() + calls.unfinished;
@@ -173,7 +179,7 @@ fn judge(report: &Report, opened: Reading, closed: Reading, role: Role) -> Measu
             wake_ups_per_call: per_call(spent.wake_ups as f64),
             share,
         },
-        foreign_share: (busy - share).max(0.0),
+        foreign_share: (busy - share - held_share).max(0.0),
         steal_share,
         generator_lag_us: report.generator.lag.max_us,
         generator_share: cores.iter().map(|core| core.own_share).fold(0.0, f64::max),

@@ -17,7 +17,6 @@ pub mod cli;
 mod counters;
 pub mod entrant;
 pub mod flood;
-mod handicap;
 mod held;
 pub mod machine;
 mod measure;

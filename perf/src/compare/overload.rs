@@ -53,7 +53,7 @@ pub fn hold(
                     ..Default::default()
                 });
             }
-            None => sitting::search(*entrant, subject, options, agenda, tell),
+            None => sitting::search(*entrant, subject, options, &agenda.place, tell),
         }
         let Some(highest) = subject.highest.as_ref().map(|highest| highest.rate) else {
             continue;

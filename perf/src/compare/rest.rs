@@ -1,19 +1,28 @@
-//! The rest of a server's core, held by a thread that goes before the server, where delays are to be
-//! measured: see [`Holder`] for why a quota ([`super::handicap`]) will not do there.
+//! A smaller core for a server, so that one generator core can offer many times what it carries: the
+//! rest of it is held by a thread that goes before the server, in slices ([`Holder`] says why not by a
+//! quota). Figures of CPU time stay what they are; rates shrink by the share.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use crate::load::{Holder, pin};
+use crate::load::{Holder, pin, thread::cpu};
 
 /// The thread that holds the rest of a core. It ends with the value.
 pub(crate) struct Rest {
-    order: Arc<AtomicU8>,
+    shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What goes between the thread and whoever has it.
+#[derive(Default)]
+struct Shared {
+    order: AtomicU8,
+    /// Its processor time, as it leaves the core.
+    held_ns: AtomicU64,
 }
 
 const HOLD: u8 = 0;
@@ -28,8 +37,8 @@ impl Rest {
     /// # Errors
     /// The share is none, or this user's threads may not go before others.
     pub(crate) fn new(share: f64, core: usize) -> io::Result<Rest> {
-        let order = Arc::new(AtomicU8::new(HOLD));
-        let told = order.clone();
+        let shared = Arc::new(Shared::default());
+        let told = shared.clone();
         let (ready, is_ready) = mpsc::channel();
         let thread = thread::Builder::new()
             .name("rest-of-core".to_owned())
@@ -41,15 +50,18 @@ impl Rest {
                 };
                 let _waits_for_it = ready.send(result);
                 while let Some(holder) = &mut holder {
-                    match told.load(Relaxed) {
-                        HOLD => holder.hold(),
+                    match told.order.load(Relaxed) {
+                        HOLD => {
+                            holder.hold();
+                            told.held_ns.store(cpu().as_nanos() as u64, Relaxed);
+                        }
                         PAUSE => thread::sleep(LOOK),
                         _ => return,
                     }
                 }
             })?;
         let rest = Rest {
-            order,
+            shared,
             thread: Some(thread),
         };
         let ended = |_| io::Error::other("the thread that holds the core has ended");
@@ -57,20 +69,25 @@ impl Rest {
         Ok(rest)
     }
 
+    /// How long it has held the core.
+    pub(crate) fn held(&self) -> Duration {
+        Duration::from_nanos(self.shared.held_ns.load(Relaxed))
+    }
+
     /// Lets others have all of the core, until [`Rest::resume`].
     pub(crate) fn pause(&self) {
-        self.order.store(PAUSE, Relaxed);
+        self.shared.order.store(PAUSE, Relaxed);
     }
 
     /// Holds it again.
     pub(crate) fn resume(&self) {
-        self.order.store(HOLD, Relaxed);
+        self.shared.order.store(HOLD, Relaxed);
     }
 }
 
 impl Drop for Rest {
     fn drop(&mut self) {
-        self.order.store(END, Relaxed);
+        self.shared.order.store(END, Relaxed);
         let _it_has_ended = self.thread.take().map(JoinHandle::join);
     }
 }
@@ -112,6 +129,8 @@ mod tests {
         };
         let share = got(300);
         assert!(share < 0.5, "{share} of the core and not about 0.2");
+        let held = rest.held();
+        assert!(held > Duration::from_millis(150), "{held:?} of 0.3 s");
         rest.pause();
         let before = share;
         let share = got(300);

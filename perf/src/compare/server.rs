@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use super::entrant::{Entrant, Place};
-use super::handicap::Handicap;
 use super::process::{self, Preferred, Times};
+use super::rest::Rest;
 
 /// A running server. Dropping it ends it and removes its folder.
 pub(crate) struct Server {
@@ -20,8 +20,8 @@ pub(crate) struct Server {
     records: Option<PathBuf>,
     is_over: bool,
     preferred: Option<Preferred>,
-    /// Kept until the server has ended.
-    handicap: Option<Handicap>,
+    /// What it may not have of its core.
+    rest: Option<Rest>,
 }
 
 /// How long a server may take to answer, and to end.
@@ -47,12 +47,10 @@ impl Server {
     ) -> io::Result<Server> {
         let folder = Folder::new()?;
         let launch = entrant.prepare(place, &folder.0)?;
-        let handicap = place.share.map(Handicap::new).transpose()?;
         let output = fs::File::create(folder.0.join("log"))?;
         // A session of its own makes its processes findable; the core is inherited by all.
         let child = Command::new("setsid")
             .args(["taskset", "--cpu-list", &place.core.to_string()])
-            .args(handicap.iter().flat_map(Handicap::wrapper))
             .args(wrapper)
             .arg(&launch.program)
             .args(&launch.arguments)
@@ -68,9 +66,11 @@ impl Server {
             records: launch.records,
             is_over: false,
             preferred: None,
-            handicap,
+            rest: None,
         };
         server.wait_until_it_answers(place.router)?;
+        let rest = place.share.map(|share| Rest::new(share, place.core));
+        server.rest = rest.transpose()?;
         // Who is counted and not timed takes its turn like everybody.
         if wrapper.is_empty() {
             server.preferred = Some(process::prefer(server.child.id()));
@@ -118,6 +118,11 @@ impl Server {
         process::times(&self.processes())
     }
 
+    /// Who holds the rest of its core, if it has only a part.
+    pub(crate) fn rest(&self) -> Option<&Rest> {
+        self.rest.as_ref()
+    }
+
     /// Its resident memory.
     pub(crate) fn pss_bytes(&self) -> u64 {
         process::pss_bytes(&self.processes())
@@ -152,9 +157,8 @@ impl Server {
         }
         self.is_over = true;
         self.preferred = None;
-        if let Some(handicap) = &self.handicap {
-            handicap.lift();
-        }
+        // Who only has to end, and may have a backlog, gets all of the core.
+        self.rest = None;
         let leader = self.child.id();
         signal("TERM", &[leader]);
         let deadline = Instant::now() + PATIENCE;

@@ -67,7 +67,7 @@ pub fn hold(
     idle_bench(&mut sitting, agenda);
     for (entrant, subject) in agenda.entrants.iter().zip(&mut sitting.subjects) {
         if agenda.with_search {
-            search(*entrant, subject, options, agenda, tell);
+            search(*entrant, subject, options, &agenda.place, tell);
         }
     }
     keep(&mut sitting);
@@ -221,7 +221,7 @@ pub(crate) fn search(
     entrant: Entrant,
     subject: &mut Subject,
     options: &Options,
-    agenda: &Agenda,
+    place: &Place,
     tell: &mut dyn FnMut(&str),
 ) {
     let mut long = options.clone();
@@ -234,7 +234,7 @@ pub(crate) fn search(
     let mut limited_by_generator = false;
     while let Some(rate) = search.next() {
         let run = (Role::Search, rate);
-        let Some(measured) = point(entrant, subject, &long, &agenda.place, run, tell) else {
+        let Some(measured) = point(entrant, subject, &long, place, run, tell) else {
             return;
         };
         let found = measured.fault();
