@@ -8,8 +8,8 @@
 //! Who asks for less than an equal share gets all of it, and what it leaves is divided among the
 //! others. So a source that asks for twenty times its share takes nothing from one that does not.
 //!
-//! Who asks for its share or less is modest, and goes before those who ask for more; what the limit is
-//! below the capacity for a while, to work off a queue, is taken off those others alone.
+//! Who asks for clearly more than its share is greedy, and the others go before it; what the limit is
+//! below the capacity for a while, to work off a queue, is taken off the greedy alone.
 //!
 //! Cost: a message touches one entry. A period visits only the sources that spoke, at
 //! most [`ROUNDS_MAX`] times each.
@@ -55,8 +55,10 @@ const ROUNDS_MAX: usize = 16;
 /// to the sum.
 const REFILL: f32 = 1.1;
 
-/// Who asks for more than it may have can wait, if those who do not ask for at least this share of the
-/// whole: where nobody else is there one queue serves more, since messages come in batches.
+/// Who asks for clearly more than it may have, this many times, can wait, if the others ask for at least
+/// that share of the whole: where nobody else is there one queue serves more, since messages come in
+/// batches. Not who asks for a little more: what a share is falls and rises with what can be served.
+const GREEDY: f32 = 1.5;
 const MODEST_MIN: f32 = 0.005;
 /// What is left for them of the whole, however much the others ask for.
 const GREEDY_MIN: f32 = 0.02;
@@ -97,7 +99,7 @@ struct Source {
     /// Whether a neighbour of this source obeys RFC 7339.
     is_advised: bool,
     is_listed: bool,
-    /// Whether it asks for more than it may have.
+    /// Whether it asks for clearly more than it may have.
     is_greedy: bool,
 }
 
@@ -215,7 +217,7 @@ impl Shares {
         }
     }
 
-    /// Whether a source asks for more than it may have, while others do not: they go before it.
+    /// Whether a source asks for clearly more than it may have, while others do not: they go before it.
     #[inline]
     pub(crate) fn can_wait(&self, source: SourceId) -> bool {
         self.has_modest && self.sources[self.place(source)].is_greedy
@@ -297,17 +299,18 @@ impl Shares {
     }
 
     /// Divides `limit`, in calls a second, until the next division. Of the `whole`, in the long run, each
-    /// may have its share: what the limit is below it, those do without who ask for more than theirs.
+    /// may have its share: what the limit is below it, those do without who ask for clearly more than theirs.
     pub(crate) fn divide(&mut self, limit: f32, whole: f32, now: Time) {
         let whole = whole.max(limit);
         let level = self.level(whole, |_| true);
         let (mut modest, mut greedy) = (0.0, 0);
         for &at in &self.listed {
             let source = &mut self.sources[at as usize];
-            source.is_greedy = source.usual > level * source.weight;
+            let share = level * source.weight;
+            source.is_greedy = source.usual > GREEDY * share;
             match source.is_greedy {
                 true => greedy += 1,
-                false => modest += source.usual,
+                false => modest += source.usual.min(share),
             }
         }
         self.has_modest = modest > MODEST_MIN * whole;

@@ -138,6 +138,20 @@ fn a_source_at_nine_tenths_of_its_share_goes_first() {
     goes_first(&report, 0, 1);
 }
 
+/// Who asks for a little more than its share gets its share, and what a queue costs is not taken off it.
+#[test]
+fn a_source_a_little_above_its_share_keeps_its_share() {
+    let plan = Plan {
+        neighbours: vec![Neighbour::new(0.55), Neighbour::new(10.0)],
+        has_kernel: true,
+        ..Plan::one(1.0, Costs::plain())
+    };
+    let report = run(&plan);
+    show("above", 10.55, &report);
+    assert!(report.success(0) > 0.85, "{}", report.success(0));
+    goes_first(&report, 0, 1);
+}
+
 /// Calls of a quiet source do not wait for those of one that floods.
 fn goes_first(report: &Report, quiet: usize, flood: usize) {
     let (of_quiet, of_flood) = (report.setup_p99_of_us(quiet), report.setup_p99_of_us(flood));
