@@ -111,7 +111,7 @@ pub(crate) struct Shares {
     listed: Vec<u32>,
     /// The level of a source of weight 1 that has not spoken before.
     fresh: f32,
-    /// The last division, and whether somebody then asked for less than might be had.
+    /// The last division, and whether anybody then spoke who was not greedy.
     divided: Time,
     has_modest: bool,
     /// Whether the kernel can drop, and when to look whether it should.
