@@ -234,7 +234,7 @@ impl<H: Handler> Outbox<H> {
     }
 
     /// Puts a message off: the handler gets it again ([`crate::Brought::PutOff`]) when the shard has
-    /// nothing else to do, or a few with each turn if it always has; those that were put off in their
+    /// nothing else to do, or one with each turn if it always has; those that were put off in their
     /// order. `false` = too many are, which is counted: it is to be handled now.
     #[must_use]
     pub fn put_off(&mut self, inbound: &Inbound<'_>) -> bool {

@@ -37,7 +37,6 @@ mod wheel;
 mod wire;
 
 pub(crate) use part::Holder;
-pub use part::SHARE_MIN;
 pub use plan::{Arrivals, Mix, Numbers, Payload, Plan, Sink, Source, Timers, Transport, Wait};
 pub use progress::{Moment, Progress};
 pub use report::{

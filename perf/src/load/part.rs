@@ -18,7 +18,7 @@ use nix::unistd::gettid;
 /// For how long the core is left each time.
 const LEFT: Duration = Duration::from_micros(100);
 /// The least share that can be left: the kernel lets nobody hold a core for longer (`sched_rt_runtime_us`).
-pub const SHARE_MIN: f64 = 0.06;
+const SHARE_MIN: f64 = 0.06;
 
 /// Who holds a core and leaves a share of it to others. Lives on its thread, which goes before all
 /// others there.

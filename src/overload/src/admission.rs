@@ -63,8 +63,8 @@ impl Default for Rules {
 pub enum Decision {
     /// It is served.
     Admit,
-    /// It is served, and may wait for all else that is to be done: its source asks for more than it may
-    /// have.
+    /// It is served, and may wait for all else that is to be done: its source asks for clearly more
+    /// than it may have.
     Later,
     /// It is answered 503.
     Refuse,
