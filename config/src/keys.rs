@@ -85,7 +85,10 @@ pub const SECTIONS: &[(&str, &[&str])] = &[
             "send_buffer_bytes",
         ],
     ),
-    ("io", &["batch", "busy_poll_us", "receive_coalesced"]),
+    (
+        "io",
+        &["batch", "busy_poll_us", "gather_us", "receive_coalesced"],
+    ),
     ("timers", &["t1_ms", "t2_ms", "t4_ms", "c_ms"]),
     (
         "proxy",

@@ -275,6 +275,9 @@ pub struct Io {
     pub batch: usize,
     /// How long an idle shard looks for work before it sleeps; 0 for not at all.
     pub busy_poll_us: u32,
+    /// How long a shard lets messages gather before it looks for them, if several are on their way;
+    /// 0 for not at all.
+    pub gather_us: u32,
     /// Whether to take datagrams of one peer and size off a socket in one piece.
     pub receive_coalesced: bool,
 }

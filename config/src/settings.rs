@@ -176,6 +176,7 @@ pub(crate) fn io(section: &Section<'_>) -> Io {
     Io {
         batch: section.number_or("batch", 64, 1..=256),
         busy_poll_us: section.number_or("busy_poll_us", 0, 0..=1_000),
+        gather_us: section.number_or("gather_us", 0, 0..=1_000),
         receive_coalesced: section.flag("receive_coalesced", false),
     }
 }

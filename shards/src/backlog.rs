@@ -42,6 +42,7 @@ impl TakenUp {
             bytes: &self.bytes,
             received: self.received,
             brought: Brought::PutOff,
+            is_expected: false,
         }
     }
 }
@@ -133,6 +134,7 @@ mod tests {
                         bytes: &bytes,
                         received: Time(number),
                         brought: Brought::Straight,
+                        is_expected: false,
                     };
                     let is_put = backlog.put(&inbound, &mut packets);
                     prop_assert!(is_put || model.len() == 8 || packets.take(len).is_none());

@@ -27,6 +27,17 @@ pub trait Handler: Sized {
     /// the last message ended. It may name a message before its last octet is there.
     fn frame(&self, bytes: &[u8]) -> Frame;
 
+    /// The octets of the message after the one that is handled next. Both are then brought in this
+    /// order, this one with [`Inbound::is_expected`], or not at all; [`Handler::expect_none`] says when
+    /// no more of them come. A handler can read the message here and ask for the memory that it will
+    /// need ([`crate::fetch`]), which then comes while the other is handled. It must not answer yet.
+    fn expect(&mut self, bytes: &[u8]) {
+        let _ = bytes;
+    }
+
+    /// What was expected has come, or never will: the memory of its octets is used for others now.
+    fn expect_none(&mut self) {}
+
     /// A message that this shard owns.
     fn message(&mut self, inbound: &Inbound<'_>, out: &mut Outbox<Self>);
 
@@ -133,6 +144,8 @@ pub struct Inbound<'a> {
     pub received: Time,
     /// Who brought it to this shard.
     pub brought: Brought,
+    /// Whether [`Handler::expect`] was told of these octets.
+    pub is_expected: bool,
 }
 
 /// Who brought a message to the shard that has it.

@@ -35,6 +35,7 @@ mod buffers;
 mod clock;
 mod config;
 mod cut;
+mod gather;
 mod handler;
 mod in_hand;
 mod inbox;
@@ -73,6 +74,7 @@ pub use solo::{Solo, SoloSent};
 pub use stats::{
     CounterDef, CounterKind, Histogram, HistogramDef, Page, PageSnapshot, ShardStats, Tables,
 };
+pub use sys::fetch;
 pub use udp::BufferReport;
 pub use wheel::Wheel;
 pub use workbench::Workbench;

@@ -67,6 +67,9 @@ pub struct Limits {
     pub batch: usize,
     /// How long an idle shard looks for work before it sleeps; 0 = it sleeps at once.
     pub busy_poll_us: u32,
+    /// How long a shard that is through with its work lets messages gather, if it expects several
+    /// within that time; 0 = not at all.
+    pub gather_us: u32,
     /// Whether to ask for huge pages behind the packets.
     pub huge_pages: bool,
     /// Whether to take datagrams of one peer and size off the socket in one piece (`UDP_GRO`).
@@ -102,6 +105,7 @@ impl Default for Limits {
             turn_streams: 64,
             batch: 64,
             busy_poll_us: 0,
+            gather_us: 0,
             huge_pages: false,
             receive_trains: false,
         }

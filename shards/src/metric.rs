@@ -63,6 +63,8 @@ pub enum Metric {
     InboxDepthMax,
     /// Times that this shard woke another one.
     Wakes,
+    /// Times that this shard let messages gather.
+    Naps,
     /// Deadlines armed.
     TimersArmed,
     /// Deadlines that passed.
@@ -150,7 +152,7 @@ pub enum Metric {
 }
 
 #[rustfmt::skip] // a table
-const ROWS: [(Metric, CounterDef); 71] = [
+const ROWS: [(Metric, CounterDef); 72] = [
     counter(Metric::Turns, "turns", "Turns of the shard's loop."),
     counter(Metric::BusyUs, "busy_us", "Microseconds of the shard's turns, waiting not counted; its rate is the busy share."),
     counter(Metric::DatagramsIn, "datagrams_in", "Datagrams received."),
@@ -180,6 +182,7 @@ const ROWS: [(Metric, CounterDef); 71] = [
     gauge(Metric::InboxDepth, "inbox_depth", "Parcels that waited in the inbox at the last look."),
     gauge(Metric::InboxDepthMax, "inbox_depth_max", "The most parcels that ever waited in the inbox."),
     counter(Metric::Wakes, "wakes", "Times that this shard woke another one."),
+    counter(Metric::Naps, "naps", "Times that this shard let messages gather for `gather_us`, because several were sure to come, instead of being woken by the next."),
     counter(Metric::TimersArmed, "timers_armed", "Deadlines armed."),
     counter(Metric::TimersFired, "timers_fired", "Deadlines that passed."),
     counter(Metric::TimersCancelled, "timers_cancelled", "Deadlines cancelled."),

@@ -14,7 +14,8 @@
 //! have come, as it ends; and once more for each eight messages of a batch. Held by the cases
 //! `turn/` of `benches/instructions`.
 
-use std::os::fd::AsRawFd;
+mod sleep;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -24,6 +25,7 @@ use mio::{Interest, Poll, Token};
 
 use crate::HOUSEKEEPING_MS;
 use crate::clock::{Anchor, Clock};
+use crate::gather::Gather;
 use crate::handler::{Brought, Handler, Inbound, Undelivered};
 use crate::in_hand::InHand;
 use crate::inbox::{Inbox, Parcel};
@@ -31,7 +33,7 @@ use crate::limits::Limits;
 use crate::metric::{DELAY, Metric};
 use crate::outbox::{Mail, Outbox, Outgoing};
 use crate::runtime::{Command, Shared};
-use crate::sys::{Events, Receiver, Sender};
+use crate::sys::{self, Events, Receiver, Sender};
 use crate::tcp::{StreamListener, Streams};
 use crate::train::Planner;
 use crate::udp::UdpSocket;
@@ -44,10 +46,6 @@ pub(crate) const EVENTS_MAX: usize = 1_024;
 const UDP_TOKEN: usize = 1 << 40;
 /// How long a stopping shard waits for its last records to be taken.
 const LAST_RECORDS_MS: u64 = 10_000;
-/// How long a blocked socket is left alone when nothing else is due.
-const BLOCKED_US: u64 = 1_000;
-/// How many turns in a row go without asking for events while there is work anyway.
-const UNASKED_MAX: u32 = 3;
 /// For how many messages one reading of the clock stands: a few dozen microseconds.
 const MESSAGES_A_READING: usize = 8;
 
@@ -99,6 +97,7 @@ pub(crate) struct Station<H: Handler> {
     has_more: bool,
     /// How many turns went without asking for events.
     unasked: u32,
+    gather: Gather,
 }
 
 impl<H: Handler> Station<H> {
@@ -145,6 +144,7 @@ impl<H: Handler> Station<H> {
             receiver: Receiver::new(limits.batch.clamp(1, Limits::BATCH_MAX)),
             sender: Sender::new(limits.batch.clamp(1, Limits::BATCH_MAX)),
             planner: Planner::new(),
+            gather: Gather::new(limits.gather_us),
             limits,
             ended: clock.now(),
             inbox_depth: 0,
@@ -158,22 +158,11 @@ impl<H: Handler> Station<H> {
     /// Turns until the end.
     pub(crate) fn run(mut self) {
         let mut events = Events::new(EVENTS_MAX);
+        if self.limits.gather_us > 0 {
+            sys::nap_exactly();
+        }
         while !self.turn() {
             self.wait(&mut events);
-        }
-    }
-
-    /// Waits until there is something to do, and notes where.
-    pub(crate) fn wait(&mut self, events: &mut Events) {
-        self.sleep(events);
-        for (token, ready) in events.iter() {
-            match Token(token) {
-                INBOX_TOKEN => {}
-                Token(token) if token >= UDP_TOKEN => {
-                    self.udp[token - UDP_TOKEN].is_ready |= ready.is_readable();
-                }
-                Token(token) => self.streams.event(token, ready),
-            }
         }
     }
 
@@ -286,6 +275,7 @@ impl<H: Handler> Station<H> {
             handler,
             out,
             inboxes,
+            gather,
             ..
         } = self;
         let (mut datagrams, mut bytes) = (0, 0);
@@ -295,10 +285,17 @@ impl<H: Handler> Station<H> {
             bytes: &[],
             received: anchor.received(None),
             brought: Brought::Straight,
+            is_expected: false,
         };
+        // Only of those that are handled here: whose the others are is asked first.
+        let looks_ahead = inboxes.len() == 1 || udp[socket].brought == Brought::Steered;
         for at in 0..count {
             if at > 0 && at.is_multiple_of(MESSAGES_A_READING) {
                 set_time(out, anchor, clock.now());
+            }
+            inbound.is_expected = looks_ahead && at > 0;
+            if looks_ahead && at + 1 < count {
+                handler.expect(receiver.bytes(at + 1));
             }
             let Some(piece) = receiver.get(at) else {
                 out.count(Metric::ReceiveErrors, 1);
@@ -317,6 +314,7 @@ impl<H: Handler> Station<H> {
                 out.count(Metric::TrainsIn, 1);
                 // They came here because the first of them belongs here.
                 inbound.brought = Brought::Straight;
+                inbound.is_expected = false;
                 for datagram in piece.bytes.chunks(piece.segment) {
                     datagrams += 1;
                     inbound.bytes = datagram;
@@ -328,7 +326,11 @@ impl<H: Handler> Station<H> {
                 deliver(*id, handler, out, inboxes, &inbound);
             }
         }
+        if looks_ahead && count > 1 {
+            handler.expect_none();
+        }
         *unclocked = datagrams as usize % MESSAGES_A_READING;
+        gather.saw(datagrams);
         out.count(Metric::DatagramsIn, datagrams);
         out.count(Metric::DatagramBytesIn, bytes as u64);
     }
@@ -382,6 +384,7 @@ impl<H: Handler> Station<H> {
                         bytes: bytes.bytes(),
                         received,
                         brought: Brought::HandedOver,
+                        is_expected: false,
                     };
                     {
                         let _in_hand = InHand(inbound.bytes);
@@ -663,55 +666,6 @@ impl<H: Handler> Station<H> {
             self.begin_stop();
         }
         false
-    }
-
-    /// Waits for an event or the next deadline.
-    fn sleep(&mut self, events: &mut Events) {
-        let inbox = &self.inboxes[usize::from(self.id.0)];
-        let now = self.ended;
-        let mut until = self.housekeeping;
-        if let Some(next) = self.out.wheel.next() {
-            until = until.min(next);
-        }
-        if self.udp.iter().any(UdpSocket::waits) {
-            until = until.min(Time(now.0 + BLOCKED_US));
-        }
-        let mut wait_us = until.micros_since(now);
-        let is_idle =
-            self.out.failures.is_empty() && self.out.outgoing.is_empty() && inbox.is_empty();
-        // What was put off is for when nothing else is there: whether it is must be asked each time.
-        let must_ask = !self.has_more && self.out.has_put_off();
-        if self.has_more || !is_idle || must_ask {
-            wait_us = 0;
-        }
-        if wait_us == 0 && !must_ask && self.unasked < UNASKED_MAX {
-            // There is work; the events will still be there, and the call costs as much as a few
-            // messages.
-            self.unasked += 1;
-            events.clear();
-            return;
-        }
-        self.unasked = 0;
-        let commands = &self.all[usize::from(self.id.0)].commands;
-        if self.limits.busy_poll_us > 0 && wait_us > 0 {
-            let within = Time(now.0 + wait_us.min(self.limits.busy_poll_us.into()));
-            while self.ended < within {
-                events.wait(self.poll.as_raw_fd(), 0);
-                self.ended = self.clock.now();
-                if !events.is_empty() || !inbox.is_empty() || !commands.is_empty() {
-                    return;
-                }
-            }
-            wait_us = until.micros_since(within);
-        }
-        if wait_us > 0 && (!inbox.lie_down() || !commands.is_empty()) {
-            wait_us = 0;
-        }
-        // Whole milliseconds are what epoll sleeps: rounded up, so that a deadline is not met early
-        // and asked for again and again.
-        events.wait(self.poll.as_raw_fd(), wait_us.div_ceil(1_000));
-        inbox.get_up();
-        self.ended = self.clock.now();
     }
 }
 

@@ -78,6 +78,7 @@ impl<H: Handler> Solo<H> {
             bytes,
             received,
             brought: Brought::Straight,
+            is_expected: false,
         };
         self.call(at, sent, |handler, out| handler.message(&inbound, out));
     }
@@ -96,6 +97,7 @@ impl<H: Handler> Solo<H> {
             bytes,
             received,
             brought: Brought::Steered,
+            is_expected: false,
         };
         self.call(at, sent, |handler, out| handler.steered(&inbound, out))
     }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base::{ShardId, Transport};
-use bench::{Echo, HANDLED, eventually, message};
+use bench::{EXPECTED, Echo, HANDLED, HEAD_BYTES, eventually, message};
 use shards::{Limits, ListenerSpec, Metric, Running, RuntimeConfig, StartError, start};
 
 fn config(shards: usize, limits: Limits) -> RuntimeConfig {
@@ -530,6 +530,81 @@ fn a_refused_connection_is_told_with_its_reason() {
     assert_eq!(answer, b"bye");
     assert!(is_closed(&mut asked));
     node.wait_for(Metric::ClosedAsked, 1);
+}
+
+/// In a batch each datagram but the first is told of before it comes, once and in order, whatever else
+/// is in the batch; the handler looks at that. One that another shard owns is not.
+#[test]
+fn datagrams_that_come_together_are_expected_in_order() {
+    let node = Node::start(config(1, Limits::small()));
+    let socket = node.udp();
+    let expected = || node.running().stats()[0].handler.get(EXPECTED);
+    let mut rounds = 0_u64;
+    while expected() < 100 {
+        rounds += 1;
+        assert!(rounds < 5_000, "datagrams never come together");
+        for at in 0..50_u8 {
+            let payload = vec![b'a' + at % 26; usize::from(at)];
+            socket.send(&message('0', 'E', &payload)).expect("sent");
+        }
+        let mut answer = [0; 128];
+        for at in 0..50 {
+            let len = socket
+                .recv(&mut answer)
+                .expect("every datagram is answered");
+            assert_eq!(len, HEAD_BYTES + at, "in their order");
+        }
+    }
+    // With two shards and no steering it is first asked whose each is.
+    let node = Node::start(config(2, Limits::small()));
+    let socket = node.udp();
+    for _ in 0..50 {
+        socket.send(&message('0', 'E', b"x")).expect("sent");
+    }
+    let mut answer = [0; 64];
+    for _ in 0..50 {
+        socket
+            .recv(&mut answer)
+            .expect("every datagram is answered");
+    }
+    let told: u64 = (node.running().stats().iter())
+        .map(|page| page.handler.get(EXPECTED))
+        .sum();
+    assert_eq!(told, 0);
+}
+
+/// While many messages come a shard naps between its turns; it still serves all, by datagram, by
+/// stream and from the other shard, and its deadlines are not early.
+#[test]
+fn a_shard_that_lets_messages_gather_misses_none() {
+    let limits = Limits {
+        gather_us: 100,
+        ..Limits::small()
+    };
+    let node = Node::start(config(2, limits));
+    let (socket, mut stream) = (node.udp(), node.tcp());
+    let (mut sent, mut rounds) = (0, 0);
+    // Naps begin when enough came within two milliseconds, which is up to the machine.
+    while node.total(Metric::Naps) < 20 {
+        rounds += 1;
+        assert!(rounds < 5_000, "{sent} datagrams and no naps");
+        for at in 0..100 {
+            let owner = if at % 2 == 0 { '0' } else { '1' };
+            socket.send(&message(owner, 'E', b"x")).expect("sent");
+            sent += 1;
+        }
+        let mut answer = [0; 64];
+        for _ in 0..100 {
+            socket
+                .recv(&mut answer)
+                .expect("every datagram is answered");
+        }
+        echo_stream(&mut stream, &message('1', 'E', b"y"));
+    }
+    let asked = Instant::now();
+    echo(&socket, &message('-', 'D', b"20"));
+    assert!(asked.elapsed() >= Duration::from_millis(20), "not early");
+    assert!(node.total(Metric::HandedOver) > 0);
 }
 
 /// What is asked of the system for speed may be refused; the shard works the same.

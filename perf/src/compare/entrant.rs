@@ -13,7 +13,9 @@ pub enum Entrant {
     Trunkline,
     /// The same with coalesced sends.
     TrunklineCoalesced,
-    /// The same with 100,000 prefixes and a second gateway for each.
+    /// That, and messages gather for [`GATHER_US`] where several are sure to come.
+    TrunklineGathering,
+    /// The first with 100,000 prefixes and a second gateway for each.
     TrunklinePrefixes,
     /// The first with two shards, whose datagrams these bring to their owners.
     TrunklineTwo(Steering),
@@ -56,6 +58,8 @@ pub enum Profile {
 
 /// Prefixes of the large deck, for both servers the same.
 pub const PREFIXES: u32 = 100_000;
+/// How long messages gather, in microseconds.
+const GATHER_US: u32 = 100;
 const PREFIX_FIRST: u32 = 100_000;
 
 /// Where the servers and the generator's answerers listen.
@@ -143,7 +147,7 @@ impl Entrant {
     #[must_use]
     pub fn all() -> Vec<Entrant> {
         let mut all = vec![Entrant::Trunkline, Entrant::TrunklineCoalesced];
-        all.push(Entrant::TrunklinePrefixes);
+        all.extend([Entrant::TrunklineGathering, Entrant::TrunklinePrefixes]);
         for profile in Profile::ALL {
             all.extend([2, 4].map(|children| Entrant::Kamailio(profile, children)));
         }
@@ -164,6 +168,7 @@ impl Entrant {
         match self {
             Entrant::Trunkline => "trunkline".to_owned(),
             Entrant::TrunklineCoalesced => "trunkline-coalesced".to_owned(),
+            Entrant::TrunklineGathering => "trunkline-gathering".to_owned(),
             Entrant::TrunklinePrefixes => "trunkline-prefixes".to_owned(),
             Entrant::TrunklineTwo(by) => format!("trunkline-2-{}", by.word()),
             Entrant::TrunklineBench => "trunkline-bench".to_owned(),
@@ -179,6 +184,9 @@ impl Entrant {
         match self {
             Entrant::Trunkline => "trunkline, CDRs on".to_owned(),
             Entrant::TrunklineCoalesced => "trunkline, coalesced sends".to_owned(),
+            Entrant::TrunklineGathering => {
+                format!("trunkline, coalesced sends, gather_us = {GATHER_US}")
+            }
             Entrant::TrunklinePrefixes => "trunkline, 100,000 prefixes".to_owned(),
             Entrant::TrunklineTwo(Steering::Kernel) => {
                 "trunkline, 2 shards, steered by the kernel".to_owned()
@@ -262,8 +270,12 @@ impl Entrant {
 
     fn trunkline(self, place: &Place, folder: &Path) -> io::Result<Launch> {
         let coalesce = match self {
-            Entrant::TrunklineCoalesced => "coalesce = \"trailing\"",
+            Entrant::TrunklineCoalesced | Entrant::TrunklineGathering => "coalesce = \"trailing\"",
             _ => "",
+        };
+        let io = match self {
+            Entrant::TrunklineGathering => format!("[io]\ngather_us = {GATHER_US}\n"),
+            _ => String::new(),
         };
         let overload = place.delay_target_ms.map_or_else(String::new, |target_ms| {
             let max_ms = target_ms.max(DELAY_MAX_MS);
@@ -274,6 +286,7 @@ impl Entrant {
             .replace("[@CORE@]", &self.shards(place))
             .replace("@ROUTER@", &place.router.to_string())
             .replace("@GATEWAY@", &place.gateways[0].to_string())
+            .replace("@IO@", &io)
             .replace("@OVERLOAD@", &overload)
             .replace("@LISTENER_EXTRA@", coalesce)
             .replace("@GATEWAY_EXTRA@", coalesce);
@@ -400,7 +413,7 @@ mod tests {
         for entrant in &all {
             assert_eq!(Entrant::by_key(&entrant.key()), Some(*entrant));
         }
-        assert_eq!(all.len(), 11);
+        assert_eq!(all.len(), 12);
         assert_eq!(Entrant::by_key("kamailio"), None);
     }
 

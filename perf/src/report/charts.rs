@@ -29,7 +29,7 @@ fn axis(label: &str, scale: Scale) -> Axis {
 
 /// A family of servers has one colour; more children make its line dashed.
 fn style(subject: &Subject, place: usize) -> Style {
-    const FAMILIES: [&str; 7] = [
+    const FAMILIES: [&str; 8] = [
         "trunkline",
         "trunkline-coalesced",
         "trunkline-prefixes",
@@ -37,6 +37,7 @@ fn style(subject: &Subject, place: usize) -> Style {
         "kamailio-relay",
         "kamailio-dialog",
         "kamailio-prefixes",
+        "trunkline-gathering",
     ];
     let (family, children) = match subject.key.rsplit_once('-') {
         Some((family, children)) if children.bytes().all(|b| b.is_ascii_digit()) => {

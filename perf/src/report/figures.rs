@@ -327,8 +327,8 @@ pub(crate) fn ratios(sitting: &Sitting) -> (Vec<String>, Vec<Ratio>) {
             };
             push(&mut ratios, &ours, (label, text), |subject| {
                 let goal = match subject.key.as_str() {
-                    "trunkline-coalesced" if half_goal == 2.2 => 0.25,
-                    "trunkline-coalesced" => 0.125,
+                    "trunkline-coalesced" | "trunkline-gathering" if half_goal == 2.2 => 0.25,
+                    "trunkline-coalesced" | "trunkline-gathering" => 0.125,
                     _ => goal,
                 };
                 let ratio = cpu(subject)? / rival?;

@@ -13,6 +13,25 @@ pub(crate) fn civil_us() -> i64 {
     read(libc::CLOCK_REALTIME)
 }
 
+/// Sleeps for so long, or until a signal comes.
+pub(crate) fn nap(us: u64) {
+    let time = libc::timespec {
+        tv_sec: (us / 1_000_000) as libc::time_t,
+        tv_nsec: (us % 1_000_000 * 1_000) as libc::c_long,
+    };
+    // SAFETY: the pointer is to a value of this function that the call only reads; it is not asked
+    // what is left of the time.
+    unsafe { call!(libc::SYS_nanosleep, &raw const time, std::ptr::null::<()>()) };
+}
+
+/// From now on the calling thread's naps end when they should: Linux else lets them take up to 50 µs
+/// longer, so as to wake several threads at once.
+pub(crate) fn nap_exactly() {
+    let slack_ns: libc::c_ulong = 1;
+    // SAFETY: the call takes a number and changes nothing but this thread's slack.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack_ns) };
+}
+
 #[inline]
 fn read(clock: libc::clockid_t) -> i64 {
     let mut time = libc::timespec {

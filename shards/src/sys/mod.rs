@@ -17,6 +17,7 @@ mod address;
 pub(crate) mod bpf;
 mod clock;
 mod events;
+mod fetch;
 mod receive;
 mod send;
 
@@ -24,8 +25,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 
-pub(crate) use clock::{civil_us, monotonic_us};
+pub(crate) use clock::{civil_us, monotonic_us, nap, nap_exactly};
 pub(crate) use events::{Events, Ready};
+pub use fetch::fetch;
 pub(crate) use receive::Receiver;
 pub(crate) use send::{SEGMENTS_MAX, Sender};
 

@@ -121,20 +121,27 @@ impl Receiver {
         Ok(count as usize)
     }
 
+    /// The octets of one of the datagrams, or of several of one length, of the last
+    /// [`Receiver::receive`].
+    #[inline]
+    pub(crate) fn bytes(&self, at: usize) -> &[u8] {
+        let len = (self.headers[at].msg_len as usize).min(DATAGRAM_BYTES);
+        &self.arena[at * SLOT_BYTES..][..len]
+    }
+
     /// One of the datagrams of the last [`Receiver::receive`]. `None`: its sender's address is of
     /// no family that we speak.
     #[inline]
     pub(crate) fn get(&self, at: usize) -> Option<Datagram<'_>> {
         let header = &self.headers[at];
-        let start = at * SLOT_BYTES;
-        let len = (header.msg_len as usize).min(DATAGRAM_BYTES);
+        let bytes = self.bytes(at);
         let mut datagram = Datagram {
-            bytes: &self.arena[start..start + len],
+            bytes,
             peer: address::read(&self.names[at])?,
             local: None,
             stamp: None,
             dropped: None,
-            segment: len.max(1),
+            segment: bytes.len().max(1),
         };
         let written = header.msg_hdr.msg_controllen.min(CONTROL_BYTES);
         datagram.read_control(&self.controls[at].0[..written]);

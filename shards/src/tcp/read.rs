@@ -123,6 +123,7 @@ impl Streams {
                         bytes: &bytes[at..at + count],
                         received: out.now(),
                         brought: Brought::Straight,
+                        is_expected: false,
                     };
                     at += count;
                     deliver(handler, out, &inbound);
@@ -134,6 +135,7 @@ impl Streams {
                         bytes: &bytes[at..],
                         received: out.now(),
                         brought: Brought::Straight,
+                        is_expected: false,
                     };
                     conn.ended_as = Metric::ClosedBad;
                     let _in_hand = InHand(inbound.bytes);

@@ -47,6 +47,8 @@ pub struct World<H: Handler> {
     /// What is to come, in order; the serial keeps events of one moment in the order they were made.
     events: BTreeMap<(Time, u64), Event<H>>,
     serial: u64,
+    /// How many datagrams came, for what depends on how they come together.
+    arrived: u64,
     streams: Vec<Stream>,
 }
 
@@ -195,6 +197,7 @@ impl<H: Handler> World<H> {
             nodes,
             events: BTreeMap::new(),
             serial: 0,
+            arrived: 0,
             streams: Vec::new(),
         };
         for shard in 0..world.nodes.len() {
@@ -432,6 +435,7 @@ impl<H: Handler> World<H> {
                     bytes: &bytes,
                     received,
                     brought: Brought::HandedOver,
+                    is_expected: false,
                 };
                 self.take_over(shard, &inbound, sent);
             }
@@ -508,12 +512,19 @@ impl<H: Handler> World<H> {
 
     /// A message stands at a shard's door: to its owner, or to the handler.
     fn arrive(&mut self, shard: usize, flow: &Flow, bytes: &[u8], from: Brought, sent: SentTo<'_>) {
+        // Every other one as a shard that finds several at once does it.
+        self.arrived = self.arrived.wrapping_add(1);
+        let is_expected = self.arrived.is_multiple_of(2);
         let inbound = Inbound {
             flow: *flow,
             bytes,
             received: self.now,
             brought: from,
+            is_expected,
         };
+        if is_expected {
+            self.nodes[shard].handler.expect(bytes);
+        }
         let owner = match from {
             Brought::Steered => {
                 let owner = self.call(shard, sent, |handler, out| handler.steered(&inbound, out));
@@ -531,6 +542,9 @@ impl<H: Handler> World<H> {
                 owner
             }
         };
+        if is_expected {
+            self.nodes[shard].handler.expect_none();
+        }
         if let Some(owner) = owner {
             self.hand_over(shard, owner, &inbound, sent);
         }

@@ -137,6 +137,7 @@ impl<H: Handler> World<H> {
                     bytes: &bytes,
                     received: self.now,
                     brought: Brought::Straight,
+                    is_expected: false,
                 };
                 self.call(shard, sent, |handler, out| {
                     handler.unframed(&inbound, reason, out);

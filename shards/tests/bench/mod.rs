@@ -9,6 +9,7 @@
     reason = "the clock of the tests is the real one"
 )]
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,12 +19,21 @@ use shards::{Brought, CounterDef, CounterKind, Frame, Handler, Inbound, Outbox, 
 
 pub const HEAD_BYTES: usize = 6;
 
-/// One counter of its own: messages handled.
-pub static HANDLED: [CounterDef; 1] = [CounterDef {
-    name: "handled",
-    help: "Messages handled.",
-    kind: CounterKind::Counter,
-}];
+/// The counters of its own: messages handled, and those of them that it was told to expect.
+pub static HANDLED: [CounterDef; 2] = [
+    CounterDef {
+        name: "handled",
+        help: "Messages handled.",
+        kind: CounterKind::Counter,
+    },
+    CounterDef {
+        name: "expected",
+        help: "Messages handled that were expected.",
+        kind: CounterKind::Counter,
+    },
+];
+/// The place of the second of [`HANDLED`].
+pub const EXPECTED: usize = 1;
 
 /// Puts a message together.
 pub fn message(owner: char, command: char, payload: &[u8]) -> Vec<u8> {
@@ -52,6 +62,8 @@ pub struct Echo {
     pub draining: bool,
     pub busy: bool,
     pub housekeepings: u32,
+    /// What it was told to expect, and has not got yet.
+    expected: VecDeque<Vec<u8>>,
 }
 
 impl Echo {
@@ -115,8 +127,25 @@ impl Handler for Echo {
         }
     }
 
+    fn expect(&mut self, bytes: &[u8]) {
+        self.expected.push_back(bytes.to_vec());
+    }
+
+    fn expect_none(&mut self) {
+        self.expected.clear();
+    }
+
     fn message(&mut self, inbound: &Inbound<'_>, out: &mut Outbox<Echo>) {
         out.stats().add(0, 1);
+        if inbound.is_expected {
+            let expected = self.expected.pop_front().expect("somebody said so");
+            assert_eq!(expected, inbound.bytes, "in the order in which they come");
+            out.stats().add(EXPECTED, 1);
+        }
+        assert!(
+            self.expected.len() <= 1,
+            "no further ahead than the next, or what was expected did not come"
+        );
         assert!(
             inbound.received <= out.now(),
             "received before it is handled"

@@ -109,6 +109,15 @@ impl<T> Slab<T> {
         }
     }
 
+    /// Where a slot lies, whoever has it, and how many octets it takes: memory to be asked for before it
+    /// is needed. `None`: no slot was ever there.
+    #[must_use]
+    #[inline]
+    pub fn whereabouts(&self, id: SlotId) -> Option<(*const u8, usize)> {
+        let slot = &raw const *self.slots.get(id.index() as usize)?;
+        Some((slot.cast(), Slab::<T>::SLOT_BYTES))
+    }
+
     /// As [`Slab::get`], to change it.
     #[inline]
     pub fn get_mut(&mut self, id: SlotId) -> Option<&mut T> {

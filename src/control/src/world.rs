@@ -73,6 +73,7 @@ pub fn shard_limits(config: &Config) -> shards::Limits {
         linger_ms: limits.linger_ms,
         batch: config.io.batch,
         busy_poll_us: config.io.busy_poll_us,
+        gather_us: config.io.gather_us,
         huge_pages: config.node.huge_pages,
         receive_trains: config.io.receive_coalesced,
         ..shards::Limits::default()

@@ -7,7 +7,10 @@ use base::{ListenerId, ShardId};
 use call::Event;
 use shards::{Brought, Fellow, Frame, Handler, Inbound, Undelivered};
 use sip::frame::{FrameError, Framing};
-use sip::{ErrorKind, Message, Method, parse, response_route, sniff, sniff_branch, sniff_call_id};
+use sip::{
+    ErrorKind, Message, Method, parse, parsed_ahead, response_route, sniff, sniff_branch,
+    sniff_call_id,
+};
 use transaction::{ClientEvent, ServerEvent};
 
 use crate::admission::LetIn;
@@ -36,20 +39,27 @@ impl Router {
     /// after the parse, which has found what says so. `Some`: another shard's; nothing was done.
     #[inline]
     fn read(&mut self, inbound: &Inbound<'_>, out: &mut Out) -> Option<ShardId> {
-        let source = match self.let_in(inbound, out) {
-            LetIn::Done => return None,
+        let let_in = self.let_in(inbound, out);
+        let source = match let_in {
+            LetIn::Done => {
+                self.idle_ahead();
+                return None;
+            }
             LetIn::From(source) => Some(source),
             LetIn::Unseen => None,
         };
-        let mut index = self.take_index();
-        let parsed = parse(inbound.bytes, &mut index);
+        let (mut index, key, is_read) = self.index_of(inbound);
+        let parsed = match is_read {
+            true => Ok(parsed_ahead(inbound.bytes, &index)),
+            false => parse(inbound.bytes, &mut index),
+        };
         let elsewhere = match parsed {
             Ok(message) if message.is_request() => {
                 let elsewhere = self.steered_wrongly(&message, inbound);
                 if elsewhere.is_none() {
                     self.note_neighbour(&message, inbound, out);
                     let source = source.unwrap_or_else(|| self.source(inbound));
-                    self.request(&message, source, inbound, out);
+                    self.request(&message, source, key, inbound, out);
                 }
                 elsewhere
             }
@@ -245,6 +255,14 @@ impl Handler for Router {
 
     fn fellow(&self, listener: ListenerId, peer: SocketAddr, bytes: &[u8]) -> Option<Fellow> {
         self.fellow_of(listener, peer, bytes)
+    }
+
+    fn expect(&mut self, bytes: &[u8]) {
+        self.read_ahead(bytes);
+    }
+
+    fn expect_none(&mut self) {
+        self.forget_ahead();
     }
 
     fn message(&mut self, inbound: &Inbound<'_>, out: &mut Out) {

@@ -36,6 +36,7 @@
 mod accepted;
 mod act;
 mod admission;
+mod ahead;
 mod attempt;
 mod between;
 mod branch;
@@ -104,6 +105,8 @@ pub struct Router {
     /// Indexes that are not in use: a path takes one, parses into it and puts it back.
     #[expect(clippy::vec_box)] // taken and put back for every message: 8 bytes, not 3 kB
     indexes: Vec<Box<Index>>,
+    /// Messages that were read before their turn.
+    ahead: ahead::Ahead,
     edits: Edits,
     /// What our Via and Record-Route say for each listener, in the order of their ids.
     heads: Box<[paths::Head]>,
@@ -170,7 +173,8 @@ impl Router {
             ),
             names: Texts::new(settings.calls_max.saturating_mul(CELLS_PER_CALL)),
             spares: Spares::new(),
-            indexes: (0..4).map(|_| Box::new(Index::new())).collect(),
+            indexes: (0..6).map(|_| Box::new(Index::new())).collect(),
+            ahead: ahead::Ahead::default(),
             edits: Edits::new(),
             heads: settings.listeners.iter().map(paths::Head::new).collect(),
             scratch: Vec::with_capacity(sip::limits::MESSAGE_BYTES_MAX),
@@ -276,7 +280,7 @@ impl Router {
     }
 
     fn take_index(&mut self) -> Box<Index> {
-        // Never empty in practice: the deepest path nests three parses.
+        // Never empty in practice: the deepest path nests three parses, and two are read ahead.
         self.indexes.pop().unwrap_or_default()
     }
 

@@ -57,11 +57,12 @@ impl Router {
         &mut self,
         message: &Message<'_>,
         source: Source,
+        key: Option<transaction::Key>,
         inbound: &Inbound<'_>,
         out: &mut Out,
     ) {
         self.count(Count::Requests, out);
-        match self.table.match_request(message) {
+        match self.table.match_known(message, key) {
             Match::Retransmission(server) => {
                 self.count(Count::Retransmissions, out);
                 if self.is_same_peer(server, inbound) {
@@ -174,6 +175,7 @@ impl Router {
         }
         let trunk = source.trunk.map_or(u32::MAX, |trunk| trunk.0);
         let names = self.settings.keys.names(message);
+        self.fetch_index(&names, in_dialog);
         let routed = proxy::routed_by(message, &names, trunk, &self.settings.keys);
         if let Err(refusal) = proxy::check_loop(message, routed) {
             self.count(Count::Looped, out);

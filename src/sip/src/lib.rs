@@ -63,7 +63,7 @@ pub use index::Index;
 pub use message::{Line, Message, Value, Values};
 pub use method::Method;
 pub use name_addr::{NameAddr, Param, params};
-pub use parse::parse;
+pub use parse::{parse, parse_ahead, parsed_ahead};
 pub use reason::reason_phrase;
 pub use sniff::{Sniffed, sniff, sniff_branch, sniff_call_id};
 pub use uri::{Scheme, Uri};

@@ -39,6 +39,19 @@ pub fn parse<'a>(bytes: &'a [u8], index: &'a mut Index) -> Result<Message<'a>, E
     parse_any(bytes, index)
 }
 
+/// Reads a message before its turn, if it is in the usual form: [`parsed_ahead`] then says what
+/// [`parse`] would. `false`: it is for `parse` to say what it is.
+pub fn parse_ahead(bytes: &[u8], index: &mut Index) -> bool {
+    index.clear();
+    usual::read(bytes, index).is_some()
+}
+
+/// The message that [`parse_ahead`] read into this index. The octets must be the same.
+#[must_use]
+pub fn parsed_ahead<'a>(bytes: &'a [u8], index: &'a Index) -> Message<'a> {
+    Message::new(bytes, index)
+}
+
 /// Reads a message in any form. What is in the usual one comes out the same from both readers.
 #[inline(never)]
 pub(crate) fn parse_any<'a>(bytes: &'a [u8], index: &'a mut Index) -> Result<Message<'a>, Error> {

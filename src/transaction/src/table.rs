@@ -73,9 +73,16 @@ impl Table {
     /// `received` and `rport` are put into its Via.
     #[must_use]
     pub fn match_request(&self, message: &Message<'_>) -> Match {
+        self.match_known(message, None)
+    }
+
+    /// As [`Table::match_request`], where [`Table::key`] may have been asked before.
+    #[must_use]
+    pub fn match_known(&self, message: &Message<'_>, key: Option<Key>) -> Match {
+        let key = || key.unwrap_or_else(|| self.keyring.key(message));
         match message.method() {
             Method::Ack => {
-                let key = self.keyring.key(message);
+                let key = key();
                 match self.find(&key, |slot| key.acknowledges(&slot.key, slot.response_tag)) {
                     Some(id) => Match::Ack(id),
                     None => Match::AckUnmatched,
@@ -90,13 +97,32 @@ impl Table {
                 }
             }
             _ => {
-                let key = self.keyring.key(message);
+                let key = key();
                 match self.find(&key, |slot| slot.key == key) {
                     Some(id) => Match::Retransmission(id),
                     None => Match::New(key),
                 }
             }
         }
+    }
+
+    /// What identifies the transaction of a request; of a CANCEL, its own.
+    #[must_use]
+    pub fn key(&self, request: &Message<'_>) -> Key {
+        self.keyring.key(request)
+    }
+
+    /// Where it is written which servers there are with such a key, and how many octets that takes:
+    /// memory to be asked for before it is needed.
+    #[must_use]
+    pub fn whereabouts(&self, key: &Key) -> (*const u8, usize) {
+        self.index.whereabouts(key.place())
+    }
+
+    /// As [`Table::whereabouts`], of a client transaction.
+    #[must_use]
+    pub fn client_whereabouts(&self, id: SlotId) -> Option<(*const u8, usize)> {
+        self.clients.whereabouts(id)
     }
 
     /// Whether the request with this topmost Via and method has a transaction here, so that a copy of

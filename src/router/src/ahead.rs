@@ -1,0 +1,149 @@
+//! The message after the next: read while the memory that it will need is on its way.
+//!
+//! With a million transactions the look-up of a request's transaction waits for main memory for
+//! longer than the message was read in. Datagrams come in batches; so each is read before the one
+//! ahead of it is handled, and what it will look up is asked for then.
+
+use base::SlotId;
+use call::{DialogNames, Keys};
+use shards::{Inbound, fetch};
+use sip::{Index, parse_ahead, parsed_ahead};
+use transaction::Key;
+
+use crate::Router;
+
+/// Two messages that were read before their turn.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    /// The one whose turn comes first.
+    first: Option<Read>,
+    second: Option<Read>,
+    /// Whether messages are refused or dropped unread, so that reading them early costs for nothing.
+    is_idle: bool,
+}
+
+/// A message that was read before its turn.
+#[derive(Debug)]
+struct Read {
+    /// Where its octets lie, and how many they are.
+    at: (usize, usize),
+    /// In tests the octets themselves, as a sum.
+    sum: u64,
+    index: Box<Index>,
+    /// Of a request.
+    key: Option<Key>,
+}
+
+impl Read {
+    fn is_of(&self, bytes: &[u8]) -> bool {
+        self.at == place(bytes)
+    }
+}
+
+fn place(bytes: &[u8]) -> (usize, usize) {
+    (bytes.as_ptr() as usize, bytes.len())
+}
+
+fn sum(bytes: &[u8]) -> u64 {
+    match cfg!(debug_assertions) {
+        true => bytes.iter().fold(0, |sum: u64, &octet| {
+            sum.rotate_left(5).wrapping_add(octet.into())
+        }),
+        false => 0,
+    }
+}
+
+impl Router {
+    /// Reads a message that comes after the next, and asks for the memory that it will need.
+    pub(crate) fn read_ahead(&mut self, bytes: &[u8]) {
+        let missed = self.ahead.first.take();
+        self.put_read(missed);
+        self.ahead.first = self.ahead.second.take();
+        if self.ahead.is_idle {
+            return;
+        }
+        let mut index = self.take_index();
+        if !parse_ahead(bytes, &mut index) {
+            return self.put_index(index);
+        }
+        let message = parsed_ahead(bytes, &index);
+        let key = if message.is_request() {
+            let key = self.table.key(&message);
+            let (at, bytes) = self.table.whereabouts(&key);
+            fetch(at, bytes);
+            Some(key)
+        } else {
+            self.fetch_client(Keys::read_branch(message.branch()).map(|(client, _)| client));
+            None
+        };
+        self.ahead.second = Some(Read {
+            at: place(bytes),
+            sum: sum(bytes),
+            index,
+            key,
+        });
+    }
+
+    /// What was read before its turn does not come.
+    pub(crate) fn forget_ahead(&mut self) {
+        let Ahead { first, second, .. } = &mut self.ahead;
+        let (first, second) = (first.take(), second.take());
+        self.put_read(first);
+        self.put_read(second);
+    }
+
+    #[inline]
+    fn put_read(&mut self, read: Option<Read>) {
+        if let Some(read) = read {
+            self.put_index(read.index);
+        }
+    }
+
+    /// Asks for where a new call will be put into the index.
+    #[inline]
+    pub(crate) fn fetch_index(&self, names: &DialogNames, in_dialog: bool) {
+        if !in_dialog {
+            let (at, bytes) = self.by_call_id.whereabouts(names.call_id);
+            fetch(at, bytes);
+        }
+    }
+
+    fn fetch_client(&self, client: Option<SlotId>) {
+        let ours = client.filter(|client| client.shard() == self.shard);
+        if let Some((at, bytes)) = ours.and_then(|client| self.table.client_whereabouts(client)) {
+            fetch(at, bytes);
+        }
+    }
+
+    /// An index for a message whose turn has come; whether the message was read into it before, and then
+    /// its key, if it is a request.
+    #[inline]
+    pub(crate) fn index_of(&mut self, inbound: &Inbound<'_>) -> (Box<Index>, Option<Key>, bool) {
+        match inbound.is_expected {
+            false => (self.take_index(), None, false),
+            true => self.index_read(inbound.bytes),
+        }
+    }
+
+    fn index_read(&mut self, bytes: &[u8]) -> (Box<Index>, Option<Key>, bool) {
+        let ahead = &mut self.ahead;
+        ahead.is_idle = false;
+        // If another was read since, this one is the first; if it is the batch's last, the second.
+        let read = match ahead.first.take_if(|read| read.is_of(bytes)) {
+            None => ahead.second.take_if(|read| read.is_of(bytes)),
+            read => read,
+        };
+        match read {
+            None => (self.take_index(), None, false),
+            Some(read) => {
+                debug_assert_eq!(read.sum, sum(bytes), "these octets were read");
+                (read.index, read.key, true)
+            }
+        }
+    }
+
+    /// A message was refused or dropped unread: it is not worth reading the next before its turn.
+    pub(crate) fn idle_ahead(&mut self) {
+        self.ahead.is_idle = true;
+    }
+}
