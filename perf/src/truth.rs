@@ -64,7 +64,7 @@ pub type Truth = HashMap<String, Seen>;
 pub fn read_truth(path: &Path, truth: &mut Truth) -> io::Result<()> {
     for (number, line) in BufReader::new(File::open(path)?).lines().enumerate() {
         let line = line?;
-        let mut words = line.split_ascii_whitespace();
+        let mut words = line.trim_ascii_end().split(' ');
         let Some(what @ ("answered" | "ended" | "failed")) = words.next() else {
             continue;
         };
@@ -85,7 +85,11 @@ pub fn read_truth(path: &Path, truth: &mut Truth) -> io::Result<()> {
 fn event<'l>(mut words: impl Iterator<Item = &'l str>) -> Option<(&'l str, u64, u16)> {
     let call_id = words.next()?;
     let seconds: f64 = words.next()?.parse().ok()?;
-    let micros: f64 = words.next()?.parse().ok()?;
+    // SIPp writes nothing for a variable that is exactly 0, which once in a million calls this is.
+    let micros: f64 = match words.next()? {
+        "" => 0.0,
+        micros => micros.parse().ok()?,
+    };
     let status = words.next()?.parse().ok()?;
     Some((call_id, seconds as u64 * 1_000_000 + micros as u64, status))
 }
@@ -319,6 +323,12 @@ mod tests {
 
     const TWO: &str = "answered a 1700000000.000000 900000.000000 200\n\
         ended a 1700000001 0 200\nfailed b 1700000000 5 486\nother words\n";
+
+    #[test]
+    fn sipp_writes_nothing_for_no_microseconds() {
+        let truth = truth("ended a 1795406335.000000  200\n");
+        assert_eq!(truth["a"].ended_us, Some(1_795_406_335_000_000));
+    }
 
     #[test]
     fn each_fault_is_found() {
