@@ -295,7 +295,7 @@ impl<H: Handler> Station<H> {
             }
             inbound.is_expected = looks_ahead && at > 0;
             if looks_ahead && at + 1 < count {
-                handler.expect(receiver.bytes(at + 1));
+                expect(handler, receiver.bytes(at + 1));
             }
             let Some(piece) = receiver.get(at) else {
                 out.count(Metric::ReceiveErrors, 1);
@@ -667,6 +667,13 @@ impl<H: Handler> Station<H> {
         }
         false
     }
+}
+
+/// Tells the handler of the message after the next.
+#[inline]
+fn expect<H: Handler>(handler: &mut H, bytes: &[u8]) {
+    let _in_hand = InHand(bytes);
+    handler.expect(bytes);
 }
 
 /// Gives a message to its owner: this shard's handler, or another shard's inbox.

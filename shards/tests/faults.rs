@@ -350,6 +350,22 @@ fn letters_reach_other_shards_and_their_answers_the_stream() {
     assert_eq!(node.total(Metric::LettersIn), 4);
 }
 
+/// A message on which the handler fails while another is to be handled first is named, too.
+#[test]
+fn a_panic_on_what_is_expected_says_on_what() {
+    let mut node = Node::start(config(1, Limits::small()));
+    let (socket, bad) = (node.udp(), message('0', 'Z', b"later"));
+    // While the shard is held up the others come together, and all but one of them are expected.
+    socket.send(&message('0', 'S', b"100")).expect("sent");
+    for _ in 0..4 {
+        socket.send(&bad).expect("sent");
+    }
+    eventually("all shards end", || node.running().is_finished());
+    let failures = node.0.take().expect("it ran").failures();
+    assert_eq!(failures.len(), 1);
+    assert_eq!(failures[0].offending.as_deref(), Some(&bad[..]));
+}
+
 #[test]
 fn a_panic_ends_all_shards_in_order_and_says_on_what() {
     let mut node = Node::start(config(2, Limits::small()));

@@ -58,9 +58,10 @@ pub enum Profile {
 
 /// Prefixes of the large deck, for both servers the same.
 pub const PREFIXES: u32 = 100_000;
+const PREFIX_FIRST: u32 = 100_000;
+
 /// How long messages gather, in microseconds.
 const GATHER_US: u32 = 100;
-const PREFIX_FIRST: u32 = 100_000;
 
 /// Where the servers and the generator's answerers listen.
 #[derive(Clone, Debug)]
