@@ -65,10 +65,7 @@ impl Library {
         let known = Known::new(&stamps, previous.map(|previous| &**previous));
         // Shards may be waiting for the processor that this runs on.
         let mut builder = RatesBuilder::new().breathing(thread::yield_now);
-        if let Some(previous) = known.library {
-            builder.take(&previous.rates, |deck| known.is_now(deck));
-        }
-        let (currencies, rows) = read_changed(&stamps, &known, progress, &mut builder)?;
+        let (currencies, rows) = fill(&stamps, &known, progress, &mut builder)?;
         let rates = builder.build(now()).map_err(|overlaps| {
             let told = overlaps.iter().map(|overlap| {
                 let name = &stamps[usize::from(overlap.deck.0)].name;
@@ -180,6 +177,15 @@ impl<'l> Known<'l> {
         }
     }
 
+    /// How many rows the decks had that are the same.
+    fn rows_count(&self) -> usize {
+        let rows = |library: &Library| {
+            let places = self.before.iter().flatten();
+            places.map(|&before| library.rows[before]).sum()
+        };
+        self.library.map_or(0, rows)
+    }
+
     /// What is now the number of a deck of the library; none if it is not there or not the same.
     fn is_now(&self, deck: DeckId) -> Option<DeckId> {
         let before = Some(usize::from(deck.0));
@@ -188,8 +194,9 @@ impl<'l> Known<'l> {
     }
 }
 
-/// Reads what is not known into the table. By deck: its currency, and how many rows it has.
-fn read_changed(
+/// Puts the rows of all decks into the table, of those that are not known after they were read. By
+/// deck: its currency, and how many rows it has.
+fn fill(
     stamps: &[Stamp],
     known: &Known<'_>,
     progress: Progress<'_>,
@@ -198,7 +205,14 @@ fn read_changed(
     let changed: Vec<&Stamp> = (stamps.iter().zip(&known.before))
         .filter_map(|(stamp, before)| before.is_none().then_some(stamp))
         .collect();
-    let mut outcomes = read_all(&changed, progress).into_iter();
+    let outcomes = read_all(&changed, progress);
+    let of_file = |outcome: &Outcome| outcome.as_ref().map_or(0, |(deck, _)| deck.len());
+    // At once: rows that outgrow their room again and again are copied as often, and lie there twice.
+    builder.reserve(known.rows_count() + outcomes.iter().map(of_file).sum::<usize>());
+    if let Some(library) = known.library {
+        builder.take(&library.rates, |deck| known.is_now(deck));
+    }
+    let mut outcomes = outcomes.into_iter();
     let mut errors = Vec::new();
     let (mut currencies, mut rows) = (Vec::new(), Vec::new());
     for (before, id) in known.before.iter().zip(0..) {

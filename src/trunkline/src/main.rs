@@ -172,3 +172,40 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    /// What of this process is in memory, in octets.
+    fn resident_bytes() -> usize {
+        let text = std::fs::read_to_string("/proc/self/status").expect("Linux tells it");
+        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kib.and_then(|kib| kib.parse::<usize>().ok())
+            .expect("a size")
+            * 1_024
+    }
+
+    /// As `.cargo/config.toml` has the allocator built. Else a table that is made after many prices were
+    /// read is resident as a whole, calls or not.
+    #[test]
+    fn what_is_large_comes_from_the_system_and_goes_back_to_it() {
+        const BYTES: usize = 64 << 20;
+        let before = resident_bytes();
+        let used = std::hint::black_box(vec![1_u8; BYTES]);
+        assert!(
+            resident_bytes() > before + BYTES / 2,
+            "what is written is there"
+        );
+        drop(used);
+        assert!(
+            resident_bytes() < before + BYTES / 2,
+            "what is freed is gone"
+        );
+        let table = std::hint::black_box(vec![0_u8; BYTES]);
+        assert!(
+            resident_bytes() < before + BYTES / 2,
+            "what is zero is not written"
+        );
+        drop(table);
+    }
+}
