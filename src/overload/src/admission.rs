@@ -192,6 +192,11 @@ impl Admission {
     #[inline]
     pub fn observe(&mut self, now: Time, delay_us: u64) {
         self.note_message(now);
+        if self.is_after_stall && now.0.saturating_sub(delay_us) < self.since.0 {
+            // It waited because nothing was served; what can be served is not known by it.
+            self.samples -= 1;
+            return;
+        }
         self.least_us = self.least_us.min(delay_us);
     }
 

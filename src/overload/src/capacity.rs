@@ -121,6 +121,9 @@ impl Capacity {
 
     /// No queue stood within a period, though all was taken that might be.
     pub(crate) fn was_enough(&mut self, seconds: f64) {
+        // It is no less than what was served. Else who supposed less than the refusals cost, because
+        // nothing was known when they began, would never find out.
+        self.served = self.served.max(self.paid / seconds * self.seconds);
         let growth = (GROWTH * WINDOW_SECONDS / self.seconds).min(GROWTH_MAX);
         // Of a long period, such as one with a gap in it, as much as of the short ones in its place.
         let steps = (seconds / GROWTH_SECONDS).max(1.0);
@@ -221,6 +224,19 @@ mod tests {
         two.was_enough(PERIOD);
         two.was_enough(PERIOD);
         assert_near(one.calls(), two.calls());
+    }
+
+    /// As of a stall while there were no calls, only requests that were refused because they came too
+    /// late; and then calls, nearly all of which are refused.
+    #[test]
+    fn who_supposed_less_than_refusals_cost_finds_out() {
+        let mut capacity = Capacity::UNKNOWN;
+        capacity.begin(&seen(0.0, 300.0));
+        for _ in 0..100 {
+            capacity.note(&seen(100.0, 3_000.0));
+            capacity.was_enough(PERIOD);
+        }
+        assert!(capacity.calls() > 100.0, "{}", capacity.calls());
     }
 
     #[test]

@@ -289,11 +289,34 @@ fn after_a_stall_everything_is_taken_again() {
     }
 }
 
+/// A node that begins, or that was idle, finds what waited for it and then the calls of another one:
+/// nothing that it saw before says how many of them it can serve.
+#[test]
+fn from_nothing_to_everything_takes_a_moment() {
+    for has_kernel in [false, true] {
+        for began_us in [7_010_000, 7_050_000, 7_140_000, 7_200_000, 8_000_000] {
+            let mut plan = Plan::one(0.65, Costs::plain());
+            plan.stalled = Some((0, 7_000_000));
+            plan.pings = Some((6_990_000, 20_000));
+            plan.bursts = vec![(0, began_us, 0.0)];
+            plan.has_kernel = has_kernel;
+            plan.until_us = 26_000_000;
+            let report = run(&plan);
+            show("begins", 0.65, &report);
+            let success = report.success(0);
+            assert!(
+                success > 0.95,
+                "{success} from {began_us} on, kernel {has_kernel}"
+            );
+        }
+    }
+}
+
 /// A burst of half a second is a queue that goes away.
 #[test]
 fn after_a_flood_everything_is_taken_again() {
     let mut plan = Plan::one(0.6, Costs::plain());
-    plan.burst = Some((3_000_000, 3_500_000, 10.0));
+    plan.bursts = vec![(3_000_000, 3_500_000, 10.0)];
     plan.until_us = 20_000_000;
     let report = run(&plan);
     show("burst", 0.6, &report);

@@ -96,12 +96,14 @@ pub(crate) struct Plan {
     pub(crate) costs: Costs,
     pub(crate) rules: Rules,
     pub(crate) neighbours: Vec<Neighbour>,
-    /// From, until, and how many times the load.
-    pub(crate) burst: Option<(u64, u64, f64)>,
+    /// From, until, and how many times the load; or 0.
+    pub(crate) bursts: Vec<(u64, u64, f64)>,
     /// The processor is ours for so many of so many microseconds.
     pub(crate) starved: Option<(u64, u64)>,
     /// From and until: nothing is served at all.
     pub(crate) stalled: Option<(u64, u64)>,
+    /// Until when, and how far apart: requests that are no calls, and that nobody repeats.
+    pub(crate) pings: Option<(u64, u64)>,
     /// Whether the kernel drops what it is told to, at no cost of the processor's.
     pub(crate) has_kernel: bool,
     /// How many messages the socket's buffer holds.
@@ -117,9 +119,10 @@ impl Plan {
             costs,
             rules: Rules::default(),
             neighbours: vec![Neighbour::new(load)],
-            burst: None,
+            bursts: Vec::new(),
             starved: None,
             stalled: None,
+            pings: None,
             has_kernel: false,
             // 16 MiB of 2.3 kB each, less for the slower pace.
             buffer: 2_800,
@@ -191,6 +194,8 @@ impl Report {
 enum What {
     /// A caller of this source wants to call.
     Wish(u32),
+    /// A request that is no call.
+    Ping,
     Invite,
     RefusalAck,
     Ringing,
@@ -275,6 +280,10 @@ pub(crate) fn run(plan: &Plan) -> Report {
         }
         model.post(0, What::Wish(source as u32), 0);
     }
+    let (until_us, every_us) = plan.pings.unwrap_or((0, 1));
+    for at_us in (0..until_us).step_by(every_us as usize) {
+        model.post(at_us, What::Ping, 0);
+    }
     while let Some((at, _, what, call)) = model.events.pop() {
         if at.0 > plan.until_us {
             break;
@@ -331,9 +340,14 @@ impl Model<'_> {
     fn wish(&mut self, source: u32) {
         let neighbour = self.plan.neighbours[source as usize];
         let mut rate = neighbour.load * PEAK;
-        if let Some((from, until, times)) = self.plan.burst
-            && (from..until).contains(&self.now_us)
-        {
+        let now_us = self.now_us;
+        let mut bursts = self.plan.bursts.iter();
+        let burst = bursts.find(|(from, until, _)| (*from..*until).contains(&now_us));
+        if let Some(&(_, until, times)) = burst {
+            if times == 0.0 {
+                self.post(until - now_us, What::Wish(source), 0);
+                return;
+            }
             rate *= times;
         }
         let uniform = (self.roll() >> 11) as f64 / (1_u64 << 53) as f64;
@@ -464,6 +478,11 @@ impl Model<'_> {
     /// The router's work on one message; returns what it cost.
     fn process(&mut self, what: What, call: u32, delay_us: u64) -> u64 {
         match what {
+            What::Ping => {
+                let (source, coin) = (SourceId(0), self.roll());
+                self.admission.decide(source, Class::Other, delay_us, coin);
+                self.plan.costs.refuse
+            }
             What::Invite => self.invite(call, delay_us),
             What::RefusalAck => self.plan.costs.refuse_ack,
             What::Ringing => RINGING_US,
