@@ -38,6 +38,12 @@ pub trait Handler: Sized {
     /// What was expected has come, or never will: the memory of its octets is used for others now.
     fn expect_none(&mut self) {}
 
+    /// Tells where the memory of large tables lies, and how many octets each takes: with
+    /// [`crate::Limits::huge_pages`] it is asked for at the start, on the shard's own thread.
+    fn rooms(&self, tell: &mut dyn FnMut(*const u8, usize)) {
+        let _ = tell;
+    }
+
     /// A message that this shard owns.
     fn message(&mut self, inbound: &Inbound<'_>, out: &mut Outbox<Self>);
 

@@ -70,7 +70,8 @@ pub struct Limits {
     /// How long a shard that is through with its work lets messages gather, if it expects several
     /// within that time; 0 = not at all.
     pub gather_us: u32,
-    /// Whether to ask for huge pages behind the packets.
+    /// Whether the memory of packets, deadlines and the handler's tables is asked for at the start, in
+    /// huge pages as far as there are any. Else a page comes when it is used first.
     pub huge_pages: bool,
     /// Whether to take datagrams of one peer and size off the socket in one piece (`UDP_GRO`).
     pub receive_trains: bool,

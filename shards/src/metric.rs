@@ -149,10 +149,12 @@ pub enum Metric {
     BacklogDepth,
     /// 1 if the shard's thread is pinned to its core.
     Pinned,
+    /// Memory of tables that the system gave at the start, in octets.
+    Populated,
 }
 
 #[rustfmt::skip] // a table
-const ROWS: [(Metric, CounterDef); 72] = [
+const ROWS: [(Metric, CounterDef); 73] = [
     counter(Metric::Turns, "turns", "Turns of the shard's loop."),
     counter(Metric::BusyUs, "busy_us", "Microseconds of the shard's turns, waiting not counted; its rate is the busy share."),
     counter(Metric::DatagramsIn, "datagrams_in", "Datagrams received."),
@@ -225,6 +227,7 @@ const ROWS: [(Metric, CounterDef); 72] = [
     counter(Metric::BacklogFull, "backlog_full", "Messages that could not be put off because too many were; they were handled in their place."),
     gauge(Metric::BacklogDepth, "backlog_depth", "Messages put off that wait now."),
     gauge(Metric::Pinned, "pinned", "1 if the shard's thread is pinned to its core."),
+    gauge(Metric::Populated, "populated_bytes", "Memory of tables that was asked for at the start and is there, because of huge_pages, in octets."),
 ];
 
 /// The runtime's counters and gauges, in the order of [`Metric`].

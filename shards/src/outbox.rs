@@ -129,12 +129,14 @@ impl<H: Handler> std::fmt::Debug for Outbox<H> {
 }
 
 impl<H: Handler> Outbox<H> {
+    /// Where packets and deadlines lie, and how many octets they take.
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = (*const u8, usize)> {
+        let packets = self.packets.rooms().into_iter();
+        packets.chain([self.wheel.room()])
+    }
+
     pub(crate) fn new(limits: &Limits, links: Links<H>) -> Outbox<H> {
-        let mut packets = Packets::new(limits.packets);
-        if limits.huge_pages {
-            // Advice: a kernel that has none to give says no, and small pages serve as well.
-            let _ = packets.use_huge_pages();
-        }
+        let packets = Packets::new(limits.packets);
         Outbox {
             shard: links.shard,
             shards: links.shards,

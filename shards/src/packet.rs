@@ -111,9 +111,13 @@ impl Packets {
         }
     }
 
-    /// Asks for huge pages behind the packets; what is not given stays in small ones.
-    pub(crate) fn use_huge_pages(&mut self) -> std::io::Result<()> {
-        crate::sys::huge_pages(&mut self.memory)
+    /// Where they lie, and what is known of them, and how many octets that takes.
+    pub(crate) fn rooms(&self) -> [(*const u8, usize); 2] {
+        let slots = self.slots.capacity() * size_of::<Slot>();
+        [
+            (self.memory.as_ptr(), self.memory.capacity()),
+            (self.slots.as_ptr().cast(), slots),
+        ]
     }
 
     /// A packet for at least `capacity` octets, with one reference and length 0.

@@ -86,6 +86,12 @@ impl Wheel {
         Wheel::with_lanes(capacity, [0; Wheel::LANES])
     }
 
+    /// Where the deadlines lie, and how many octets they take.
+    pub(crate) fn room(&self) -> (*const u8, usize) {
+        let bytes = self.nodes.capacity() * size_of::<Node>();
+        (self.nodes.as_ptr().cast(), bytes)
+    }
+
     /// A wheel with room for so many deadlines, and lanes for those that are usually so many
     /// milliseconds away; for nothing under four seconds.
     #[must_use]

@@ -647,4 +647,5 @@ fn a_shard_that_looks_for_work_before_it_sleeps_misses_none() {
     echo(&socket, &message('-', 'D', b"20"));
     assert!(asked.elapsed() >= Duration::from_millis(20), "not early");
     assert!(node.total(Metric::HandedOver) > 0);
+    assert!(node.total(Metric::Populated) > 0);
 }

@@ -15,6 +15,8 @@ pub enum Entrant {
     TrunklineCoalesced,
     /// That, and messages gather for [`GATHER_US`] where several are sure to come.
     TrunklineGathering,
+    /// That, and memory in huge pages that is there from the start.
+    TrunklineTuned,
     /// The first with 100,000 prefixes and a second gateway for each.
     TrunklinePrefixes,
     /// The first with two shards, whose datagrams these bring to their owners.
@@ -62,6 +64,12 @@ const PREFIX_FIRST: u32 = 100_000;
 
 /// How long messages gather, in microseconds.
 const GATHER_US: u32 = 100;
+
+/// Room for calls and packets that no sitting uses up.
+const ROOM: &str = "calls = 1048576\npackets = [2097152, 2097152, 524288, 8192, 1024, 256]";
+/// The same for one whose room is memory from the start: packets only for what is kept for 32 s.
+const ROOM_THAT_IS_THERE: &str =
+    "calls = 1048576\npackets = [1572864, 262144, 65536, 8192, 1024, 256]";
 
 /// Where the servers and the generator's answerers listen.
 #[derive(Clone, Debug)]
@@ -148,7 +156,8 @@ impl Entrant {
     #[must_use]
     pub fn all() -> Vec<Entrant> {
         let mut all = vec![Entrant::Trunkline, Entrant::TrunklineCoalesced];
-        all.extend([Entrant::TrunklineGathering, Entrant::TrunklinePrefixes]);
+        all.extend([Entrant::TrunklineGathering, Entrant::TrunklineTuned]);
+        all.push(Entrant::TrunklinePrefixes);
         for profile in Profile::ALL {
             all.extend([2, 4].map(|children| Entrant::Kamailio(profile, children)));
         }
@@ -170,6 +179,7 @@ impl Entrant {
             Entrant::Trunkline => "trunkline".to_owned(),
             Entrant::TrunklineCoalesced => "trunkline-coalesced".to_owned(),
             Entrant::TrunklineGathering => "trunkline-gathering".to_owned(),
+            Entrant::TrunklineTuned => "trunkline-tuned".to_owned(),
             Entrant::TrunklinePrefixes => "trunkline-prefixes".to_owned(),
             Entrant::TrunklineTwo(by) => format!("trunkline-2-{}", by.word()),
             Entrant::TrunklineBench => "trunkline-bench".to_owned(),
@@ -187,6 +197,9 @@ impl Entrant {
             Entrant::TrunklineCoalesced => "trunkline, coalesced sends".to_owned(),
             Entrant::TrunklineGathering => {
                 format!("trunkline, coalesced sends, gather_us = {GATHER_US}")
+            }
+            Entrant::TrunklineTuned => {
+                format!("trunkline, coalesced sends, gather_us = {GATHER_US}, huge pages")
             }
             Entrant::TrunklinePrefixes => "trunkline, 100,000 prefixes".to_owned(),
             Entrant::TrunklineTwo(Steering::Kernel) => {
@@ -261,6 +274,16 @@ impl Entrant {
         }
     }
 
+    /// Whether messages for one peer leave together.
+    #[must_use]
+    pub fn coalesces(self) -> bool {
+        use Entrant::{TrunklineCoalesced, TrunklineGathering, TrunklineTuned};
+        matches!(
+            self,
+            TrunklineCoalesced | TrunklineGathering | TrunklineTuned
+        )
+    }
+
     /// What stands behind `shards =`. Two are not pinned: they share the server's core.
     fn shards(self, place: &Place) -> String {
         match self {
@@ -270,13 +293,20 @@ impl Entrant {
     }
 
     fn trunkline(self, place: &Place, folder: &Path) -> io::Result<Launch> {
-        let coalesce = match self {
-            Entrant::TrunklineCoalesced | Entrant::TrunklineGathering => "coalesce = \"trailing\"",
-            _ => "",
+        let coalesce = if self.coalesces() {
+            "coalesce = \"trailing\""
+        } else {
+            ""
         };
-        let io = match self {
-            Entrant::TrunklineGathering => format!("[io]\ngather_us = {GATHER_US}\n"),
-            _ => String::new(),
+        let gathers = matches!(self, Entrant::TrunklineGathering | Entrant::TrunklineTuned);
+        let io = if gathers {
+            format!("[io]\ngather_us = {GATHER_US}\n")
+        } else {
+            String::new()
+        };
+        let (node, room) = match self {
+            Entrant::TrunklineTuned => ("huge_pages = true", ROOM_THAT_IS_THERE),
+            _ => ("", ROOM),
         };
         let overload = place.delay_target_ms.map_or_else(String::new, |target_ms| {
             let max_ms = target_ms.max(DELAY_MAX_MS);
@@ -287,6 +317,8 @@ impl Entrant {
             .replace("[@CORE@]", &self.shards(place))
             .replace("@ROUTER@", &place.router.to_string())
             .replace("@GATEWAY@", &place.gateways[0].to_string())
+            .replace("@NODE_EXTRA@", node)
+            .replace("@ROOM@", room)
             .replace("@IO@", &io)
             .replace("@OVERLOAD@", &overload)
             .replace("@LISTENER_EXTRA@", coalesce)
@@ -414,7 +446,7 @@ mod tests {
         for entrant in &all {
             assert_eq!(Entrant::by_key(&entrant.key()), Some(*entrant));
         }
-        assert_eq!(all.len(), 12);
+        assert_eq!(all.len(), 13);
         assert_eq!(Entrant::by_key("kamailio"), None);
     }
 

@@ -37,7 +37,7 @@ fn style(subject: &Subject, place: usize) -> Style {
         "kamailio-relay",
         "kamailio-dialog",
         "kamailio-prefixes",
-        "trunkline-gathering",
+        "trunkline-tuned",
     ];
     let (family, children) = match subject.key.rsplit_once('-') {
         Some((family, children)) if children.bytes().all(|b| b.is_ascii_digit()) => {

@@ -1,5 +1,6 @@
 //! The figures of a sitting as rows: one column for each server, the kernel's floor last.
 
+use crate::compare::entrant::Entrant;
 use crate::compare::median::{Median, number};
 use crate::compare::results::{
     Counted, Floor, Instructions, Options, Point, Role, ServerTime, Sitting, Subject,
@@ -326,10 +327,10 @@ pub(crate) fn ratios(sitting: &Sitting) -> (Vec<String>, Vec<Ratio>) {
                 "≤ 1/4.5 (coalesced 1/8)"
             };
             push(&mut ratios, &ours, (label, text), |subject| {
-                let goal = match subject.key.as_str() {
-                    "trunkline-coalesced" | "trunkline-gathering" if half_goal == 2.2 => 0.25,
-                    "trunkline-coalesced" | "trunkline-gathering" => 0.125,
-                    _ => goal,
+                let goal = match Entrant::by_key(&subject.key).is_some_and(Entrant::coalesces) {
+                    true if half_goal == 2.2 => 0.25,
+                    true => 0.125,
+                    false => goal,
                 };
                 let ratio = cpu(subject)? / rival?;
                 Some((ratio, ratio <= goal))

@@ -18,6 +18,7 @@ pub(crate) mod bpf;
 mod clock;
 mod events;
 mod fetch;
+mod pages;
 mod receive;
 mod send;
 
@@ -28,6 +29,7 @@ use std::os::fd::RawFd;
 pub(crate) use clock::{civil_us, monotonic_us, nap, nap_exactly};
 pub(crate) use events::{Events, Ready};
 pub use fetch::fetch;
+pub(crate) use pages::populate;
 pub(crate) use receive::Receiver;
 pub(crate) use send::{SEGMENTS_MAX, Sender};
 
@@ -85,26 +87,6 @@ pub(crate) fn want_trains(fd: RawFd) -> io::Result<()> {
 pub(crate) fn busy_poll(fd: RawFd, us: u32) -> io::Result<()> {
     let us = i32::try_from(us).unwrap_or(i32::MAX);
     set_option(fd, libc::SOL_SOCKET, libc::SO_BUSY_POLL, us)
-}
-
-/// Asks for huge pages behind memory, as far as it covers any whole ones.
-pub(crate) fn huge_pages(memory: &mut [u8]) -> io::Result<()> {
-    const HUGE: usize = 2 << 20;
-    let start = memory.as_ptr() as usize;
-    let (first, end) = (
-        start.next_multiple_of(HUGE),
-        (start + memory.len()) / HUGE * HUGE,
-    );
-    if first >= end {
-        return Ok(());
-    }
-    let at = memory.as_mut_ptr().wrapping_add(first - start);
-    // SAFETY: `first..end` lies within `memory`; the advice changes how it is backed and not what
-    // it holds.
-    match unsafe { libc::madvise(at.cast(), end - first, libc::MADV_HUGEPAGE) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 /// Asks for a receive buffer beyond the system's limit; needs CAP_NET_ADMIN.

@@ -105,6 +105,12 @@ impl Chains {
         (head.cast(), size_of::<u32>())
     }
 
+    /// Where the links lie, and how many octets they take, as [`crate::Slab::room`].
+    #[must_use]
+    pub fn rooms(&self) -> [(*const u8, usize); 2] {
+        [&self.heads, &self.next].map(|it| (it.as_ptr().cast(), it.capacity() * size_of::<u32>()))
+    }
+
     /// How many places are in it.
     #[must_use]
     pub fn len(&self) -> usize {

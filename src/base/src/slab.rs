@@ -118,6 +118,14 @@ impl<T> Slab<T> {
         Some((slot.cast(), Slab::<T>::SLOT_BYTES))
     }
 
+    /// Where the slots lie that are used first, so many of them, and how many octets they take: memory
+    /// that somebody may want to have before the first call comes.
+    #[must_use]
+    pub fn room(&self, slots: usize) -> (*const u8, usize) {
+        let bytes = slots.min(self.capacity) * Slab::<T>::SLOT_BYTES;
+        (self.slots.as_ptr().cast(), bytes)
+    }
+
     /// As [`Slab::get`], to change it.
     #[inline]
     pub fn get_mut(&mut self, id: SlotId) -> Option<&mut T> {

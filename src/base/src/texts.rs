@@ -55,6 +55,13 @@ impl Texts {
         }
     }
 
+    /// Where the cells lie that are used first, so many of them, as [`crate::Slab::room`].
+    #[must_use]
+    pub fn room(&self, cells: usize) -> (*const u8, usize) {
+        let bytes = cells.min(self.capacity) * CELL_BYTES;
+        (self.cells.as_ptr().cast(), bytes)
+    }
+
     /// How many cells a text of so many octets takes.
     #[must_use]
     pub const fn cells_of(bytes: usize) -> usize {

@@ -265,6 +265,21 @@ impl Handler for Router {
         self.forget_ahead();
     }
 
+    fn rooms(&self, tell: &mut dyn FnMut(*const u8, usize)) {
+        let calls = self.settings.calls_max;
+        // A call has one request on its way at a time, and names of usual length; what there is beyond
+        // comes when it is needed.
+        let slots = [
+            self.calls.room(calls),
+            self.forks.room(calls),
+            self.names
+                .room(calls.saturating_mul(crate::CELLS_PER_USUAL_CALL)),
+        ];
+        let links = self.by_call_id.rooms();
+        let all = self.table.rooms().chain(slots).chain(links);
+        all.for_each(|(at, bytes)| tell(at, bytes));
+    }
+
     fn message(&mut self, inbound: &Inbound<'_>, out: &mut Out) {
         let elsewhere = self.read(inbound, out);
         debug_assert!(elsewhere.is_none(), "it was asked whose it is");

@@ -292,6 +292,9 @@ impl Router {
 /// Room for the names of a call where every call has long ones: no call goes without.
 const CELLS_PER_CALL: usize = Texts::cells_of(cdr::IDENTITY_BYTES_MAX);
 
+/// What the names of most calls take: two URIs, a Call-ID and tags.
+const CELLS_PER_USUAL_CALL: usize = Texts::cells_of(320);
+
 fn flows_seed(key: [u8; 16]) -> u64 {
     let (low, high) = key.split_at(8);
     let word = |half: &[u8]| {

@@ -119,6 +119,12 @@ impl Table {
         self.index.whereabouts(key.place())
     }
 
+    /// Where all that it may hold lies, as [`Slab::room`].
+    pub fn rooms(&self) -> impl Iterator<Item = (*const u8, usize)> {
+        let slots = [self.servers.room(usize::MAX), self.clients.room(usize::MAX)];
+        slots.into_iter().chain(self.index.rooms())
+    }
+
     /// As [`Table::whereabouts`], of a client transaction.
     #[must_use]
     pub fn client_whereabouts(&self, id: SlotId) -> Option<(*const u8, usize)> {
