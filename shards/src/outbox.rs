@@ -129,12 +129,6 @@ impl<H: Handler> std::fmt::Debug for Outbox<H> {
 }
 
 impl<H: Handler> Outbox<H> {
-    /// Where packets and deadlines lie, and how many octets they take.
-    pub(crate) fn rooms(&self) -> impl Iterator<Item = (*const u8, usize)> {
-        let packets = self.packets.rooms().into_iter();
-        packets.chain([self.wheel.room()])
-    }
-
     pub(crate) fn new(limits: &Limits, links: Links<H>) -> Outbox<H> {
         let packets = Packets::new(limits.packets);
         Outbox {
@@ -156,6 +150,12 @@ impl<H: Handler> Outbox<H> {
             stats: links.stats,
             gate: links.gate,
         }
+    }
+
+    /// Where packets and deadlines lie, and how many octets they take.
+    pub(crate) fn rooms(&self) -> impl Iterator<Item = (*const u8, usize)> {
+        let packets = self.packets.rooms().into_iter();
+        packets.chain([self.wheel.room()])
     }
 
     /// The moment of this call, on the monotonic clock.

@@ -65,11 +65,9 @@ const PREFIX_FIRST: u32 = 100_000;
 /// How long messages gather, in microseconds.
 const GATHER_US: u32 = 100;
 
-/// Room for calls and packets that no sitting uses up.
-const ROOM: &str = "calls = 1048576\npackets = [2097152, 2097152, 524288, 8192, 1024, 256]";
-/// The same for one whose room is memory from the start: packets only for what is kept for 32 s.
-const ROOM_THAT_IS_THERE: &str =
-    "calls = 1048576\npackets = [1572864, 262144, 65536, 8192, 1024, 256]";
+/// Packets that no sitting uses up; and, where they are memory from the start, for what is kept for 32 s.
+const PACKETS: &str = "[2097152, 2097152, 524288, 8192, 1024, 256]";
+const PACKETS_KEPT: &str = "[1572864, 262144, 65536, 8192, 1024, 256]";
 
 /// Where the servers and the generator's answerers listen.
 #[derive(Clone, Debug)]
@@ -304,9 +302,9 @@ impl Entrant {
         } else {
             String::new()
         };
-        let (node, room) = match self {
-            Entrant::TrunklineTuned => ("huge_pages = true", ROOM_THAT_IS_THERE),
-            _ => ("", ROOM),
+        let (node, packets) = match self {
+            Entrant::TrunklineTuned => ("huge_pages = true", PACKETS_KEPT),
+            _ => ("", PACKETS),
         };
         let overload = place.delay_target_ms.map_or_else(String::new, |target_ms| {
             let max_ms = target_ms.max(DELAY_MAX_MS);
@@ -318,7 +316,7 @@ impl Entrant {
             .replace("@ROUTER@", &place.router.to_string())
             .replace("@GATEWAY@", &place.gateways[0].to_string())
             .replace("@NODE_EXTRA@", node)
-            .replace("@ROOM@", room)
+            .replace("@PACKETS@", packets)
             .replace("@IO@", &io)
             .replace("@OVERLOAD@", &overload)
             .replace("@LISTENER_EXTRA@", coalesce)
