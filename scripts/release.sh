@@ -116,6 +116,7 @@ cargo build --release --locked -p perf
 # Most of the day is plain calls by UDP; the others are there so that no path is taken for dead.
 train plain 1 auto udp off 10 refuse=0
 train mixed 2 software udp own-parameters 4 refuse=100
+train steered 2 auto udp off 4 refuse=20
 train tcp 1 auto tcp off 3 refuse=20
 
 "$tool" merge -sparse -o "$work/trunkline.profdata" "$work"/raw/*.profraw

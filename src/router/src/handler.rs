@@ -37,7 +37,8 @@ impl Router {
 
     /// A message. One that the kernel steered is looked at as closely as any other whose it is, but
     /// after the parse, which has found what says so. `Some`: another shard's; nothing was done.
-    #[inline]
+    // One copy for both entries: a second one would be laid out by whichever of them was trained less.
+    #[inline(never)]
     fn read(&mut self, inbound: &Inbound<'_>, out: &mut Out) -> Option<ShardId> {
         let let_in = self.let_in(inbound, out);
         let source = match let_in {
