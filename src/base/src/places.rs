@@ -68,6 +68,14 @@ impl FreePlaces {
         }
     }
 
+    /// The place that is taken next, as far as that is known without looking further than one word.
+    #[must_use]
+    #[inline]
+    pub fn peek(&self) -> Option<u32> {
+        let word = *self.words.get(self.low)?;
+        (word != 0).then(|| lowest(self.low, word) as u32)
+    }
+
     /// Takes the lowest place out.
     #[inline]
     pub fn take(&mut self) -> Option<u32> {
@@ -136,6 +144,8 @@ mod tests {
                 }
             }
             for _ in 0..draw(120) {
+                let seen = free.peek();
+                assert!(seen.is_none() || seen.as_ref() == model.first());
                 assert_eq!(free.take(), model.pop_first());
             }
         }

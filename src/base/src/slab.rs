@@ -118,6 +118,15 @@ impl<T> Slab<T> {
         Some((slot.cast(), Slab::<T>::SLOT_BYTES))
     }
 
+    /// Where the slot lies that is probably used next, as [`Slab::whereabouts`].
+    #[must_use]
+    #[inline]
+    pub fn next_whereabouts(&self) -> (*const u8, usize) {
+        let next = self.free.peek().map_or(self.slots.len(), |at| at as usize);
+        let slot = self.slots.as_ptr().wrapping_add(next);
+        (slot.cast(), Slab::<T>::SLOT_BYTES)
+    }
+
     /// Where the slots lie that are used first, so many of them, and how many octets they take: memory
     /// that somebody may want to have before the first call comes.
     #[must_use]

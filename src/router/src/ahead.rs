@@ -2,15 +2,23 @@
 //!
 //! With a million transactions the look-up of a request's transaction waits for main memory for
 //! longer than the message was read in. Datagrams come in batches; so each is read before the one
-//! ahead of it is handled, and what it will look up is asked for then.
+//! ahead of it is handled, and what it will look up is asked for then. What that leads to is asked for
+//! while the message behind it is read:
+//!
+//! ```text
+//!   read N+1              handle N    read N+2                        handle N+1
+//!     transaction of N+1                its context, new slots
+//!     or call of N+1                                   its call
+//! ```
 
 use base::SlotId;
-use call::{DialogNames, Keys};
+use call::{DialogNames, Keys, Purpose};
 use shards::{Inbound, fetch};
-use sip::{Index, parse_ahead, parsed_ahead};
+use sip::{HeaderId, Index, Message, Method, parse_ahead, parsed_ahead};
 use transaction::Key;
 
 use crate::Router;
+use crate::paths::{listed, token_of};
 
 /// Two messages that were read before their turn.
 #[derive(Debug, Default)]
@@ -32,11 +40,33 @@ struct Read {
     index: Box<Index>,
     /// Of a request.
     key: Option<Key>,
+    lead: Lead,
+}
+
+/// Where the memory that a message needs begins.
+#[derive(Clone, Copy, Debug)]
+enum Lead {
+    /// At the client transaction of a response, or nowhere.
+    Client(Option<SlotId>),
+    /// At what a request begins.
+    Begins {
+        /// Whether that may be a call.
+        call: bool,
+    },
+    /// At the call of an ACK, which begins nothing.
+    Nothing,
 }
 
 impl Read {
     fn is_of(&self, bytes: &[u8]) -> bool {
         self.at == place(bytes)
+    }
+}
+
+#[inline]
+fn fetch_if(there: Option<(*const u8, usize)>) {
+    if let Some((at, bytes)) = there {
+        fetch(at, bytes);
     }
 }
 
@@ -62,26 +92,90 @@ impl Router {
         if self.ahead.is_idle {
             return;
         }
-        let mut index = self.take_index();
-        if !parse_ahead(bytes, &mut index) {
-            return self.put_index(index);
+        let next = self.ahead.first.as_ref().map(|read| read.lead);
+        if let Some(lead) = next {
+            self.fetch_second(lead);
         }
-        let message = parsed_ahead(bytes, &index);
-        let key = if message.is_request() {
-            let key = self.table.key(&message);
-            let (at, bytes) = self.table.whereabouts(&key);
-            fetch(at, bytes);
-            Some(key)
+        let mut index = self.take_index();
+        if parse_ahead(bytes, &mut index) {
+            let message = parsed_ahead(bytes, &index);
+            let (key, lead) = self.fetch_first(&message);
+            self.ahead.second = Some(Read {
+                at: place(bytes),
+                sum: sum(bytes),
+                index,
+                key,
+                lead,
+            });
         } else {
-            self.fetch_client(Keys::read_branch(message.branch()).map(|(client, _)| client));
-            None
+            self.put_index(index);
+        }
+        if let Some(Lead::Client(Some(client))) = next {
+            self.fetch_third(client);
+        }
+    }
+
+    /// Asks for what a message is looked up in.
+    #[inline]
+    fn fetch_first(&self, message: &Message<'_>) -> (Option<Key>, Lead) {
+        if !message.is_request() {
+            let named = Keys::read_branch(message.branch());
+            let ours = named.map(|(client, _)| client);
+            let ours = ours.filter(|client| client.shard() == self.shard);
+            fetch_if(ours.and_then(|client| self.table.client_whereabouts(client)));
+            return (None, Lead::Client(ours));
+        }
+        let key = self.table.key(message);
+        let (at, bytes) = self.table.whereabouts(&key);
+        fetch(at, bytes);
+        let call = listed(message, HeaderId::Route)
+            .and_then(|route| token_of(&self.heads, route))
+            .and_then(Keys::split_route)
+            .map(|(call, _)| call)
+            .filter(|call| call.shard() == self.shard);
+        fetch_if(call.and_then(|call| self.calls.whereabouts(call)));
+        let lead = match message.method() {
+            Method::Ack => Lead::Nothing,
+            method => Lead::Begins {
+                call: method == Method::Invite && call.is_none(),
+            },
         };
-        self.ahead.second = Some(Read {
-            at: place(bytes),
-            sum: sum(bytes),
-            index,
-            key,
-        });
+        (Some(key), lead)
+    }
+
+    /// Asks for what the transaction of the next message leads to, or for what it will fill.
+    #[inline]
+    fn fetch_second(&self, lead: Lead) {
+        match lead {
+            Lead::Client(client) => {
+                let slot = client.and_then(|client| self.table.client_ref(client));
+                fetch_if(slot.and_then(|slot| self.forks.whereabouts(slot.user())));
+            }
+            Lead::Begins { call } => {
+                for (at, bytes) in self.table.next_whereabouts() {
+                    fetch(at, bytes);
+                }
+                if call {
+                    let (at, bytes) = self.calls.next_whereabouts();
+                    fetch(at, bytes);
+                }
+            }
+            Lead::Nothing => {}
+        }
+    }
+
+    /// Asks for what the context of the next message, a response, leads to.
+    #[inline]
+    fn fetch_third(&self, client: SlotId) {
+        let slot = self.table.client_ref(client);
+        let Some(held) = slot.and_then(|slot| self.forks.get(slot.user())) else {
+            return;
+        };
+        let server = held.fork.server;
+        fetch_if(server.and_then(|server| self.table.server_whereabouts(server)));
+        if let Purpose::Initial { call } | Purpose::InDialog { call, .. } = held.fork.purpose {
+            fetch_if(self.calls.whereabouts(call));
+        }
     }
 
     /// What was read before its turn does not come.
@@ -104,13 +198,6 @@ impl Router {
     pub(crate) fn fetch_index(&self, names: &DialogNames, in_dialog: bool) {
         if !in_dialog {
             let (at, bytes) = self.by_call_id.whereabouts(names.call_id);
-            fetch(at, bytes);
-        }
-    }
-
-    fn fetch_client(&self, client: Option<SlotId>) {
-        let ours = client.filter(|client| client.shard() == self.shard);
-        if let Some((at, bytes)) = ours.and_then(|client| self.table.client_whereabouts(client)) {
             fetch(at, bytes);
         }
     }

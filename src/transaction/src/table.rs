@@ -131,6 +131,21 @@ impl Table {
         self.clients.whereabouts(id)
     }
 
+    /// The same of a server transaction.
+    #[must_use]
+    pub fn server_whereabouts(&self, id: SlotId) -> Option<(*const u8, usize)> {
+        self.servers.whereabouts(id)
+    }
+
+    /// Where the server and the client transaction will probably lie that come next.
+    #[must_use]
+    pub fn next_whereabouts(&self) -> [(*const u8, usize); 2] {
+        [
+            self.servers.next_whereabouts(),
+            self.clients.next_whereabouts(),
+        ]
+    }
+
     /// Whether the request with this topmost Via and method has a transaction here, so that a copy of
     /// it must not be refused. `None`: they alone do not say it (a client older than RFC 3261).
     #[must_use]
