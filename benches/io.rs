@@ -121,7 +121,7 @@ impl Handler for Node {
         matches!(self.role, Role::Burst { form, .. } if form != Form::Plain)
     }
 
-    fn fellow(&self, _: ListenerId, _: SocketAddr, bytes: &[u8]) -> Option<Fellow> {
+    fn fellow(&self, _: ListenerId, _: SocketAddr, bytes: &[u8], _: u32) -> Option<Fellow> {
         let Role::Burst { form, .. } = self.role else {
             return None;
         };

@@ -78,10 +78,16 @@ pub trait Handler: Sized {
     }
 
     /// Whether a datagram may leave together with others for the same peer, and how it may be
-    /// brought to their length: a pure function over its octets and its path. `None` = it leaves
-    /// alone, and in its place.
-    fn fellow(&self, listener: ListenerId, peer: SocketAddr, bytes: &[u8]) -> Option<Fellow> {
-        let _ = (listener, peer, bytes);
+    /// brought to their length: a pure function over its octets, its path and what was noted with the
+    /// packet ([`Outbox::set_note`]; 0 = nothing). `None` = it leaves alone, and in its place.
+    fn fellow(
+        &self,
+        listener: ListenerId,
+        peer: SocketAddr,
+        bytes: &[u8],
+        note: u32,
+    ) -> Option<Fellow> {
+        let _ = (listener, peer, bytes, note);
         None
     }
 

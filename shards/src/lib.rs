@@ -66,7 +66,7 @@ pub use inbox::{Buffer, Inbox, Parcel};
 pub use limits::Limits;
 pub use metric::{COUNTERS, DELAY, HISTOGRAMS, Metric};
 pub use outbox::Outbox;
-pub use packet::{PACKET_SIZES, Packets};
+pub use packet::{NOTE_MAX, PACKET_SIZES, Packets};
 pub use random::Random;
 pub use ring::RecordReader;
 pub use runtime::{Running, ShardFailure, StartError, start};

@@ -225,6 +225,11 @@ impl<H: Handler> Outbox<H> {
         self.packets.set_len(packet, len);
     }
 
+    /// Keeps a word with a packet for [`Handler::fellow`], at most [`crate::NOTE_MAX`].
+    pub fn set_note(&mut self, packet: PacketId, note: u32) {
+        self.packets.set_note(packet, note);
+    }
+
     /// One more reference to a packet.
     pub fn retain(&mut self, packet: PacketId) {
         self.packets.retain(packet);

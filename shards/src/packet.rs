@@ -49,20 +49,25 @@ pub struct Packets {
     live: usize,
 }
 
-/// References to a packet (0 = free), its length and its class, in one word so that zeroed memory is
-/// a free packet and none of it is touched before it is used.
+/// References to a packet (0 = free), the handler's note, its length and its class, in one word so that
+/// zeroed memory is a free packet and none of it is touched before it is used.
 type Slot = u64;
 
-const LEN_SHIFT: u32 = 32;
-const CLASS_SHIFT: u32 = 56;
-const LEN_MASK: u64 = (1 << (CLASS_SHIFT - LEN_SHIFT)) - 1;
+/// Of references, of a note, and of a length.
+const FIELD_MASK: u64 = (1 << 20) - 1;
+const NOTE_SHIFT: u32 = 20;
+const LEN_SHIFT: u32 = 40;
+const CLASS_SHIFT: u32 = 60;
+
+/// The largest note that a packet can carry.
+pub const NOTE_MAX: u32 = FIELD_MASK as u32;
 
 const fn refs(slot: Slot) -> u32 {
-    slot as u32
+    (slot & FIELD_MASK) as u32
 }
 
 const fn len(slot: Slot) -> usize {
-    (slot >> LEN_SHIFT & LEN_MASK) as usize
+    (slot >> LEN_SHIFT & FIELD_MASK) as usize
 }
 
 const fn class(slot: Slot) -> usize {
@@ -162,8 +167,21 @@ impl Packets {
         let slot = self.slot(packet);
         let fits = len <= PACKET_SIZES[class(slot)];
         assert!(fits, "a packet's length is within its buffer");
-        let others = slot & !(LEN_MASK << LEN_SHIFT);
+        let others = slot & !(FIELD_MASK << LEN_SHIFT);
         self.slots[packet.0 as usize] = others | (len as u64) << LEN_SHIFT;
+    }
+
+    /// Keeps a word of the handler's with the packet, at most [`NOTE_MAX`].
+    pub fn set_note(&mut self, packet: PacketId, note: u32) {
+        assert!(note <= NOTE_MAX, "a note has 20 bits");
+        let others = self.slot(packet) & !(FIELD_MASK << NOTE_SHIFT);
+        self.slots[packet.0 as usize] = others | u64::from(note) << NOTE_SHIFT;
+    }
+
+    /// The handler's word; 0 if it gave none.
+    #[must_use]
+    pub fn note(&self, packet: PacketId) -> u32 {
+        (self.slot(packet) >> NOTE_SHIFT & FIELD_MASK) as u32
     }
 
     /// How many octets the packet can hold.
@@ -175,7 +193,7 @@ impl Packets {
     /// One more reference.
     pub fn retain(&mut self, packet: PacketId) {
         let more = self.slot(packet) + 1;
-        assert!(refs(more) != 0, "references are counted in 32 bits");
+        assert!(refs(more) != 0, "references are counted in 20 bits");
         self.slots[packet.0 as usize] = more;
     }
 

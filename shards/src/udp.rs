@@ -60,6 +60,18 @@ pub(crate) struct UdpSocket {
     is_starved: bool,
     /// The kernel's count of what it dropped here, at the last look.
     dropped: u32,
+    cutting: Cutting,
+}
+
+/// Whether the kernel may cut what is wider than its path into fragments.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Cutting {
+    /// By its own rules, or by those of IPv6.
+    Unasked,
+    /// It says so instead (EMSGSIZE), so that what is not wider costs less.
+    Refused,
+    /// Until all that waits has left: some of it is wider.
+    Allowed,
 }
 
 /// Fails if the address is taken. The shards' sockets share theirs, and would share it with those
@@ -107,7 +119,6 @@ pub(crate) fn bind(
     let got = granted(&socket)?;
     let socket = UdpSocket {
         is_wildcard: bound.ip().is_unspecified(),
-        socket,
         listener,
         address: bound,
         brought: Brought::Straight,
@@ -119,8 +130,19 @@ pub(crate) fn bind(
         is_blocked: false,
         is_starved: false,
         dropped: 0,
+        cutting: uncut(&socket, bound),
+        socket,
     };
     Ok((socket, got))
+}
+
+/// Asks the kernel to cut nothing, if it would not cut what others can still carry.
+fn uncut(socket: &Socket, bound: SocketAddr) -> Cutting {
+    let fd = socket.as_raw_fd();
+    match bound.is_ipv4() && sys::finds_mtu(fd) && sys::let_cut(fd, false).is_ok() {
+        true => Cutting::Refused,
+        false => Cutting::Unasked,
+    }
 }
 
 /// The kernel counts its own overhead into the buffer and reports twice what one gets.
@@ -256,6 +278,19 @@ impl UdpSocket {
         out: &mut Outbox<H>,
     ) {
         self.is_blocked = false;
+        self.send_all(sender, planner, handler, out);
+        if self.cutting == Cutting::Allowed {
+            self.let_cut(false);
+        }
+    }
+
+    fn send_all<H: Handler>(
+        &mut self,
+        sender: &mut Sender,
+        planner: &mut Planner,
+        handler: &H,
+        out: &mut Outbox<H>,
+    ) {
         let is_coalescing = handler.coalesces() && self.refusals < REFUSALS_MAX;
         while !self.waiting.is_empty() {
             if self.planned == 0 {
@@ -287,7 +322,13 @@ impl UdpSocket {
             waiting.len = out.packets.len(waiting.packet) as u32;
         }
         planner.plan(waiting, |waiting| {
-            handler.fellow(listener, waiting.peer, out.packets.bytes(waiting.packet))
+            let bytes = out.packets.bytes(waiting.packet);
+            handler.fellow(
+                listener,
+                waiting.peer,
+                bytes,
+                out.packets.note(waiting.packet),
+            )
         });
     }
 
@@ -371,6 +412,9 @@ impl UdpSocket {
                 self.uncouple(usize::from(train));
                 return true;
             }
+            Some(libc::EMSGSIZE) if self.cutting == Cutting::Refused && self.let_cut(true) => {
+                return true;
+            }
             Some(libc::EMSGSIZE) => (Metric::SendTooBig, Undelivered::TooBig),
             Some(libc::ECONNREFUSED) => (Metric::SendUnreachable, Undelivered::Refused),
             Some(
@@ -389,6 +433,19 @@ impl UdpSocket {
             out.fail(first.token, why);
         }
         true
+    }
+
+    /// Whether the kernel does as it is told.
+    #[cold]
+    fn let_cut(&mut self, cuts: bool) -> bool {
+        let is_done = sys::let_cut(self.fd(), cuts).is_ok();
+        if is_done {
+            self.cutting = match cuts {
+                true => Cutting::Allowed,
+                false => Cutting::Refused,
+            };
+        }
+        is_done
     }
 
     /// The first train's datagrams leave one by one and as they are.
@@ -443,7 +500,7 @@ mod tests {
         fn coalesces(&self) -> bool {
             self.coalesces
         }
-        fn fellow(&self, _: ListenerId, _: SocketAddr, bytes: &[u8]) -> Option<Fellow> {
+        fn fellow(&self, _: ListenerId, _: SocketAddr, bytes: &[u8], _: u32) -> Option<Fellow> {
             Some(Fellow {
                 lane: u32::from(bytes[0]),
                 place: Some(Place {
@@ -566,6 +623,8 @@ mod tests {
         ];
         for (errno, metric, why) in lost {
             let (mut socket, mut out) = (socket(8), outbox());
+            // In pieces it would be too large as well.
+            socket.cutting = Cutting::Allowed;
             queue(&mut socket, &mut out, &peer, &[10, 20]);
             assert!(socket.failed(&io::Error::from_raw_os_error(errno), &mut out));
             assert_eq!(count(&out, metric), 1);
@@ -635,6 +694,47 @@ mod tests {
             let len = peer.recv(&mut buffer).unwrap();
             assert_eq!((len, buffer[0]), (100, at + 1), "in order, none twice");
         }
+    }
+
+    #[test]
+    fn what_is_wider_than_its_path_leaves_in_pieces() {
+        const INSIDE: &str = "TRUNKLINE_TEST_INSIDE";
+        const NAME: &str = "udp::tests::what_is_wider_than_its_path_leaves_in_pieces";
+        if std::env::var_os(INSIDE).is_none() {
+            // The same test again in a network of its own, whose loopback is as narrow as a wire.
+            let script = "ip link set lo up mtu 1500 && \"$1\" --exact \"$2\" --nocapture";
+            let path = std::env::var("PATH").unwrap_or_default();
+            let output = std::process::Command::new("unshare")
+                .env("PATH", format!("{path}:/usr/sbin:/sbin"))
+                .env(INSIDE, "1")
+                .args(["--map-root-user", "--net", "sh", "-c", script, "sh"])
+                .arg(std::env::current_exe().unwrap())
+                .arg(NAME)
+                .output()
+                .expect("unshare runs");
+            let text = String::from_utf8_lossy(&output.stdout);
+            let errors = String::from_utf8_lossy(&output.stderr);
+            let is_done = output.status.success() && text.contains("1 passed");
+            assert!(is_done, "it ran inside and passed: {text}{errors}");
+            return;
+        }
+        let peer = Peer::bind("127.0.0.1:0").unwrap();
+        let (mut socket, mut out) = (socket(64), outbox());
+        assert_eq!(socket.cutting, Cutting::Refused);
+        // What is too wide even in pieces is there too.
+        let lens = [100, 1_472, 1_473, 200, 9_000, 65_520, 3_000, 300];
+        for round in 1..=2 {
+            queue(&mut socket, &mut out, &peer, &lens);
+            flush(&mut socket, &NOBODY, &mut out);
+            assert_eq!(socket.cutting, Cutting::Refused, "it is as it was");
+            assert_eq!(count(&out, Metric::SendTooBig), round);
+            let mut buffer = vec![0; 65_536];
+            for (at, &len) in lens.iter().enumerate().filter(|(_, len)| **len < 65_000) {
+                let got = peer.recv(&mut buffer).unwrap();
+                assert_eq!((got, buffer[len - 1]), (len, at as u8 + 1));
+            }
+        }
+        assert_eq!(out.packets_live(), 0);
     }
 
     /// Everything that a peer got, in order.

@@ -65,6 +65,38 @@ pub(crate) fn set_option(fd: RawFd, level: i32, name: i32, value: i32) -> io::Re
     }
 }
 
+/// An integer option of a socket.
+fn option(fd: RawFd, level: i32, name: i32) -> io::Result<i32> {
+    let mut value: i32 = 0;
+    let mut len = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: both pointers are to values that live through the call; `len` says how large the first
+    // is, and the kernel writes no more.
+    let result =
+        unsafe { libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut len) };
+    match result {
+        0 => Ok(value),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Whether the kernel looks for the MTU of an IPv4 socket's paths, which it does unless the system is
+/// told not to (`net.ipv4.ip_no_pmtu_disc`).
+pub(crate) fn finds_mtu(fd: RawFd) -> bool {
+    let is = option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER);
+    matches!(is, Ok(libc::IP_PMTUDISC_WANT))
+}
+
+/// Whether the kernel cuts what is wider than a path of an IPv4 socket, or refuses it with EMSGSIZE. A
+/// datagram that will not be cut needs no identification, which else is drawn from a counter that all
+/// processors share.
+pub(crate) fn let_cut(fd: RawFd, cuts: bool) -> io::Result<()> {
+    let how = match cuts {
+        true => libc::IP_PMTUDISC_WANT,
+        false => libc::IP_PMTUDISC_DO,
+    };
+    set_option(fd, libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, how)
+}
+
 /// Asks the kernel to stamp each datagram with the time it came and to tell how many it dropped
 /// before; on a wildcard also the address that it was sent to.
 pub(crate) fn want_control(fd: RawFd, address: SocketAddr) -> io::Result<()> {

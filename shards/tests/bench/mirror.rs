@@ -88,7 +88,7 @@ impl Handler for Mirror {
         self.coalesces
     }
 
-    fn fellow(&self, _: ListenerId, _: SocketAddr, bytes: &[u8]) -> Option<Fellow> {
+    fn fellow(&self, _: ListenerId, _: SocketAddr, bytes: &[u8], _: u32) -> Option<Fellow> {
         Some(Fellow {
             lane: u32::from(bytes[1]),
             place: Some(Place {

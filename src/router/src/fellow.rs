@@ -1,15 +1,13 @@
 //! How messages that leave for one peer travel together: which may wait for which, and where they
 //! may be lengthened. The runtime asks while it flushes, and knows octets only.
 
-use std::net::SocketAddr;
-
-use base::ListenerId;
+use base::PacketId;
 use call::token::ROUTE_PARAM;
 use route::Coalesce;
-use shards::{Fellow, PAD_BYTES_MAX, Place};
+use shards::{Fellow, NOTE_MAX, PAD_BYTES_MAX, Place};
 use sip::padding::{self, Padding};
 
-use crate::Router;
+use crate::{Out, Router};
 
 /// `;pad=xxx…`, a parameter that nobody knows (RFC 3261 §25.1: `generic-param`).
 const PARAMETER: [u8; PAD_BYTES_MAX] = {
@@ -48,41 +46,85 @@ fn blank(len: usize) -> &'static [u8] {
     &BLANK[BLANK.len() - len..]
 }
 
+/// What is noted with a packet when it is composed, so that it is not read again: [`NOTED`], the lane,
+/// and perhaps [`WHOLE`].
+const LANE_BITS: u32 = 16;
+const NOTED: u32 = 1 << LANE_BITS;
+/// Its body is as long as its Content-Length says, so that octets may follow.
+const WHOLE: u32 = NOTED << 1;
+const _: () = assert!(WHOLE <= NOTE_MAX / 2);
+
 impl Router {
-    /// How a datagram travels with others for the same peer. `None`: alone.
-    pub(crate) fn fellow_of(
+    /// Notes of what call a packet is, and whether it was composed with the length of its body.
+    #[inline]
+    pub(crate) fn note_fellow(
         &self,
-        listener: ListenerId,
-        peer: SocketAddr,
-        bytes: &[u8],
-    ) -> Option<Fellow> {
-        fellow(self.world.coalesce(listener, peer), bytes)
+        packet: PacketId,
+        call_id: &[u8],
+        is_whole: bool,
+        out: &mut Out,
+    ) {
+        if self.world.coalesces() {
+            let whole = if is_whole { WHOLE } else { 0 };
+            out.set_note(packet, NOTED | whole | lane(call_id));
+        }
     }
 }
 
-fn fellow(coalesce: Coalesce, bytes: &[u8]) -> Option<Fellow> {
-    let (found, filling): (Padding<'_>, fn(usize) -> &'static [u8]) = match coalesce {
-        Coalesce::Off => return None,
-        Coalesce::OwnParameters => (padding::own_parameter(bytes, ROUTE_PARAM), parameter),
-        Coalesce::Trailing => (padding::behind(bytes), blank),
-    };
-    let place = found.place.and_then(|at| u16::try_from(at).ok());
-    Some(Fellow {
-        lane: lane(found.call_id),
-        place: place.map(|at| Place { at, filling }),
-    })
+/// How a datagram travels with others for the same peer. `None`: alone.
+pub(crate) fn fellow(coalesce: Coalesce, bytes: &[u8], note: u32) -> Option<Fellow> {
+    match coalesce {
+        Coalesce::Off => None,
+        Coalesce::Trailing if note & NOTED != 0 => {
+            let told = noted(bytes, note);
+            debug_assert!(is_so(&told, bytes), "what was noted is what is there");
+            Some(told)
+        }
+        Coalesce::Trailing => Some(found(&padding::behind(bytes), blank)),
+        Coalesce::OwnParameters => {
+            let found_at = padding::own_parameter(bytes, ROUTE_PARAM);
+            Some(found(&found_at, parameter))
+        }
+    }
 }
 
-/// A number of the call: messages of one call keep their order. Two calls that share one wait for
-/// each other and nothing else, so it need not be keyed.
+fn found(found: &Padding<'_>, filling: fn(usize) -> &'static [u8]) -> Fellow {
+    let place = found.place.and_then(|at| u16::try_from(at).ok());
+    Fellow {
+        lane: lane(found.call_id),
+        place: place.map(|at| Place { at, filling }),
+    }
+}
+
+fn noted(bytes: &[u8], note: u32) -> Fellow {
+    let end = u16::try_from(bytes.len()).ok();
+    Fellow {
+        lane: note % NOTED,
+        place: end
+            .filter(|_| note & WHOLE != 0)
+            .map(|at| Place { at, filling: blank }),
+    }
+}
+
+/// Whether reading says the same. It does not go through headers without end.
+fn is_so(told: &Fellow, bytes: &[u8]) -> bool {
+    let read = padding::behind(bytes);
+    let place = read.place.and_then(|at| u16::try_from(at).ok());
+    let is_lane = read.call_id.is_empty() || told.lane == lane(read.call_id);
+    is_lane && (place.is_none() || told.place.is_none_or(|told| Some(told.at) == place))
+}
+
+/// A number of the call, of [`LANE_BITS`]: messages of one call keep their order. Two calls that share
+/// one wait for each other and nothing else, so it need not be keyed.
 fn lane(call_id: &[u8]) -> u32 {
     let (words, rest) = call_id.as_chunks::<4>();
     let mut last = [0; 4];
     last[..rest.len()].copy_from_slice(rest);
     let words = words.iter().chain(std::iter::once(&last));
-    words.fold(0, |sum: u32, word| {
+    let sum = words.fold(0, |sum: u32, word| {
         (sum ^ u32::from_le_bytes(*word)).wrapping_mul(0x9e37_79b1)
-    })
+    });
+    sum >> (u32::BITS - LANE_BITS)
 }
 
 #[cfg(test)]
@@ -99,7 +141,7 @@ mod tests {
         Content-Length: 0\r\n\r\n";
 
     fn padded(coalesce: Coalesce, len: usize) -> String {
-        let place = fellow(coalesce, BYE)
+        let place = fellow(coalesce, BYE, 0)
             .and_then(|it| it.place)
             .expect("a place");
         let (head, tail) = BYE.split_at(usize::from(place.at));
@@ -129,11 +171,26 @@ mod tests {
     }
 
     #[test]
+    fn what_was_noted_is_not_read_again() {
+        let read = fellow(Coalesce::Trailing, BYE, 0).expect("a fellow");
+        let note = NOTED | WHOLE | lane(b"1@example.com");
+        let noted = fellow(Coalesce::Trailing, BYE, note).expect("a fellow");
+        let of = |fellow: Fellow| (fellow.lane, fellow.place.map(|place| place.at));
+        assert_eq!(of(noted), of(read));
+        assert_eq!(of(noted).1, Some(BYE.len() as u16));
+        let cut = fellow(Coalesce::Trailing, BYE, note & !WHOLE).expect("a fellow");
+        assert!(cut.place.is_none(), "nothing says how long it is");
+        // What was noted is of the end; a parameter has another place.
+        let own = fellow(Coalesce::OwnParameters, BYE, note).expect("a fellow");
+        assert!(of(own).1 < of(noted).1);
+    }
+
+    #[test]
     fn lanes_are_calls() {
-        let of = |bytes: &[u8]| fellow(Coalesce::Trailing, bytes).map(|it| it.lane);
+        let of = |bytes: &[u8]| fellow(Coalesce::Trailing, bytes, 0).map(|it| it.lane);
         let other = String::from_utf8(BYE.to_vec()).unwrap().replace("1@", "2@");
         assert_eq!(of(BYE), of(BYE));
         assert_ne!(of(BYE), of(other.as_bytes()));
-        assert!(fellow(Coalesce::Off, BYE).is_none());
+        assert!(fellow(Coalesce::Off, BYE, 0).is_none());
     }
 }

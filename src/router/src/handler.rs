@@ -15,6 +15,7 @@ use transaction::{ClientEvent, ServerEvent};
 
 use crate::admission::LetIn;
 use crate::counters::Count;
+use crate::fellow::fellow;
 use crate::mail::{Letter, Notice};
 use crate::wake::Wake;
 use crate::{Out, Router};
@@ -254,8 +255,14 @@ impl Handler for Router {
         self.world.coalesces()
     }
 
-    fn fellow(&self, listener: ListenerId, peer: SocketAddr, bytes: &[u8]) -> Option<Fellow> {
-        self.fellow_of(listener, peer, bytes)
+    fn fellow(
+        &self,
+        listener: ListenerId,
+        peer: SocketAddr,
+        bytes: &[u8],
+        note: u32,
+    ) -> Option<Fellow> {
+        fellow(self.world.coalesce(listener, peer), bytes, note)
     }
 
     fn expect(&mut self, bytes: &[u8]) {

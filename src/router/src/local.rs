@@ -55,6 +55,7 @@ impl Router {
         match compose(message, &response, out.buffer(packet)) {
             Some(len) => {
                 out.set_len(packet, len);
+                self.note_fellow(packet, message.call_id(), true, out);
                 Some(self.with_advice(packet, source, out))
             }
             None => {

@@ -221,6 +221,8 @@ impl Router {
         match relay.compose(message, out.buffer(packet)) {
             Some(len) => {
                 out.set_len(packet, len);
+                let is_whole = message.content_length().is_some();
+                self.note_fellow(packet, message.call_id(), is_whole, out);
                 Some(packet)
             }
             None => {

@@ -335,6 +335,8 @@ impl Router {
             };
             let len = upstream.compose(out.buffer(packet));
             out.set_len(packet, len.unwrap_or(0));
+            let is_whole = response.content_length().is_some();
+            self.note_fellow(packet, response.call_id(), is_whole, out);
             return Some(self.with_advice(packet, to, out));
         }
         self.edits.clear();
