@@ -46,13 +46,14 @@ impl Holder {
         })
     }
 
-    /// Leaves the core if its time has come. How long that took says for how long it is held next.
+    /// Leaves the core if its time has come. How long that took says for how long it is held next; for
+    /// what it was held too long, since there was so much to do, it is left for longer.
     pub(crate) fn pass(&mut self) {
         let now = Instant::now();
         let Some(over) = now.checked_duration_since(self.until) else {
             return;
         };
-        thread::sleep(LEFT);
+        thread::sleep(LEFT + over.div_f64(self.ratio));
         let left = now.elapsed();
         let held = left.mul_f64(self.ratio).saturating_sub(over);
         self.until = now + left + held;
