@@ -65,10 +65,16 @@ impl Router {
         out: &mut Out,
     ) {
         if self.world.coalesces() {
-            let whole = if is_whole { WHOLE } else { 0 };
-            out.set_note(packet, NOTED | whole | lane(call_id));
+            note(packet, call_id, is_whole, out);
         }
     }
+}
+
+// Apart, so that it is in nobody's way where nothing coalesces.
+#[inline(never)]
+fn note(packet: PacketId, call_id: &[u8], is_whole: bool, out: &mut Out) {
+    let whole = if is_whole { WHOLE } else { 0 };
+    out.set_note(packet, NOTED | whole | lane(call_id));
 }
 
 /// How a datagram travels with others for the same peer. `None`: alone.
