@@ -62,12 +62,20 @@ const CLASS_SHIFT: u32 = 60;
 /// The largest note that a packet can carry.
 pub const NOTE_MAX: u32 = FIELD_MASK as u32;
 
+const fn field(slot: Slot, shift: u32) -> u64 {
+    slot >> shift & FIELD_MASK
+}
+
+const fn with_field(slot: Slot, shift: u32, value: u64) -> Slot {
+    slot & !(FIELD_MASK << shift) | value << shift
+}
+
 const fn refs(slot: Slot) -> u32 {
-    (slot & FIELD_MASK) as u32
+    field(slot, 0) as u32
 }
 
 const fn len(slot: Slot) -> usize {
-    (slot >> LEN_SHIFT & FIELD_MASK) as usize
+    field(slot, LEN_SHIFT) as usize
 }
 
 const fn class(slot: Slot) -> usize {
@@ -167,21 +175,20 @@ impl Packets {
         let slot = self.slot(packet);
         let fits = len <= PACKET_SIZES[class(slot)];
         assert!(fits, "a packet's length is within its buffer");
-        let others = slot & !(FIELD_MASK << LEN_SHIFT);
-        self.slots[packet.0 as usize] = others | (len as u64) << LEN_SHIFT;
+        self.slots[packet.0 as usize] = with_field(slot, LEN_SHIFT, len as u64);
     }
 
     /// Keeps a word of the handler's with the packet, at most [`NOTE_MAX`].
     pub fn set_note(&mut self, packet: PacketId, note: u32) {
         assert!(note <= NOTE_MAX, "a note has 20 bits");
-        let others = self.slot(packet) & !(FIELD_MASK << NOTE_SHIFT);
-        self.slots[packet.0 as usize] = others | u64::from(note) << NOTE_SHIFT;
+        let slot = self.slot(packet);
+        self.slots[packet.0 as usize] = with_field(slot, NOTE_SHIFT, note.into());
     }
 
     /// The handler's word; 0 if it gave none.
     #[must_use]
     pub fn note(&self, packet: PacketId) -> u32 {
-        (self.slot(packet) >> NOTE_SHIFT & FIELD_MASK) as u32
+        field(self.slot(packet), NOTE_SHIFT) as u32
     }
 
     /// How many octets the packet can hold.

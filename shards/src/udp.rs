@@ -322,13 +322,11 @@ impl UdpSocket {
             waiting.len = out.packets.len(waiting.packet) as u32;
         }
         planner.plan(waiting, |waiting| {
-            let bytes = out.packets.bytes(waiting.packet);
-            handler.fellow(
-                listener,
-                waiting.peer,
-                bytes,
+            let (bytes, note) = (
+                out.packets.bytes(waiting.packet),
                 out.packets.note(waiting.packet),
-            )
+            );
+            handler.fellow(listener, waiting.peer, bytes, note)
         });
     }
 

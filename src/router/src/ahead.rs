@@ -46,14 +46,14 @@ struct Read {
 /// Where the memory that a message needs begins.
 #[derive(Clone, Copy, Debug)]
 enum Lead {
-    /// At the client transaction of a response, or nowhere.
-    Client(Option<SlotId>),
+    /// At the client transaction of a response.
+    Client(SlotId),
     /// At what a request begins.
     Begins {
         /// Whether that may be a call.
         call: bool,
     },
-    /// At the call of an ACK, which begins nothing.
+    /// Nowhere beyond what was looked up: an ACK begins nothing, and a response may be nobody's.
     Nothing,
 }
 
@@ -64,8 +64,8 @@ impl Read {
 }
 
 #[inline]
-fn fetch_if(there: Option<(*const u8, usize)>) {
-    if let Some((at, bytes)) = there {
+fn fetch_all(rooms: impl IntoIterator<Item = (*const u8, usize)>) {
+    for (at, bytes) in rooms {
         fetch(at, bytes);
     }
 }
@@ -110,7 +110,7 @@ impl Router {
         } else {
             self.put_index(index);
         }
-        if let Some(Lead::Client(Some(client))) = next {
+        if let Some(Lead::Client(client)) = next {
             self.fetch_third(client);
         }
     }
@@ -122,18 +122,17 @@ impl Router {
             let named = Keys::read_branch(message.branch());
             let ours = named.map(|(client, _)| client);
             let ours = ours.filter(|client| client.shard() == self.shard);
-            fetch_if(ours.and_then(|client| self.table.client_whereabouts(client)));
-            return (None, Lead::Client(ours));
+            fetch_all(ours.and_then(|client| self.table.client_whereabouts(client)));
+            return (None, ours.map_or(Lead::Nothing, Lead::Client));
         }
         let key = self.table.key(message);
-        let (at, bytes) = self.table.whereabouts(&key);
-        fetch(at, bytes);
+        fetch_all([self.table.whereabouts(&key)]);
         let call = listed(message, HeaderId::Route)
             .and_then(|route| token_of(&self.heads, route))
             .and_then(Keys::split_route)
             .map(|(call, _)| call)
             .filter(|call| call.shard() == self.shard);
-        fetch_if(call.and_then(|call| self.calls.whereabouts(call)));
+        fetch_all(call.and_then(|call| self.calls.whereabouts(call)));
         let lead = match message.method() {
             Method::Ack => Lead::Nothing,
             method => Lead::Begins {
@@ -148,16 +147,13 @@ impl Router {
     fn fetch_second(&self, lead: Lead) {
         match lead {
             Lead::Client(client) => {
-                let slot = client.and_then(|client| self.table.client_ref(client));
-                fetch_if(slot.and_then(|slot| self.forks.whereabouts(slot.user())));
+                let slot = self.table.client_ref(client);
+                fetch_all(slot.and_then(|slot| self.forks.whereabouts(slot.user())));
             }
             Lead::Begins { call } => {
-                for (at, bytes) in self.table.next_whereabouts() {
-                    fetch(at, bytes);
-                }
+                fetch_all(self.table.next_whereabouts());
                 if call {
-                    let (at, bytes) = self.calls.next_whereabouts();
-                    fetch(at, bytes);
+                    fetch_all([self.calls.next_whereabouts()]);
                 }
             }
             Lead::Nothing => {}
@@ -172,9 +168,9 @@ impl Router {
             return;
         };
         let server = held.fork.server;
-        fetch_if(server.and_then(|server| self.table.server_whereabouts(server)));
+        fetch_all(server.and_then(|server| self.table.server_whereabouts(server)));
         if let Purpose::Initial { call } | Purpose::InDialog { call, .. } = held.fork.purpose {
-            fetch_if(self.calls.whereabouts(call));
+            fetch_all(self.calls.whereabouts(call));
         }
     }
 
@@ -197,8 +193,7 @@ impl Router {
     #[inline]
     pub(crate) fn fetch_index(&self, names: &DialogNames, in_dialog: bool) {
         if !in_dialog {
-            let (at, bytes) = self.by_call_id.whereabouts(names.call_id);
-            fetch(at, bytes);
+            fetch_all([self.by_call_id.whereabouts(names.call_id)]);
         }
     }
 
