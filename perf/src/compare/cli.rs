@@ -109,6 +109,11 @@ pub struct Common {
     /// waking it, as none does whose peers are beyond a network card. The floor's peer does so, too.
     #[arg(long)]
     spin: bool,
+    /// Let the generator take datagrams that were sent as one (UDP_SEGMENT) as one (UDP_GRO): then
+    /// no server pays for cutting them apart, as none does whose network card does it, or whose
+    /// peers are of its kind.
+    #[arg(long)]
+    trains: bool,
     /// Less of everything that is not said, in minutes: shows that it works and roughly what comes
     /// out. Rates are those of the first seconds then, which no server keeps up.
     #[arg(long)]
@@ -319,6 +324,7 @@ impl Common {
             server_share: self.server_share,
             delay_target_ms: self.delay_target_ms,
             generator_spins: self.spin,
+            generator_takes_trains: self.trains,
         }
     }
 

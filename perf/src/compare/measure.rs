@@ -96,6 +96,7 @@ pub(crate) fn plan(entrant: Entrant, place: &Place, options: &Options, rate: f64
             true => Wait::Spin,
             false => Wait::Sleep,
         },
+        takes_trains: options.generator_takes_trains,
         ..Plan::default()
     }
 }

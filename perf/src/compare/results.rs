@@ -79,6 +79,10 @@ pub struct Options {
     /// Whether the generator looked for datagrams all the time, so that no server paid for waking it.
     #[serde(default)]
     pub generator_spins: bool,
+    /// Whether the generator took datagrams that were sent as one as one, so that no server paid for
+    /// cutting them apart.
+    #[serde(default)]
+    pub generator_takes_trains: bool,
 }
 
 /// A server that took part.

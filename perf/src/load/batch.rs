@@ -2,11 +2,12 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
-    ControlMessage, MsgFlags, MultiHeaders, SockaddrLike, SockaddrStorage, recvmmsg, sendmmsg,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, RecvMsg, SockaddrLike,
+    SockaddrStorage, recvmmsg, sendmmsg, setsockopt, sockopt,
 };
 
 /// How many datagrams one system call moves at most.
@@ -17,12 +18,26 @@ pub(crate) const DATAGRAM_BYTES_MAX: usize = 16_384;
 /// the cache.
 const STRIDE: usize = DATAGRAM_BYTES_MAX + 192;
 
+/// How many messages one system call takes where each may be a train.
+const TRAINS: usize = 16;
+/// The longest train, and what it and the next one lie apart.
+const TRAIN_BYTES_MAX: usize = 65_535;
+const TRAIN_STRIDE: usize = TRAIN_BYTES_MAX + 193;
+
 /// Room for a batch of received datagrams.
 pub(crate) struct Receiver {
     headers: MultiHeaders<SockaddrStorage>,
     arena: Vec<u8>,
-    lens: [usize; BATCH],
-    peers: [Option<SockaddrStorage>; BATCH],
+    parts: Vec<Part>,
+    takes_trains: bool,
+}
+
+/// A datagram in the arena.
+#[derive(Clone, Copy)]
+struct Part {
+    start: usize,
+    len: usize,
+    peer: Option<SockaddrStorage>,
 }
 
 impl Receiver {
@@ -30,35 +45,89 @@ impl Receiver {
         Receiver {
             headers: MultiHeaders::preallocate(BATCH, None),
             arena: vec![0; BATCH * STRIDE],
-            lens: [0; BATCH],
-            peers: [None; BATCH],
+            parts: Vec::with_capacity(BATCH),
+            takes_trains: false,
         }
     }
 
-    /// Takes what is here, at most `max` and a batch, without waiting. Returns how many.
+    /// Like [`Receiver::new`], for sockets that [take trains](take_trains).
+    pub(crate) fn of_trains() -> Receiver {
+        Receiver {
+            headers: train_headers(),
+            arena: vec![0; TRAINS * TRAIN_STRIDE],
+            parts: Vec::with_capacity(BATCH),
+            takes_trains: true,
+        }
+    }
+
+    /// Takes what is here without waiting: at most `max` messages of the kernel's and a batch. A
+    /// train is one message, and as many datagrams as it has cars. Returns how many datagrams.
     pub(crate) fn receive(&mut self, fd: RawFd, max: usize) -> io::Result<usize> {
-        let mut chunks = self.arena.chunks_exact_mut(STRIDE);
+        let (stride, longest) = match self.takes_trains {
+            true => (TRAIN_STRIDE, TRAIN_BYTES_MAX),
+            false => (STRIDE, DATAGRAM_BYTES_MAX),
+        };
+        if self.takes_trains {
+            // `recvmmsg` shortens each header's room for control messages to what there was, and
+            // nix does not lengthen it again.
+            self.headers = train_headers();
+        }
+        let mut chunks = self.arena.chunks_exact_mut(stride);
         let mut slices: [[IoSliceMut<'_>; 1]; BATCH] = std::array::from_fn(|_| {
-            let chunk = chunks.next().expect("the arena has room for a batch");
-            [IoSliceMut::new(&mut chunk[..DATAGRAM_BYTES_MAX])]
+            [IoSliceMut::new(match chunks.next() {
+                Some(chunk) => &mut chunk[..longest],
+                None => &mut [],
+            })]
         });
         let room = slices[..max.min(BATCH)].iter_mut();
+        self.parts.clear();
         let filled = recvmmsg(fd, &mut self.headers, room, MsgFlags::MSG_DONTWAIT, None)?;
-        let mut count = 0;
-        for datagram in filled {
-            self.lens[count] = datagram.bytes;
-            self.peers[count] = datagram.address;
-            count += 1;
+        for (at, message) in filled.enumerate() {
+            let mut start = at * stride;
+            let end = start + message.bytes;
+            let car = match self.takes_trains {
+                true => car_bytes(&message)?.unwrap_or(message.bytes),
+                false => message.bytes,
+            };
+            loop {
+                let len = car.min(end - start);
+                let peer = message.address;
+                self.parts.push(Part { start, len, peer });
+                start += len;
+                if start == end {
+                    break;
+                }
+            }
         }
-        Ok(count)
+        Ok(self.parts.len())
     }
 
     /// One of the datagrams that the last call took.
     pub(crate) fn get(&self, at: usize) -> (&[u8], Option<SocketAddr>) {
-        let start = at * STRIDE;
-        let peer = self.peers[at].as_ref().and_then(address);
-        (&self.arena[start..start + self.lens[at]], peer)
+        let Part { start, len, peer } = &self.parts[at];
+        let peer = peer.as_ref().and_then(address);
+        (&self.arena[*start..*start + *len], peer)
     }
+}
+
+/// Lets a socket hand over in one piece what the kernel has of one sender and size (`UDP_GRO`):
+/// for a [`Receiver::of_trains`].
+pub(crate) fn take_trains(socket: &impl AsFd) -> io::Result<()> {
+    Ok(setsockopt(socket, sockopt::UdpGroSegment, &true)?)
+}
+
+fn train_headers() -> MultiHeaders<SockaddrStorage> {
+    MultiHeaders::preallocate(TRAINS, Some(nix::cmsg_space!(i32)))
+}
+
+/// How long each datagram of a message is; only the last one may be shorter.
+fn car_bytes(message: &RecvMsg<'_, '_, SockaddrStorage>) -> Result<Option<usize>, Errno> {
+    let of = |control| match control {
+        ControlMessageOwned::UdpGroSegments(bytes) => usize::try_from(bytes).ok(),
+        _ => None,
+    };
+    let bytes = message.cmsgs()?.find_map(of);
+    Ok(bytes.filter(|bytes| *bytes > 0))
 }
 
 /// Datagrams that wait to be sent over one socket.
@@ -261,5 +330,45 @@ mod tests {
             .map(|at| (receiver.get(at).0.len(), receiver.get(at).0[0]))
             .collect();
         assert_eq!(all, [[(100, 1); 4], [(100, 2); 4]].concat());
+    }
+
+    #[test]
+    fn trains_come_whole_and_lone_datagrams_between_them() {
+        let (a, b) = (
+            UdpSocket::bind("127.0.0.1:0").unwrap(),
+            UdpSocket::bind("127.0.0.1:0").unwrap(),
+        );
+        take_trains(&b).unwrap();
+        let to = b.local_addr().unwrap();
+        let (mut sender, mut receiver) = (Sender::segmented(), Receiver::of_trains());
+        for _ in 0..3 {
+            a.send_to(&[7; 33], to).unwrap();
+            a.send_to(&[], to).unwrap();
+            // 40 whole cars and a shorter one; and what is a train of one.
+            for (fill, len) in [(1, 40 * 100 + 5), (2, 100)] {
+                sender.push(to, |out| out.resize(out.len() + len, fill));
+            }
+            let both = Flushed { sent: 2, unsent: 0 };
+            assert_eq!(sender.flush_segmented(a.as_raw_fd(), 100), both);
+            a.send_to(&[8; 44], to).unwrap();
+
+            assert_eq!(receiver.receive(b.as_raw_fd(), 2).unwrap(), 2);
+            assert_eq!(receiver.get(0).0, [7; 33]);
+            assert_eq!(receiver.get(1).0.len(), 0);
+            assert_eq!(receiver.receive(b.as_raw_fd(), 64).unwrap(), 43);
+            for at in 0..43 {
+                let (bytes, peer) = receiver.get(at);
+                assert_eq!(peer, Some(a.local_addr().unwrap()));
+                let expected: &[u8] = match at {
+                    0..40 => &[1; 100],
+                    40 => &[1; 5],
+                    41 => &[2; 100],
+                    _ => &[8; 44],
+                };
+                assert_eq!(bytes, expected, "{at}");
+            }
+            let error = receiver.receive(b.as_raw_fd(), 64).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        }
     }
 }

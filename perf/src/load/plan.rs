@@ -65,6 +65,9 @@ pub struct Plan {
     pub calls_max: usize,
     /// Send and receive buffer of each socket.
     pub buffer_bytes: usize,
+    /// Whether datagrams that a peer sent as one are taken as one (`UDP_GRO`). The kernel of this
+    /// machine then does not cut them apart at the expense of their sender.
+    pub takes_trains: bool,
     /// Where callers write down what became of each call (see [`crate::truth`]); the second and
     /// further threads append `.1`, `.2` and so on.
     pub truth: Option<PathBuf>,
@@ -99,6 +102,7 @@ impl Default for Plan {
             wait: Wait::Sleep,
             calls_max: 200_000,
             buffer_bytes: 8 << 20,
+            takes_trains: false,
             truth: None,
             seed: 1,
         }

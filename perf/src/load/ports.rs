@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, ppoll};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::batch::{BATCH, DATAGRAM_BYTES_MAX, Receiver, Sender};
+use super::batch::{BATCH, DATAGRAM_BYTES_MAX, Receiver, Sender, take_trains};
 use super::wire::{Kind, framed};
 
 /// Sockets of one thread: its sources and sinks, and their connections.
@@ -64,6 +64,7 @@ pub(crate) struct Ports {
     ports: Vec<Port>,
     ready: [bool; PORTS_MAX],
     buffer_bytes: usize,
+    takes_trains: bool,
     pub(crate) traffic: Traffic,
 }
 
@@ -96,11 +97,12 @@ pub(crate) trait Listen {
 }
 
 impl Ports {
-    pub(crate) fn new(buffer_bytes: usize) -> Ports {
+    pub(crate) fn new(buffer_bytes: usize, takes_trains: bool) -> Ports {
         Ports {
             ports: Vec::with_capacity(PORTS_MAX),
             ready: [false; PORTS_MAX],
             buffer_bytes,
+            takes_trains,
             traffic: Traffic::default(),
         }
     }
@@ -112,6 +114,9 @@ impl Ports {
         local: SocketAddr,
     ) -> io::Result<(u16, SocketAddr)> {
         let socket = self.socket(local, Type::DGRAM, Protocol::UDP)?;
+        if self.takes_trains {
+            take_trains(&socket)?;
+        }
         let bound: UdpSocket = socket.into();
         let address = bound.local_addr()?;
         let port = self.add(owner, Link::Udp(bound, Box::new(Sender::new())))?;

@@ -82,7 +82,7 @@ impl Thread {
         }
         // Finer than the default of 50 us; a system that does not allow it only wakes us later.
         let _coarser = nix::sys::prctl::set_timerslack(1);
-        let mut ports = Ports::new(plan.buffer_bytes);
+        let mut ports = Ports::new(plan.buffer_bytes, plan.takes_trains);
         let mut addresses = Vec::new();
         let mut seats = Vec::new();
         for (at, &place) in part.sinks.iter().enumerate() {
@@ -182,7 +182,10 @@ impl Thread {
         }
         self.side.started = started;
         self.side.caller.set_wall(wall_us);
-        let mut receiver = Receiver::new();
+        let mut receiver = match self.plan.takes_trains {
+            true => Receiver::of_trains(),
+            false => Receiver::new(),
+        };
         let mut watch = CoreWatch::new(&self.plan, self.part.core);
         let mut is_ending = false;
         while !stop.load(Relaxed) {

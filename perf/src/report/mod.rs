@@ -282,6 +282,13 @@ fn method(page: &mut String, sitting: &Sitting) {
             " The generator slept when it had nothing to do; waking it counts as the server's."
         }
     };
+    let trains = match options.generator_takes_trains {
+        true => {
+            " It took datagrams that were sent as one as one, so that no server paid for cutting \
+             them apart."
+        }
+        false => "",
+    };
     let cores: Vec<String> = options
         .generator_cores
         .iter()
@@ -295,7 +302,7 @@ fn method(page: &mut String, sitting: &Sitting) {
          prefixes, 2.5 % of the calls refused by the first gateway). Calls come at an even rate \
          whatever the answers (open loop), ring {} ms and are held for {} ms; a call is an INVITE \
          with SDP, 180, 200, ACK, BYE, 200. Warm-up {} s, then {} s measured, {} rounds, the \
-         servers by turns, each point with a fresh server.{}{waits}</p>\n\
+         servers by turns, each point with a fresh server.{}{waits}{trains}</p>\n\
          <p>CPU is the scheduler's run time of all threads of the server; the division into user \
          space and kernel is the kernel's own, by clock ticks. Set-up is INVITE due to 2xx \
          received, without the callee's ringing, so it holds two passes through the server. The \

@@ -15,6 +15,7 @@ use std::process::Command;
 use harness::kamailio::Kamailio;
 use harness::sipp::{uac, uas};
 use harness::{CALM, Gateway, PATIENCE, Router, Scene, tables, wait_for};
+use perf::load::{Plan, Sink, Source, Spread, run};
 
 const CALLS: u32 = 60;
 const FORMS: [&str; 2] = ["own-parameters", "trailing"];
@@ -251,6 +252,43 @@ fn two_routers_speak_in_trains() {
     assert_eq!(verdict.answered, u64::from(CALLS));
     second.judge(&[&truth], CALM);
     assert!(second.counter("coalesced_receives") > 0);
+}
+
+/// The load generator takes trains whole, and finds each message in them.
+#[test]
+fn callers_and_callees_may_take_trains() {
+    let scene = Scene::new();
+    let [customer, at, vendor] = [(); 3].map(|()| scene.address());
+    let udp = "transport = \"udp\"\n";
+    let head = head(&scene, at).replacen(udp, &format!("{udp}coalesce = \"trailing\"\n"), 1);
+    let router = scene.router(&format!(
+        "{head}[io]\ngather_us = 1000\n\n{}",
+        tables(customer.ip(), &[Gateway::udp("first", vendor)], "")
+    ));
+    let plan = Plan {
+        targets: vec![at],
+        sources: vec![Source::new(customer)],
+        sinks: vec![Sink::new(vendor)],
+        rate: 2_000.0,
+        warm_up_ms: 0,
+        duration_ms: 1_000,
+        ring: Spread::fixed_ms(20),
+        hold: Spread::fixed_ms(100),
+        takes_trains: true,
+        ..Plan::default()
+    };
+    let report = run(&plan, &mut |_| {}).expect("the generator runs");
+    let calls = &report.calls;
+    assert_eq!(calls.completed, calls.attempts, "{report:#?}");
+    assert_eq!(report.generator.strays, 0, "{report:#?}");
+    let (sends, datagrams) = (
+        router.counter("coalesced_sends"),
+        router.counter("coalesced_datagrams"),
+    );
+    assert!(
+        sends > 0 && datagrams >= 2 * sends,
+        "{datagrams} in {sends}"
+    );
 }
 
 /// A lone message leaves as it is.

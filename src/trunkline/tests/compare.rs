@@ -28,6 +28,7 @@ fn options() -> Options {
         server_share: None,
         delay_target_ms: None,
         generator_spins: false,
+        generator_takes_trains: false,
     }
 }
 

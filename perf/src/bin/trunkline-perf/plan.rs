@@ -113,6 +113,10 @@ pub(crate) struct PlanArguments {
     /// Never sleep: no wake-up of the generator is charged to the router's sends
     #[arg(long, help_heading = "Generator")]
     spin: bool,
+    /// Take datagrams that were sent as one (UDP_SEGMENT) as one (UDP_GRO): that they are cut apart
+    /// is not charged to the router's sends, as it is not where a network card does it
+    #[arg(long, help_heading = "Generator")]
+    trains: bool,
     /// Calls that may be up on each side of each thread
     #[arg(long, value_name = "N", help_heading = "Generator")]
     calls_max: Option<usize>,
@@ -173,6 +177,7 @@ impl PlanArguments {
         plan.hang_up |= self.hang_up;
         plan.payload.sdp &= !self.no_sdp;
         plan.timers.retransmits &= !self.no_retransmissions;
+        plan.takes_trains |= self.trains;
         if self.spin {
             plan.wait = Wait::Spin;
         }
