@@ -1,18 +1,20 @@
 //! Messages that a shard has put off: they are handled when it has nothing else to do.
 //!
 //! A socket's buffer keeps the order in which messages came. What is to be done last is put off, so that
-//! it does not stand before what is to be done first. Bounded; the octets are in the shard's packets.
+//! it does not stand before what is to be done first. There are two ranks of them. Bounded; the octets are
+//! in the shard's packets.
 
 use std::collections::VecDeque;
 
 use base::{Flow, PacketId, Time};
 
-use crate::handler::{Brought, Inbound};
+use crate::handler::{Brought, Inbound, Rank};
 use crate::packet::{PACKET_SIZES, Packets};
 
-/// In the order in which they were put off.
+/// By rank, and within one in the order in which they were put off.
 pub(crate) struct Backlog {
-    waiting: VecDeque<PutOff>,
+    first: VecDeque<PutOff>,
+    last: VecDeque<PutOff>,
     max: usize,
     /// The octets of the one that was taken up last: its packet is free again while it is handled.
     bytes: Vec<u8>,
@@ -48,27 +50,28 @@ impl TakenUp {
 }
 
 impl Backlog {
-    /// Room for so many.
+    /// Room for so many of both ranks together.
     pub(crate) fn new(max: usize) -> Backlog {
         const LONGEST: usize = PACKET_SIZES[PACKET_SIZES.len() - 1];
         Backlog {
-            waiting: VecDeque::with_capacity(max),
+            first: VecDeque::with_capacity(max),
+            last: VecDeque::with_capacity(max),
             max,
             bytes: Vec::with_capacity(if max > 0 { LONGEST } else { 0 }),
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.first.is_empty() && self.last.is_empty()
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.waiting.len()
+        self.first.len() + self.last.len()
     }
 
-    /// Puts a message behind the others. `false`: there is no room.
-    pub(crate) fn put(&mut self, inbound: &Inbound<'_>, packets: &mut Packets) -> bool {
-        if self.waiting.len() >= self.max {
+    /// Puts a message behind the others of its rank. `false`: there is no room.
+    pub(crate) fn put(&mut self, inbound: &Inbound<'_>, rank: Rank, packets: &mut Packets) -> bool {
+        if self.len() >= self.max {
             return false;
         }
         let Some(packet) = packets.take(inbound.bytes.len()) else {
@@ -76,7 +79,11 @@ impl Backlog {
         };
         packets.buffer(packet)[..inbound.bytes.len()].copy_from_slice(inbound.bytes);
         packets.set_len(packet, inbound.bytes.len());
-        self.waiting.push_back(PutOff {
+        let waiting = match rank {
+            Rank::First => &mut self.first,
+            Rank::Last => &mut self.last,
+        };
+        waiting.push_back(PutOff {
             flow: inbound.flow,
             received: inbound.received,
             packet,
@@ -84,9 +91,9 @@ impl Backlog {
         true
     }
 
-    /// Takes up the one that waits longest.
+    /// Takes up the one that waits longest, of the first rank that any waits of.
     pub(crate) fn take(&mut self, packets: &mut Packets) -> Option<TakenUp> {
-        let first = self.waiting.pop_front()?;
+        let first = self.first.pop_front().or_else(|| self.last.pop_front())?;
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.clear();
         bytes.extend_from_slice(packets.bytes(first.packet));
@@ -112,15 +119,17 @@ mod tests {
     use std::collections::VecDeque as Model;
 
     proptest! {
-        /// Against a deque: in order, with all their octets, never more than there is room for; and no
-        /// packet is lost.
+        /// Against two deques: in order, with all their octets, never more than there is room for; and
+        /// no packet is lost.
         #[test]
-        fn agrees_with_a_deque(ops in prop::collection::vec((any::<bool>(), 0_usize..3_000), 1..100)) {
+        fn agrees_with_deques(
+            ops in prop::collection::vec((any::<bool>(), any::<bool>(), 0_usize..3_000), 1..100),
+        ) {
             let mut packets = Packets::new([4, 4, 4, 4, 0, 0]);
             let mut backlog = Backlog::new(8);
-            let mut model: Model<(u64, usize)> = Model::new();
+            let (mut first, mut last) = (Model::<(u64, usize)>::new(), Model::new());
             let address = "192.0.2.1:5060".parse().expect("an address");
-            for (number, (is_put, len)) in (0_u64..).zip(ops) {
+            for (number, (is_put, is_first, len)) in (0_u64..).zip(ops) {
                 if is_put {
                     let bytes = vec![number as u8; len];
                     let inbound = Inbound {
@@ -136,13 +145,19 @@ mod tests {
                         brought: Brought::Straight,
                         is_expected: false,
                     };
-                    let is_put = backlog.put(&inbound, &mut packets);
-                    prop_assert!(is_put || model.len() == 8 || packets.take(len).is_none());
+                    let (rank, model) = match is_first {
+                        true => (Rank::First, &mut first),
+                        false => (Rank::Last, &mut last),
+                    };
+                    let is_put = backlog.put(&inbound, rank, &mut packets);
                     if is_put {
                         model.push_back((number, len));
                     }
+                    let waiting = first.len() + last.len();
+                    prop_assert!(is_put || waiting == 8 || packets.take(len).is_none());
                 } else {
-                    match (backlog.take(&mut packets), model.pop_front()) {
+                    let expected = first.pop_front().or_else(|| last.pop_front());
+                    match (backlog.take(&mut packets), expected) {
                         (Some(taken), Some((number, len))) => {
                             let inbound = taken.inbound();
                             prop_assert_eq!(inbound.received, Time(number));
@@ -154,8 +169,9 @@ mod tests {
                         (got, want) => prop_assert!(false, "{} for {want:?}", got.is_some()),
                     }
                 }
-                prop_assert_eq!(backlog.len(), model.len());
-                prop_assert_eq!(backlog.is_empty(), model.is_empty());
+                let waiting = first.len() + last.len();
+                prop_assert_eq!(backlog.len(), waiting);
+                prop_assert_eq!(backlog.is_empty(), waiting == 0);
             }
         }
     }

@@ -173,6 +173,15 @@ pub enum Brought {
     PutOff,
 }
 
+/// Which of the messages that were put off go first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rank {
+    /// Before all of the other rank.
+    First,
+    /// When there are none of the other rank.
+    Last,
+}
+
 /// How a datagram travels together with others for the same peer.
 #[derive(Clone, Copy, Debug)]
 pub struct Fellow {

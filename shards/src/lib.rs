@@ -60,7 +60,7 @@ pub mod world;
 
 pub use config::{ListenerSpec, RuntimeConfig, WorldConfig};
 pub use handler::{
-    Brought, Fellow, Frame, Handler, Inbound, PAD_BYTES_MAX, Place, TOO_BIG, Undelivered,
+    Brought, Fellow, Frame, Handler, Inbound, PAD_BYTES_MAX, Place, Rank, TOO_BIG, Undelivered,
 };
 pub use inbox::{Buffer, Inbox, Parcel};
 pub use limits::Limits;

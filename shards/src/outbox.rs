@@ -7,7 +7,7 @@ use base::{ConnId, Flow, PacketId, ShardId, Time, TimerId, Wall};
 use crossbeam_queue::ArrayQueue;
 
 use crate::backlog::Backlog;
-use crate::handler::{Handler, Inbound, Undelivered};
+use crate::handler::{Handler, Inbound, Rank, Undelivered};
 use crate::inbox::{Inbox, Parcel};
 use crate::limits::Limits;
 use crate::metric::Metric;
@@ -241,11 +241,11 @@ impl<H: Handler> Outbox<H> {
     }
 
     /// Puts a message off: the handler gets it again ([`crate::Brought::PutOff`]) when the shard has
-    /// nothing else to do, or one with each turn if it always has; those that were put off in their
-    /// order. `false` = too many are, which is counted: it is to be handled now.
+    /// nothing else to do, or one with each turn if it always has; by rank, and those of one rank in
+    /// their order. `false` = too many are, which is counted: it is to be handled now.
     #[must_use]
-    pub fn put_off(&mut self, inbound: &Inbound<'_>) -> bool {
-        let is_put_off = self.backlog.put(inbound, &mut self.packets);
+    pub fn put_off(&mut self, inbound: &Inbound<'_>, rank: Rank) -> bool {
+        let is_put_off = self.backlog.put(inbound, rank, &mut self.packets);
         let metric = match is_put_off {
             true => Metric::PutOff,
             false => Metric::BacklogFull,

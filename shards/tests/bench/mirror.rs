@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use base::{ListenerId, ShardId};
 use shards::{
-    Brought, Fellow, Frame, Handler, Inbound, Metric, Outbox, PAD_BYTES_MAX, Place, Undelivered,
-    Workbench,
+    Brought, Fellow, Frame, Handler, Inbound, Metric, Outbox, PAD_BYTES_MAX, Place, Rank,
+    Undelivered, Workbench,
 };
 
 /// Answers with the same octets. If the first is a digit it says which shard owns the message, and if it
@@ -100,7 +100,7 @@ impl Handler for Mirror {
 
     fn message(&mut self, inbound: &Inbound<'_>, out: &mut Outbox<Mirror>) {
         let waits = inbound.bytes.first() == Some(&b'p') && inbound.brought != Brought::PutOff;
-        if waits && out.put_off(inbound) {
+        if waits && out.put_off(inbound, Rank::Last) {
             return;
         }
         let len = inbound.bytes.len();

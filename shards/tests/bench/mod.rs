@@ -15,7 +15,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base::{Flow, ListenerId, ShardId, Transport};
-use shards::{Brought, CounterDef, CounterKind, Frame, Handler, Inbound, Outbox, Undelivered};
+use shards::{
+    Brought, CounterDef, CounterKind, Frame, Handler, Inbound, Outbox, Rank, Undelivered,
+};
 
 pub const HEAD_BYTES: usize = 6;
 
@@ -215,7 +217,7 @@ impl Handler for Echo {
             }
             // Echo when there is nothing else to do.
             Some(b'O') => {
-                if inbound.brought == Brought::PutOff || !out.put_off(inbound) {
+                if inbound.brought == Brought::PutOff || !out.put_off(inbound, Rank::Last) {
                     self.send(&flow, inbound.bytes, 0, out);
                 }
             }

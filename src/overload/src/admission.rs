@@ -251,6 +251,14 @@ impl Admission {
         self.is_limiting
     }
 
+    /// Whether all that belongs to this source may wait for what does not: it asks for clearly more
+    /// than it may have, and others do not.
+    #[inline]
+    #[must_use]
+    pub fn can_wait(&self, source: SourceId) -> bool {
+        self.is_limiting && self.shares.can_wait(source)
+    }
+
     /// Whether a message that waited so long is late.
     #[must_use]
     pub fn is_late(&self, delay_us: u64) -> bool {
@@ -267,8 +275,7 @@ impl Admission {
         let fits = !self.is_limiting || self.shares.take(self.seen, source, class, coin as u32);
         if fits && !is_late {
             self.taken += cost;
-            let may_wait = self.is_limiting && class != Class::Priority;
-            if may_wait && self.shares.can_wait(source) {
+            if class != Class::Priority && self.can_wait(source) {
                 return Decision::Later;
             }
             self.begun += cost;

@@ -14,14 +14,17 @@
 //! Cost: in calm one table lookup for the source, which the path needs anyway, and a few comparisons;
 //! a refusal is a pass over the header lines, three keyed hashes and a copy of six lines.
 
-use base::{Flow, Time, TrunkId};
+use base::{Flow, SlotId, Time, TrunkId};
+use call::Purpose;
+use call::token::BranchMark;
 use memchr::memmem::Finder;
 use overload::{Admission, Class, Decision, SourceId};
-use shards::{Brought, Inbound};
+use shards::{Brought, Inbound, Rank};
 use sip::shed::{Refusal, Sketch, sketch};
 use sip::{HeaderId, Message, Method, Via, parse, response_route};
 use transaction::Match;
 
+use crate::accepted::Interest;
 use crate::counters::{Count, TrunkCell};
 use crate::request::Source;
 use crate::{Out, Router};
@@ -202,9 +205,14 @@ impl Router {
                 let _admitted = self.gate.admission.decide(id, class, delay_us, 0);
                 false
             }
-            Look::Ack => out.now() < self.gate.acks_until && self.is_ack_of_refusal(inbound, out),
-            Look::Attached if out.has_put_off() => self.waits_for_its_invite(inbound, out),
-            Look::Attached | Look::Other => false,
+            Look::Ack | Look::Attached => {
+                let is_of_refusal = look == Look::Ack && out.now() < self.gate.acks_until;
+                let has_put_off = look == Look::Attached && out.has_put_off();
+                (is_of_refusal && self.is_ack_of_refusal(inbound, out))
+                    || (has_put_off && self.waits_for_its_invite(inbound, out))
+                    || self.waits_with_its_source(source, inbound, out)
+            }
+            Look::Other => false,
         }
     }
 
@@ -248,12 +256,12 @@ impl Router {
             // The parser knows what is wrong with it.
             return false;
         };
-        if !seen.to_tag().is_empty() {
-            return false;
-        }
         if self.is_elsewhere(&seen, inbound) {
             // Its owner is asked, who may know it already.
             return false;
+        }
+        if !seen.to_tag().is_empty() {
+            return self.waits_with_its_source(source, inbound, out);
         }
         let class = if is_emergency(seen.uri) || seen.has_priority {
             Class::Priority
@@ -271,7 +279,7 @@ impl Router {
         let decision = self.gate.admission.decide(id, class, delay_us, coin);
         match decision {
             Decision::Admit => return false,
-            Decision::Later => return out.put_off(inbound),
+            Decision::Later => return out.put_off(inbound, Rank::Last),
             Decision::Refuse | Decision::Drop => {}
         }
         match self.table.holds(&seen.via, seen.method_name) {
@@ -293,6 +301,12 @@ impl Router {
         true
     }
 
+    /// Whether another shard owns what the kernel brought here, and nothing is known of it yet.
+    fn is_another_shards(&self, inbound: &Inbound<'_>) -> bool {
+        inbound.brought == Brought::Steered
+            && sketch(inbound.bytes).is_none_or(|seen| self.is_elsewhere(&seen, inbound))
+    }
+
     /// Whether another shard owns what the kernel brought here.
     fn is_elsewhere(&self, seen: &Sketch<'_>, inbound: &Inbound<'_>) -> bool {
         inbound.brought == Brought::Steered && self.owner_of(seen.call_id) != self.shard
@@ -302,13 +316,20 @@ impl Router {
     /// refused after all.
     #[cold]
     fn let_in_late(&mut self, inbound: &Inbound<'_>, delay_us: u64, out: &mut Out) -> LetIn {
+        let look = look(inbound.bytes);
+        if look == Look::Other {
+            return LetIn::Unseen;
+        }
         let source = self.source(inbound);
-        let class = match look(inbound.bytes) {
+        let class = match look {
             Look::Invite => Class::Call,
             Look::Request => Class::Other,
-            // A CANCEL, which never was asked for admission.
+            // It never was asked for admission.
             _ => return LetIn::From(source),
         };
+        if sketch(inbound.bytes).is_some_and(|seen| !seen.to_tag().is_empty()) {
+            return LetIn::From(source);
+        }
         let admission = &mut self.gate.admission;
         admission.observe_later(out.now(), class, delay_us);
         if admission.is_late(delay_us)
@@ -332,7 +353,44 @@ impl Router {
         seen.method == Method::Cancel
             && !self.is_elsewhere(&seen, inbound)
             && self.table.holds(&seen.via, b"INVITE") != Some(true)
-            && out.put_off(inbound)
+            && out.put_off(inbound, Rank::Last)
+    }
+
+    /// Whether what belongs to a call is put off, since its trunk asks for clearly more than its share:
+    /// all that belongs to others goes first. Never refused, and before any new request of that trunk.
+    #[inline]
+    fn waits_with_its_source(&self, source: Source, inbound: &Inbound<'_>, out: &mut Out) -> bool {
+        self.gate.admission.can_wait(source_id(source.trunk))
+            && !self.is_another_shards(inbound)
+            && out.put_off(inbound, Rank::First)
+    }
+
+    /// The same for a response, which comes from whom the call was sent to.
+    #[inline]
+    pub(crate) fn waits_with_its_call(
+        &self,
+        (client, mark): (SlotId, BranchMark),
+        inbound: &Inbound<'_>,
+        out: &mut Out,
+    ) -> bool {
+        self.gate.admission.is_limiting()
+            && inbound.brought != Brought::PutOff
+            && self.is_of_the_greedy(client, mark)
+            && out.put_off(inbound, Rank::First)
+    }
+
+    /// Whether what a client transaction has sent belongs to a call of a trunk that asks for clearly
+    /// more than its share.
+    #[cold]
+    fn is_of_the_greedy(&self, client: SlotId, mark: BranchMark) -> bool {
+        let slot = self.table.client_ref(client);
+        let slot = slot.filter(|slot| slot.mark() == mark && Interest::is_branch(slot.user_tag()));
+        let held = slot.and_then(|slot| self.forks.get(slot.user()));
+        let call = held.and_then(|held| match held.fork.purpose {
+            Purpose::Initial { call } | Purpose::InDialog { call, .. } => self.calls.get(call),
+            Purpose::Other => None,
+        });
+        call.is_some_and(|call| self.gate.admission.can_wait(source_id(Some(call.trunk))))
     }
 
     fn count_refused(&self, trunk: Option<TrunkId>, class: Class, out: &Out) {

@@ -52,6 +52,9 @@ impl Router {
         let named = Keys::read_branch(message.branch());
         match named.map(|named| (named, named.0.shard())) {
             Some((named, shard)) if shard == self.shard => {
+                if self.waits_with_its_call(named, inbound, out) {
+                    return None;
+                }
                 self.count(Count::Responses, out);
                 self.response_to(named, message, inbound, out);
             }

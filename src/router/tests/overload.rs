@@ -19,10 +19,7 @@ struct Late {
 impl Late {
     /// Takes a message that has waited for `waited_ms`; returns `address: first line` of what left.
     fn hear(&mut self, from: &str, text: &str, waited_ms: u64) -> Vec<String> {
-        let sent = self.tell(from, text, waited_ms);
-        let line =
-            |(peer, text): &(String, String)| format!("{peer}: {}", text.lines().next().unwrap());
-        sent.iter().map(line).collect()
+        lines(&self.tell(from, text, waited_ms))
     }
 
     /// As [`Late::hear`], with all that left, whole.
@@ -93,6 +90,13 @@ impl Late {
         let at = router::COUNTERS.iter().position(|def| def.name == name);
         self.solo.out().stats().get(at.unwrap())
     }
+}
+
+/// `address: first line` of each.
+fn lines(sent: &[(String, String)]) -> Vec<String> {
+    let line =
+        |(peer, text): &(String, String)| format!("{peer}: {}", text.lines().next().unwrap());
+    sent.iter().map(line).collect()
 }
 
 fn flow_of(peer: &str) -> Flow {
@@ -494,10 +498,29 @@ impl Late {
         panic!("all were refused, or served at once");
     }
 
+    /// A call of the flooding trunk that was sent on, and its INVITE as the vendor got it. From here on
+    /// the shard always has something else to do.
+    fn flooders_call(&mut self) -> (Dialog, String) {
+        self.solo.set_busy(false);
+        for number in 0..1_000 {
+            let call = Dialog::new(&format!("rings{number}"));
+            let sent = self.tell_now(CALLER, &call.invite(), 0);
+            if sent[0].1.starts_with("SIP/2.0 100 ") {
+                self.solo.set_busy(true);
+                return (call, sent[1].1.clone());
+            }
+        }
+        panic!("all were refused");
+    }
+
     /// There is nothing else to do, but for one message; what comes of all that waited.
     fn take_up(&mut self, after_ms: u64) -> Vec<String> {
+        lines(&self.take_up_whole(after_ms))
+    }
+
+    fn take_up_whole(&mut self, after_ms: u64) -> Vec<(String, String)> {
         self.solo.set_busy(false);
-        self.hear(VENDOR, "SIP/2.0 200 OK\nVia: SIP/2.0/UDP a\n\n", after_ms)
+        self.tell(VENDOR, "SIP/2.0 200 OK\nVia: SIP/2.0/UDP a\n\n", after_ms)
     }
 }
 
@@ -532,6 +555,94 @@ fn a_cancel_stays_behind_an_invite_that_waits() {
     late.put_off();
     let lines = late.hear(QUIET_PORT, &rings.cancel(), 0);
     assert!(lines[0].ends_with("SIP/2.0 200 OK"), "{lines:?}");
+}
+
+/// What a flood's own calls still have to say comes after all that belongs to others, before new calls
+/// of the flood, and in its order.
+#[test]
+fn what_belongs_to_calls_of_a_flooding_trunk_waits_too() {
+    let mut late = flooded();
+    let (mut dialog, invite) = late.flooders_call();
+    let quiet = Dialog::new("quietly");
+    let quiet_invite = late.tell(QUIET_PORT, &quiet.invite(), 0).pop().unwrap().1;
+
+    // New calls wait, and then the vendor answers both.
+    late.put_off();
+    let waiting = late.counter("invites");
+    let ringing = respond(&invite, "180 Ringing", "callee");
+    let answer = respond(&invite, "200 OK", "callee");
+    assert_eq!(late.hear(VENDOR, &ringing, 0), [""; 0]);
+    assert_eq!(late.hear(VENDOR, &answer, 0), [""; 0]);
+    let quiet_answer = respond(&quiet_invite, "200 OK", "callee");
+    let quietly = late.hear(VENDOR, &quiet_answer, 0);
+    assert_eq!(quietly, [format!("{QUIET_PORT}: SIP/2.0 200 OK")]);
+    assert_eq!(late.counter("invites"), waiting);
+    let taken_up = late.take_up_whole(1);
+    let answered = taken_up
+        .iter()
+        .find(|(_, text)| text.starts_with("SIP/2.0 200 "));
+    dialog.learn(&answered.unwrap().1);
+    let first_lines = lines(&taken_up);
+    let heads: Vec<&str> = first_lines.iter().map(String::as_str).collect();
+    assert_eq!(heads[0], format!("{CALLER}: SIP/2.0 180 Ringing"));
+    assert_eq!(heads[1], format!("{CALLER}: SIP/2.0 200 OK"));
+    assert!(
+        heads[2..].iter().any(|head| head.contains("INVITE ")),
+        "{heads:?}"
+    );
+
+    // The same for what the caller sends, whatever it is.
+    late.solo.set_busy(true);
+    for (method, cseq) in [("ACK", 1), ("INFO", 2), ("BYE", 3)] {
+        let request = dialog.request(method, cseq, method);
+        assert_eq!(late.hear(CALLER, &request, 0), [""; 0], "{method}");
+    }
+    let heads = lines(&late.take_up_whole(1));
+    let at = |what: &str| heads.iter().position(|head| head.contains(what));
+    let (ack, info, bye) = (at(": ACK "), at(": INFO "), at(": BYE "));
+    assert!(ack.is_some() && ack < info && info < bye, "{heads:?}");
+}
+
+/// However long: refusing it would leave a call in doubt that was let in.
+#[test]
+fn what_belongs_to_a_call_is_never_refused_for_having_waited() {
+    let mut late = flooded();
+    let (mut dialog, invite) = late.flooders_call();
+    let answer = respond(&invite, "200 OK", "callee");
+    late.hear(VENDOR, &answer, 0);
+    let taken_up = late.take_up_whole(1);
+    dialog.learn(&taken_up[0].1);
+    late.solo.set_busy(true);
+    late.hear(CALLER, &dialog.request("ACK", 1, "ack"), 0);
+    late.hear(CALLER, &dialog.request("INVITE", 2, "again"), 0);
+    let heads = lines(&late.take_up_whole(LATE_MS));
+    let at = |what: &str| heads.iter().position(|head| head.contains(what));
+    assert!(
+        at(": ACK ").is_some() && at(": ACK ") < at(": INVITE "),
+        "{heads:?}"
+    );
+    assert_eq!(at("SIP/2.0 503"), None, "{heads:?}");
+}
+
+/// Only who saw the branch knows its mark: else anybody could fill what waits.
+#[test]
+fn what_only_looks_like_a_response_does_not_wait() {
+    let mut late = flooded();
+    let (_, invite) = late.flooders_call();
+    let answer = respond(&invite, "200 OK", "callee");
+    let via = top_via(&answer);
+    let branch = via.split("branch=").nth(1).unwrap();
+    // Behind them is only what tells loops.
+    const PLACE_AND_MARK: usize = "z9hG4bKtl00000000g022hdr3i6fm9".len();
+    for at in 0..PLACE_AND_MARK {
+        let mut forged = branch.as_bytes().to_vec();
+        forged[at] = if forged[at] == b'a' { b'b' } else { b'a' };
+        let forged = answer.replace(branch, std::str::from_utf8(&forged).unwrap());
+        assert_eq!(late.hear(VENDOR, &forged, 0), [""; 0]);
+        assert!(!late.solo.out().has_put_off(), "octet {at} of {branch}");
+    }
+    assert_eq!(late.hear(VENDOR, &answer, 0), [""; 0]);
+    assert!(late.solo.out().has_put_off());
 }
 
 #[test]
