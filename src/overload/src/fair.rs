@@ -16,7 +16,7 @@
 
 use base::Time;
 
-use crate::valve::{Rhythm, Valve};
+use crate::valve::{Rhythm, TOO_MUCH, Valve};
 
 /// A source: the number of its trunk, or the last one, which all others share.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -308,6 +308,7 @@ impl Shares {
             let source = &mut self.sources[at as usize];
             let share = level * source.weight;
             source.is_greedy = source.usual > GREEDY * share;
+            source.valve.is_lasting = source.usual > TOO_MUCH * share;
             match source.is_greedy {
                 true => greedy += 1,
                 false => modest += source.usual.min(share),
@@ -521,6 +522,35 @@ mod tests {
         }
         assert!(shares.listed.is_empty());
         assert_eq!(shares.sources[2].demand, [0.0; 3]);
+    }
+
+    /// Two sources at 100 calls/s, of which one sends four times as much for a quarter of a second or, if
+    /// `lasts`, from then on. Whether its valve was ever closed.
+    fn is_closed_by_more(lasts: bool) -> bool {
+        let mut shares = Shares::new(2);
+        shares.use_valves();
+        shares.begin(Time::ZERO);
+        let mut was_closed = false;
+        for period in 0..100 {
+            let is_more = period >= 60 && (lasts || period < 65);
+            for (source, count) in [(0, 5), (1, if is_more { 20 } else { 5 })] {
+                for _ in 0..count {
+                    shares.offer(SourceId(source), Class::Call);
+                }
+            }
+            shares.roll(0.05);
+            let now = Time::from_millis(50 * (period + 1));
+            shares.divide(240.0, 240.0, now);
+            was_closed |= shares.is_closed();
+            assert!(shares.sources[0].valve.is_open());
+        }
+        was_closed
+    }
+
+    #[test]
+    fn a_valve_is_closed_for_who_asks_for_too_much_and_not_for_what_a_stall_held_up() {
+        assert!(is_closed_by_more(true));
+        assert!(!is_closed_by_more(false));
     }
 
     proptest! {

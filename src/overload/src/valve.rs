@@ -13,7 +13,9 @@
 //! What was dropped stays dropped for as long as its caller repeats it, wherever the valve stands by
 //! then: so what passes is new. But it comes again, with growing distances, and what a full buffer lost
 //! comes again, too, and is served: a moment shows more, or less, than is so. So the valve moves rarely,
-//! and who is taken within what it lets through is for the admission to say, by 503.
+//! and who is taken within what it lets through is for the admission to say, by 503. It is closed further
+//! only for who asks for too much over a while: what a source sent during a stall comes at once after it,
+//! and what of that was dropped would stay dropped for half a minute.
 
 use base::Time;
 
@@ -29,6 +31,8 @@ pub(crate) struct Valve {
     /// How many looks in a row found too much, or too little.
     high: u8,
     low: u8,
+    /// Whether its source asks for too much over a while, and not only at this moment.
+    pub(crate) is_lasting: bool,
     /// Whether the share was changed and nobody was told.
     pub(crate) is_news: bool,
 }
@@ -47,7 +51,7 @@ const SETTLE_US: u64 = 150_000;
 /// looks.
 const AIM: f32 = 1.12;
 const FAR_TOO_MUCH: f32 = 2.5;
-const TOO_MUCH: f32 = 1.25;
+pub(crate) const TOO_MUCH: f32 = 1.25;
 const TOO_MUCH_LOOKS: u8 = 3;
 const TOO_LITTLE: f32 = 1.03;
 const TOO_LITTLE_LOOKS: u8 = 2;
@@ -64,6 +68,7 @@ impl Valve {
         level: 0.0,
         high: 0,
         low: 0,
+        is_lasting: false,
         is_news: false,
     };
 
@@ -95,7 +100,7 @@ impl Valve {
         self.high = count(self.high, arrivals > TOO_MUCH * level);
         self.low = count(self.low, arrivals < TOO_LITTLE * level);
         let is_high = self.high >= TOO_MUCH_LOOKS || arrivals > FAR_TOO_MUCH * level;
-        if is_high {
+        if is_high && self.is_lasting {
             self.share = (before * AIM * level / arrivals).max(SHARE_MIN);
         } else if self.low >= TOO_LITTLE_LOOKS {
             self.share = before * (AIM * level / arrivals).min(STEP_UP_MAX);
@@ -167,6 +172,7 @@ mod tests {
     fn after(looks: usize, arrivals: f32, share: f32) -> f32 {
         let mut valve = Valve {
             share,
+            is_lasting: true,
             ..Valve::OPEN
         };
         for _ in 0..looks {
@@ -193,8 +199,29 @@ mod tests {
     }
 
     #[test]
+    fn a_burst_alone_closes_nothing() {
+        let mut valve = Valve {
+            share: 0.5,
+            ..Valve::OPEN
+        };
+        for _ in 0..10 {
+            valve.note(1e6, 100.0, Valve::trust(0.05));
+            assert!(!valve.turn(1.0));
+        }
+        assert_eq!(valve.share, 0.5);
+        for _ in 0..2 {
+            valve.note(10.0, 100.0, Valve::trust(0.05));
+            valve.turn(1.0);
+        }
+        assert!(valve.is_open());
+    }
+
+    #[test]
     fn what_was_on_its_way_when_it_closed_does_not_count() {
-        let mut valves = [Valve::OPEN];
+        let mut valves = [Valve {
+            is_lasting: true,
+            ..Valve::OPEN
+        }];
         let mut rhythm = Rhythm::BEGIN;
         rhythm.restart(Time::from_millis(1_000));
         valves[0].note(1_000.0, 100.0, Valve::trust(0.05));
