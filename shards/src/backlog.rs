@@ -11,6 +11,10 @@ use base::{Flow, PacketId, Time};
 use crate::handler::{Brought, Inbound, Rank};
 use crate::packet::{PACKET_SIZES, Packets};
 
+/// Whoever of the first rank has waited for so long waits no longer for all else: that much a message's
+/// sender does not notice, while one who waits for half a second (T1) sends it again.
+pub(crate) const FIRST_WAITS_US: u64 = 20_000;
+
 /// By rank, and within one in the order in which they were put off.
 pub(crate) struct Backlog {
     first: VecDeque<PutOff>,
@@ -103,6 +107,12 @@ impl Backlog {
             received: first.received,
             bytes,
         })
+    }
+
+    /// Takes up the next one of the first rank if it was received before `before`.
+    pub(crate) fn take_older(&mut self, before: Time, packets: &mut Packets) -> Option<TakenUp> {
+        let is_older = self.first.front()?.received < before;
+        is_older.then(|| self.take(packets)).flatten()
     }
 
     /// What was taken up is handled.

@@ -176,7 +176,7 @@ pub enum Brought {
 /// Which of the messages that were put off go first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rank {
-    /// Before all of the other rank.
+    /// Before all of the other rank, and after some 20 ms also where there is something else to do.
     First,
     /// When there are none of the other rank.
     Last,

@@ -223,7 +223,7 @@ const ROWS: [(Metric, CounterDef); 73] = [
     counter(Metric::StreamBytesOut, "stream_bytes_out", "Octets sent on streams."),
     counter(Metric::KeepAlives, "keep_alives", "Keep-alives answered on streams (RFC 5626 section 4.4.1)."),
     counter(Metric::Undelivered, "undelivered", "Packets that did not leave and whose handler was told."),
-    counter(Metric::PutOff, "put_off", "Messages put off until the shard had nothing else to do: new requests of sources over their share in overload."),
+    counter(Metric::PutOff, "put_off", "Messages put off until the shard had nothing else to do: of sources over their share in overload."),
     counter(Metric::BacklogFull, "backlog_full", "Messages that could not be put off because too many were; they were handled in their place."),
     gauge(Metric::BacklogDepth, "backlog_depth", "Messages put off that wait now."),
     gauge(Metric::Pinned, "pinned", "1 if the shard's thread is pinned to its core."),

@@ -24,6 +24,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Poll, Token};
 
 use crate::HOUSEKEEPING_MS;
+use crate::backlog::FIRST_WAITS_US;
 use crate::clock::{Anchor, Clock};
 use crate::gather::Gather;
 use crate::handler::{Brought, Handler, Inbound, Undelivered};
@@ -46,6 +47,8 @@ pub(crate) const EVENTS_MAX: usize = 1_024;
 const UDP_TOKEN: usize = 1 << 40;
 /// How long a stopping shard waits for its last records to be taken.
 const LAST_RECORDS_MS: u64 = 10_000;
+/// How many of what was put off go on in one turn where they have waited for long.
+const OVERDUE_A_TURN: usize = 16;
 /// For how many messages one reading of the clock stands: a few dozen microseconds.
 const MESSAGES_A_READING: usize = 8;
 
@@ -465,20 +468,28 @@ impl<H: Handler> Station<H> {
 
     /// Takes up the first of what was put off, also after a turn that leaves more to do: else it might
     /// never go on. No more than one: what comes next waits for it, and so does what is there already,
-    /// which would then never be done where it is too much with these.
+    /// which would then never be done where it is too much with these. But those of the first rank
+    /// that have waited for long go on by some.
     #[cold]
     fn backlog(&mut self) {
-        let out = &mut self.out;
-        let Some(taken) = out.backlog.take(&mut out.packets) else {
-            return;
-        };
-        self.note_message();
-        {
-            let inbound = taken.inbound();
-            let _in_hand = InHand(inbound.bytes);
-            handle(&mut self.handler, &mut self.out, &inbound);
+        for number in 0..OVERDUE_A_TURN {
+            let out = &mut self.out;
+            let overdue = Time(out.now().0.saturating_sub(FIRST_WAITS_US));
+            let taken = match number {
+                0 => out.backlog.take(&mut out.packets),
+                _ => out.backlog.take_older(overdue, &mut out.packets),
+            };
+            let Some(taken) = taken else {
+                return;
+            };
+            self.note_message();
+            {
+                let inbound = taken.inbound();
+                let _in_hand = InHand(inbound.bytes);
+                handle(&mut self.handler, &mut self.out, &inbound);
+            }
+            self.out.backlog.give_back(taken);
         }
-        self.out.backlog.give_back(taken);
     }
 
     /// Tells the handler what did not leave; what it does about it may fail again, next turn.

@@ -1,9 +1,12 @@
 //! What a shard puts off, in its own turns and over real sockets.
 
+#![expect(clippy::disallowed_methods)] // a test of what waits has to wait
+
 #[path = "bench/mirror.rs"]
 mod mirror;
 
 use std::net::UdpSocket;
+use std::time::Duration;
 
 use base::ShardId;
 use mirror::{Mirror, mirrors, peer};
@@ -61,4 +64,35 @@ fn it_goes_on_where_there_always_is_something_else() {
     let put_off = answers.iter().filter(|text| text.starts_with('p')).count();
     assert_eq!((answers.len(), put_off), (44 + 1, 1));
     assert_eq!(answers[43..], ["a.", "p."]);
+}
+
+#[test]
+fn the_first_rank_goes_before_the_last() {
+    let mut bench = mirrors(1, false);
+    let peer = peer(&bench);
+    send(&peer, &["p1", "q1", "a", "p2", "q2"]);
+    for _ in 0..4 {
+        bench.turn(SHARD);
+    }
+    assert_eq!(received(&peer), ["a", "q1", "q2", "p1", "p2"]);
+}
+
+#[test]
+fn the_first_rank_does_not_wait_for_long() {
+    let mut bench = mirrors(1, false);
+    let peer = peer(&bench);
+    let mut texts = vec!["p."; 5];
+    texts.extend(vec!["q."; 35]);
+    texts.resize(200, "a.");
+    send(&peer, &texts);
+    bench.turn(SHARD);
+    let answers = received(&peer);
+    let before = answers.iter().filter(|text| *text == "q.").count();
+    std::thread::sleep(Duration::from_millis(25));
+    bench.turn(SHARD);
+    let answers = received(&peer);
+    let count = |what: &str| answers.iter().filter(|text| *text == what).count();
+    // A batch of the rest, and some of these; none of the other rank.
+    assert_eq!((count("a."), count("q.")), (64, 16.min(35 - before)));
+    assert_eq!(count("p."), 0);
 }

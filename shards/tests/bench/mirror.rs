@@ -99,8 +99,15 @@ impl Handler for Mirror {
     }
 
     fn message(&mut self, inbound: &Inbound<'_>, out: &mut Outbox<Mirror>) {
-        let waits = inbound.bytes.first() == Some(&b'p') && inbound.brought != Brought::PutOff;
-        if waits && out.put_off(inbound, Rank::Last) {
+        let rank = match inbound.bytes.first() {
+            Some(b'p') => Some(Rank::Last),
+            Some(b'q') => Some(Rank::First),
+            _ => None,
+        };
+        if let Some(rank) = rank
+            && inbound.brought != Brought::PutOff
+            && out.put_off(inbound, rank)
+        {
             return;
         }
         let len = inbound.bytes.len();
