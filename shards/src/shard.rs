@@ -47,7 +47,10 @@ pub(crate) const EVENTS_MAX: usize = 1_024;
 const UDP_TOKEN: usize = 1 << 40;
 /// How long a stopping shard waits for its last records to be taken.
 const LAST_RECORDS_MS: u64 = 10_000;
-/// How many of what was put off go on in one turn where they have waited for long.
+/// How many of what was put off go on in a turn that leaves nothing else to do: what comes next waits
+/// for them, and each turn has its system calls.
+const TAKEN_UP_A_TURN: usize = 4;
+/// How many of them where they have waited for long.
 const OVERDUE_A_TURN: usize = 16;
 /// For how many messages one reading of the clock stands: a few dozen microseconds.
 const MESSAGES_A_READING: usize = 8;
@@ -466,17 +469,18 @@ impl<H: Handler> Station<H> {
         self.has_more |= work == 0;
     }
 
-    /// Takes up the first of what was put off, also after a turn that leaves more to do: else it might
-    /// never go on. No more than one: what comes next waits for it, and so does what is there already,
-    /// which would then never be done where it is too much with these. But those of the first rank
-    /// that have waited for long go on by some.
+    /// Takes up the first few of what was put off, and one also after a turn that leaves more to do: else
+    /// it might never go on. No more: what is there already waits for it, and would then never be done
+    /// where it is too much with these. But those of the first rank that have waited for long go on by
+    /// some.
     #[cold]
     fn backlog(&mut self) {
+        let at_once = if self.has_more { 1 } else { TAKEN_UP_A_TURN };
         for number in 0..OVERDUE_A_TURN {
             let out = &mut self.out;
             let overdue = Time(out.now().0.saturating_sub(FIRST_WAITS_US));
             let taken = match number {
-                0 => out.backlog.take(&mut out.packets),
+                _ if number < at_once => out.backlog.take(&mut out.packets),
                 _ => out.backlog.take_older(overdue, &mut out.packets),
             };
             let Some(taken) = taken else {
