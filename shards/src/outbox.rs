@@ -242,7 +242,8 @@ impl<H: Handler> Outbox<H> {
 
     /// Puts a message off: the handler gets it again ([`crate::Brought::PutOff`]) when the shard has
     /// nothing else to do, some in a turn, or one if it always has, and a few more of the first rank when
-    /// they have waited for long; by rank, and those of one rank in their order. `false` = too many are, which is counted: it is to be handled now.
+    /// they have waited for long; by rank, and those of one rank in their order. `false` = too many are,
+    /// which is counted: it is to be handled now.
     #[must_use]
     pub fn put_off(&mut self, inbound: &Inbound<'_>, rank: Rank) -> bool {
         let is_put_off = self.backlog.put(inbound, rank, &mut self.packets);

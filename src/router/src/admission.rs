@@ -15,7 +15,6 @@
 //! a refusal is a pass over the header lines, three keyed hashes and a copy of six lines.
 
 use base::{Flow, SlotId, Time, TrunkId};
-use call::Purpose;
 use call::token::BranchMark;
 use memchr::memmem::Finder;
 use overload::{Admission, Class, Decision, SourceId};
@@ -327,13 +326,14 @@ impl Router {
             // It never was asked for admission.
             _ => return LetIn::From(source),
         };
-        if sketch(inbound.bytes).is_some_and(|seen| !seen.to_tag().is_empty()) {
+        // What belongs to a call was not admitted either.
+        let seen = sketch(inbound.bytes).filter(|seen| seen.to_tag().is_empty());
+        let Some(seen) = seen else {
             return LetIn::From(source);
-        }
+        };
         let admission = &mut self.gate.admission;
         admission.observe_later(out.now(), class, delay_us);
         if admission.is_late(delay_us)
-            && let Some(seen) = sketch(inbound.bytes)
             && self.table.holds(&seen.via, seen.method_name) == Some(false)
         {
             self.count(Count::Requests, out);
@@ -379,18 +379,14 @@ impl Router {
             && out.put_off(inbound, Rank::First)
     }
 
-    /// Whether what a client transaction has sent belongs to a call of a trunk that asks for clearly
-    /// more than its share.
+    /// Whether what a client transaction has sent came from a trunk that asks for clearly more than its
+    /// share.
     #[cold]
     fn is_of_the_greedy(&self, client: SlotId, mark: BranchMark) -> bool {
         let slot = self.table.client_ref(client);
         let slot = slot.filter(|slot| slot.mark() == mark && Interest::is_branch(slot.user_tag()));
-        let held = slot.and_then(|slot| self.forks.get(slot.user()));
-        let call = held.and_then(|held| match held.fork.purpose {
-            Purpose::Initial { call } | Purpose::InDialog { call, .. } => self.calls.get(call),
-            Purpose::Other => None,
-        });
-        call.is_some_and(|call| self.gate.admission.can_wait(source_id(Some(call.trunk))))
+        let trunk = slot.and_then(|slot| self.trunk_of(slot.user()));
+        trunk.is_some_and(|trunk| self.gate.admission.can_wait(source_id(Some(trunk))))
     }
 
     fn count_refused(&self, trunk: Option<TrunkId>, class: Class, out: &Out) {
