@@ -116,7 +116,6 @@ pub(crate) struct Links<H: Handler> {
     pub(crate) notices: Arc<ArrayQueue<H::Notice>>,
     pub(crate) records: Arc<RecordRing>,
     pub(crate) stats: Arc<ShardStats>,
-    pub(crate) gate: Option<Gate>,
 }
 
 impl<H: Handler> std::fmt::Debug for Outbox<H> {
@@ -148,8 +147,13 @@ impl<H: Handler> Outbox<H> {
             notices: links.notices,
             records: links.records,
             stats: links.stats,
-            gate: links.gate,
+            gate: None,
         }
+    }
+
+    /// From now on the kernel can be told what to drop.
+    pub(crate) fn set_gate(&mut self, gate: Option<Gate>) {
+        self.gate = gate;
     }
 
     /// Where packets and deadlines lie, and how many octets they take.

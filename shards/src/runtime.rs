@@ -1,11 +1,13 @@
 //! All shards of a process: started, told, asked, ended.
 
 use std::any::Any;
+use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -22,9 +24,9 @@ use crate::inbox::Inbox;
 use crate::limits::Limits;
 use crate::outbox::{Links, Mail, Outbox, Touched};
 use crate::ring::{RecordReader, RecordRing};
-use crate::shard::{INBOX_TOKEN, Sockets, Station};
+use crate::shard::{INBOX_TOKEN, Sockets, Station, populate};
 use crate::stats::ShardStats;
-use crate::steer::{Steering, Unsteered};
+use crate::steer::{Gate, Steering, Unsteered};
 use crate::tcp::{self, StreamListener};
 use crate::udp::{self, BufferReport};
 
@@ -129,8 +131,10 @@ pub struct Running<H: Handler> {
     published: AtomicU64,
 }
 
-/// Opens the listeners and starts one thread a shard. `make` makes each shard's handler, here and
-/// in the order of the shards.
+/// Starts one thread a shard, and opens the listeners as soon as the shards have their memory: with
+/// [`Limits::huge_pages`] that takes seconds, in which what came would grow old in the sockets. When
+/// this returns, what comes is served. `make` makes each shard's handler, here and in the order of
+/// the shards.
 ///
 /// # Errors
 /// What cannot be opened; nothing is left running.
@@ -141,51 +145,108 @@ pub fn start<H>(
 where
     H: Handler + Send + 'static,
 {
-    let (mut running, parts) = prepare(&config)?;
+    let (mut running, polls) = prepare(&config)?;
     let all: Arc<[Arc<Shared<H>>]> = running.shards.clone().into();
     let clock = Clock::new();
-    for (at, (poll, sockets)) in parts.into_iter().enumerate() {
-        let handler = make(ShardId(at as u16));
-        let links = running.links(at, config.seed);
-        let (limits, cpu) = (config.limits.clone(), config.cpus[at]);
-        let (inboxes, all) = (running.inboxes.clone(), all.clone());
-        let body = move || {
-            let id = links.shard;
-            let finished = Finished(all[usize::from(id.0)].clone());
-            let pinned = cpu.is_some_and(pin);
-            // Made here, after the pin: the memory is first touched on the shard's own node.
-            let out = Outbox::new(&limits, links);
-            let station = Station::new(
-                id, handler, out, sockets, poll, clock, limits, inboxes, all, pinned,
-            );
-            // Nothing of the station is looked at after a panic.
-            if let Err(panic) = catch_unwind(AssertUnwindSafe(|| station.run())) {
-                let _ = finished.0.failure.set(failure(id, &*panic));
-                drop(finished);
-                resume_unwind(panic);
-            }
-            drop(finished);
+    let (is_making, made) = mpsc::channel::<Infallible>();
+    let mut doors = Vec::with_capacity(polls.len());
+    for (at, poll) in polls.into_iter().enumerate() {
+        let cast = Cast {
+            handler: make(ShardId(at as u16)),
+            links: running.links(at, config.seed),
+            poll,
+            clock,
+            limits: config.limits.clone(),
+            cpu: config.cpus[at],
+            inboxes: running.inboxes.clone(),
+            all: all.clone(),
         };
+        let (door, opened) = mpsc::sync_channel(1);
+        doors.push(door);
+        let is_making = is_making.clone();
         let name = format!("shard-{at}");
-        match std::thread::Builder::new().name(name).spawn(body) {
+        let thread = std::thread::Builder::new().name(name);
+        match thread.spawn(move || cast.live(is_making, &opened)) {
             Ok(thread) => running.threads.push(thread),
-            Err(error) => {
-                running.stop();
-                let _ = running.join();
-                return Err(StartError::Thread(error));
-            }
+            Err(error) => return Err(running.give_up(doors, StartError::Thread(error))),
         }
     }
-    Ok(running)
+    drop(is_making);
+    // Nothing is ever sent: this ends when the last shard has its memory.
+    let _ = made.recv();
+    match running.open(&config) {
+        Ok(opened) => {
+            for (door, opened) in doors.iter().zip(opened) {
+                // A shard that failed meanwhile has said so.
+                let _ = door.send(opened);
+            }
+            Ok(running)
+        }
+        Err(error) => Err(running.give_up(doors, error)),
+    }
 }
 
-/// What only the shard itself has: its event queue and its sockets.
-pub(crate) type Parts = (Poll, Sockets);
+/// What a shard's thread begins with.
+struct Cast<H: Handler> {
+    handler: H,
+    links: Links<H>,
+    poll: Poll,
+    clock: Clock,
+    limits: Limits,
+    cpu: Option<usize>,
+    inboxes: Arc<[Inbox<H::Letter>]>,
+    all: Arc<[Arc<Shared<H>>]>,
+}
 
-/// Opens everything; no shard runs yet.
+impl<H: Handler> Cast<H> {
+    /// All that a shard's thread does. It lets go of `is_making` as soon as it has its memory.
+    fn live(self, is_making: Sender<Infallible>, opened: &Receiver<Opened>) {
+        let id = self.links.shard;
+        let finished = Finished(self.all[usize::from(id.0)].clone());
+        let pinned = self.cpu.is_some_and(pin);
+        // Made here, after the pin: the memory is first touched on the shard's own node.
+        let mut out = Outbox::new(&self.limits, self.links);
+        if self.limits.huge_pages {
+            populate(&self.handler, &out);
+        }
+        drop(is_making);
+        // Without listeners there is nothing to run for.
+        let Ok(Opened { sockets, gate }) = opened.recv() else {
+            return;
+        };
+        out.set_gate(gate);
+        let station = Station::new(
+            id,
+            self.handler,
+            out,
+            sockets,
+            self.poll,
+            self.clock,
+            self.limits,
+            self.inboxes,
+            self.all,
+            pinned,
+        );
+        // Nothing of the station is looked at after a panic.
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| station.run())) {
+            let _ = finished.0.failure.set(failure(id, &*panic));
+            drop(finished);
+            resume_unwind(panic);
+        }
+    }
+}
+
+/// What a shard gets when its listeners are open.
+pub(crate) struct Opened {
+    pub(crate) sockets: Sockets,
+    pub(crate) gate: Option<Gate>,
+}
+
+/// Makes what the shards and control share, and the event queue of each. No shard runs yet, and no
+/// listener is open, but the addresses were free a moment ago.
 pub(crate) fn prepare<H: Handler>(
     config: &RuntimeConfig,
-) -> Result<(Running<H>, Vec<Parts>), StartError> {
+) -> Result<(Running<H>, Vec<Poll>), StartError> {
     let count = config.cpus.len();
     if count == 0 || count > ShardId::COUNT_MAX {
         return Err(StartError::Nothing("shard"));
@@ -194,13 +255,6 @@ pub(crate) fn prepare<H: Handler>(
         return Err(StartError::Nothing("listener"));
     }
     probe(config)?;
-    let (mut sockets, buffers, addresses) = open(config, count)?;
-    let steering = steer(config, &sockets)?;
-    if steering.by_kernel().is_ok() {
-        for socket in sockets.iter_mut().flat_map(|sockets| &mut sockets.udp) {
-            socket.brought = Brought::Steered;
-        }
-    }
     let (polls, inboxes) = doors(config, count)?;
     let limits = &config.limits;
     let ring = || Arc::new(RecordRing::new(limits.records, limits.record_bytes));
@@ -212,12 +266,12 @@ pub(crate) fn prepare<H: Handler>(
         stats: (0..count)
             .map(|_| ShardStats::new(&config.tables()))
             .collect(),
-        buffers,
-        addresses,
-        steering: Arc::new(steering),
+        buffers: Vec::new(),
+        addresses: Vec::new(),
+        steering: Arc::default(),
         published: AtomicU64::new(0),
     };
-    Ok((running, polls.into_iter().zip(sockets).collect()))
+    Ok((running, polls))
 }
 
 /// The event queues of all shards, and the inboxes that wake them.
@@ -290,10 +344,10 @@ fn probe(config: &RuntimeConfig) -> Result<(), StartError> {
     Ok(())
 }
 
-type Opened = (Vec<Sockets>, Vec<BufferReport>, Vec<SocketAddr>);
+type Listening = (Vec<Sockets>, Vec<BufferReport>, Vec<SocketAddr>);
 
 /// Opens a socket of every listener for every shard. A port 0 is chosen by the first and shared.
-fn open(config: &RuntimeConfig, count: usize) -> Result<Opened, StartError> {
+fn open(config: &RuntimeConfig, count: usize) -> Result<Listening, StartError> {
     let mut shards: Vec<Sockets> = (0..count).map(|_| Sockets::default()).collect();
     let mut reports = Vec::new();
     let mut addresses = Vec::new();
@@ -370,8 +424,33 @@ impl<H: Handler> Running<H> {
             notices: self.shards[at].notices.clone(),
             records: self.rings[at].clone(),
             stats: self.stats[at].clone(),
-            gate: self.steering.gate(at as u16),
         }
+    }
+
+    /// Opens the listeners for all shards, and has the kernel steer where that is wanted.
+    pub(crate) fn open(&mut self, config: &RuntimeConfig) -> Result<Vec<Opened>, StartError> {
+        let (mut sockets, buffers, addresses) = open(config, self.shards.len())?;
+        let steering = steer(config, &sockets)?;
+        if steering.by_kernel().is_ok() {
+            for socket in sockets.iter_mut().flat_map(|sockets| &mut sockets.udp) {
+                socket.brought = Brought::Steered;
+            }
+        }
+        (self.buffers, self.addresses) = (buffers, addresses);
+        let opened = sockets.into_iter().enumerate().map(|(at, sockets)| Opened {
+            sockets,
+            gate: steering.gate(at as u16),
+        });
+        let opened = opened.collect();
+        self.steering = Arc::new(steering);
+        Ok(opened)
+    }
+
+    /// Ends the shards that wait for their listeners: there will be none.
+    fn give_up(self, doors: Vec<SyncSender<Opened>>, error: StartError) -> StartError {
+        drop(doors);
+        let _ = self.join();
+        error
     }
 
     /// Hands a new snapshot to every shard. It takes effect on each between two messages.

@@ -106,6 +106,23 @@ pub(crate) struct Station<H: Handler> {
     gather: Gather,
 }
 
+/// Has the memory of all large tables there before the first message comes: a huge page that is
+/// first used under load stops the shard for as long as it takes to write it with zeros.
+pub(crate) fn populate<H: Handler>(handler: &H, out: &Outbox<H>) {
+    let mut populated = 0;
+    let mut populate = |at, bytes| {
+        if sys::populate(at, bytes).is_ok() {
+            populated += bytes as u64;
+        }
+    };
+    handler.rooms(&mut populate);
+    for (at, bytes) in out.rooms() {
+        populate(at, bytes);
+    }
+    let stats = out.stats_runtime();
+    stats.set(Metric::Populated as usize, populated);
+}
+
 impl<H: Handler> Station<H> {
     #[expect(clippy::too_many_arguments)] // once, at the start
     pub(crate) fn new(
@@ -164,32 +181,12 @@ impl<H: Handler> Station<H> {
     /// Turns until the end.
     pub(crate) fn run(mut self) {
         let mut events = Events::new(EVENTS_MAX);
-        if self.limits.huge_pages {
-            self.populate();
-        }
         if self.limits.gather_us > 0 {
             sys::nap_exactly();
         }
         while !self.turn() {
             self.wait(&mut events);
         }
-    }
-
-    /// Has the memory of all large tables there before the first message comes: a huge page that is
-    /// first used under load stops the shard for as long as it takes to write it with zeros.
-    fn populate(&self) {
-        let mut populated = 0;
-        let mut populate = |at, bytes| {
-            if sys::populate(at, bytes).is_ok() {
-                populated += bytes as u64;
-            }
-        };
-        self.handler.rooms(&mut populate);
-        for (at, bytes) in self.out.rooms() {
-            populate(at, bytes);
-        }
-        let stats = self.out.stats_runtime();
-        stats.set(Metric::Populated as usize, populated);
     }
 
     /// One turn. Returns whether it was the last.

@@ -48,7 +48,6 @@ impl<H: Handler> Solo<H> {
             notices: Arc::new(ArrayQueue::new(limits.notices.max(1))),
             records: Arc::new(RecordRing::new(limits.records, limits.record_bytes)),
             stats: ShardStats::new(&config.tables()),
-            gate: None,
         };
         let out = Outbox::new(limits, links);
         Solo {

@@ -535,7 +535,6 @@ mod tests {
             notices: Arc::new(ArrayQueue::new(1)),
             records: Arc::new(RecordRing::new(1, 1)),
             stats: ShardStats::new(&Tables::default()),
-            gate: None,
         };
         Outbox::new(&Limits::small(), links)
     }

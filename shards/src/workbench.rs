@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::config::RuntimeConfig;
 use crate::handler::Handler;
 use crate::outbox::Outbox;
-use crate::runtime::{Running, StartError, prepare};
+use crate::runtime::{Opened, Running, StartError, prepare};
 use crate::shard::{EVENTS_MAX, Station};
 use crate::stats::ShardStats;
 use crate::sys::Events;
@@ -42,13 +42,16 @@ impl<H: Handler> Workbench<H> {
         config: &RuntimeConfig,
         mut make: impl FnMut(ShardId) -> H,
     ) -> Result<Workbench<H>, StartError> {
-        let (running, parts) = prepare::<H>(config)?;
+        let (mut running, polls) = prepare::<H>(config)?;
+        let opened = running.open(config)?;
         let (clock, all) = (Clock::new(), Arc::from(running.shards.clone()));
-        let stations = parts.into_iter().enumerate().map(|(at, (poll, sockets))| {
+        let parts = polls.into_iter().zip(opened).enumerate();
+        let stations = parts.map(|(at, (poll, Opened { sockets, gate }))| {
             let handler = make(ShardId(at as u16));
             let links = running.links(at, config.seed);
             let (id, limits) = (links.shard, config.limits.clone());
-            let out = Outbox::new(&limits, links);
+            let mut out = Outbox::new(&limits, links);
+            out.set_gate(gate);
             let inboxes = running.inboxes.clone();
             let all = Arc::clone(&all);
             Station::new(

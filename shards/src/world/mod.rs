@@ -168,7 +168,6 @@ impl<H: Handler> World<H> {
                         notices,
                         records: Arc::new(records),
                         stats: ShardStats::new(&config.tables()),
-                        gate: None,
                     },
                 );
                 Node {
@@ -344,7 +343,6 @@ impl<H: Handler> World<H> {
                 notices: node.out.notices.clone(),
                 records: node.out.records.clone(),
                 stats: node.out.stats.clone(),
-                gate: None,
             },
         );
     }
