@@ -39,8 +39,12 @@ pub(crate) struct Measured {
 /// Addresses that are free now, for the server and its gateways.
 ///
 /// # Errors
-/// The loopback has no free port, or not all of 127.0.0.0/8.
+/// The loopback has no free port, or not all of 127.0.0.0/8; the share of a core cannot be had.
 pub fn place(options: &Options, trunkline: std::path::PathBuf) -> io::Result<Place> {
+    // Tried now: at the first point it would be told minutes later.
+    if let Some(share) = options.server_share {
+        drop(Rest::new(share, options.server_core)?);
+    }
     let hosts: Vec<IpAddr> = (1..=GATEWAYS)
         .map(|number| Ipv4Addr::new(127, 11, 3, number).into())
         .collect();
