@@ -1,8 +1,8 @@
 //! Whether a shard with nothing to do lets messages gather for a moment before it looks again.
 //!
 //! A shard at half its load sleeps after every few messages and is woken by the next, and waking
-//! costs as much as a message. Where more are sure to come, a nap of fixed length serves several of
-//! them in one turn, whose system calls and segments they then share. Under little load a nap would
+//! costs as much as several messages. Where more are sure to come, a nap of fixed length serves many
+//! of them in one turn, whose system calls and segments they then share. Under little load a nap would
 //! only delay whoever comes alone, and under full load there is none: the next messages are there.
 
 use base::Time;
@@ -11,6 +11,10 @@ use base::Time;
 const WINDOW_US: u64 = 2_000;
 /// How many messages must be expected within a nap for it to be worth one.
 const EXPECTED_MIN: u64 = 4;
+/// How many messages a second there must be for naps of any length: so many that waking for each
+/// few of them takes a good part of the processor. With fewer, it has time to spare, and a longer nap
+/// would only make more messages late.
+const PER_SECOND_MIN: u64 = 40_000;
 
 /// What a shard knows of how messages come.
 #[derive(Debug)]
@@ -19,8 +23,8 @@ pub(crate) struct Gather {
     /// When counting began.
     began: Time,
     seen: u64,
-    /// How many come within a nap, by the window before.
-    expected: u64,
+    /// Whether enough of them come for naps, by the window before.
+    is_worth_it: bool,
 }
 
 impl Gather {
@@ -30,7 +34,7 @@ impl Gather {
             nap_us: nap_us.into(),
             began: Time::ZERO,
             seen: 0,
-            expected: 0,
+            is_worth_it: false,
         }
     }
 
@@ -48,13 +52,14 @@ impl Gather {
         }
         let window_us = now.micros_since(self.began);
         if window_us >= WINDOW_US {
-            self.expected = self.seen.saturating_mul(self.nap_us) / window_us;
+            let within = |us: u64| self.seen.saturating_mul(us) / window_us;
+            self.is_worth_it =
+                within(self.nap_us) >= EXPECTED_MIN && within(1_000_000) >= PER_SECOND_MIN;
             self.seen = 0;
             self.began = now;
         }
         // A deadline is not slept over.
-        let is_worth_it = self.expected >= EXPECTED_MIN && idle_us >= self.nap_us;
-        is_worth_it.then_some(self.nap_us)
+        (self.is_worth_it && idle_us >= self.nap_us).then_some(self.nap_us)
     }
 }
 
@@ -66,6 +71,7 @@ mod tests {
     /// Messages at this rate for a tenth of a second, with something to do every 20 µs; how many of
     /// the times when there was nothing to do were naps, and the nap.
     fn naps(gather: &mut Gather, from: Time, per_second: u64) -> (usize, usize) {
+        let length = gather.nap_us;
         let (mut asked, mut napped, mut due) = (0, 0, 0);
         for at in (0..100_000).step_by(20) {
             due += per_second * 20;
@@ -73,29 +79,39 @@ mod tests {
             due %= 1_000_000;
             asked += 1;
             let nap = gather.nap(from + Duration::from_micros(at), 10_000);
-            assert!(
-                nap.is_none_or(|us| us == 100),
-                "the length that was asked for"
-            );
+            let is_asked_for = nap.is_none_or(|us| us == length);
+            assert!(is_asked_for, "the length that was asked for");
             napped += usize::from(nap.is_some());
         }
         (napped, asked)
     }
 
-    #[test]
-    fn messages_gather_where_at_least_four_are_sure_to_come() {
-        let mut gather = Gather::new(100);
+    /// A shard that naps for so long does so from about this rate on.
+    fn check_begins(nap_us: u32, rate: u64) {
+        let mut gather = Gather::new(nap_us);
         let mut now = Time(1_000_000);
-        for (per_second, is_worth_it) in [(100, false), (38_000, false), (44_000, true)] {
+        for (per_mille, is_worth_it) in [(3, false), (950, false), (1_100, true)] {
             // The first window is of the rate before.
-            let (napped, asked) = naps(&mut gather, now, per_second);
+            let (napped, asked) = naps(&mut gather, now, rate * per_mille / 1_000);
             let share = napped as f64 / asked as f64;
             let missed = if is_worth_it { 1.0 - share } else { share };
-            assert!(missed < 0.05, "{per_second}: {share}");
+            assert!(missed < 0.05, "{nap_us} us, {per_mille}: {share}");
             now = now.plus_millis(100);
         }
         // It was quiet for a second: nobody is kept waiting by what was before.
         assert_eq!(gather.nap(now.plus_millis(1_000), 10_000), None);
+    }
+
+    #[test]
+    fn messages_gather_where_at_least_four_are_sure_to_come() {
+        check_begins(50, 80_000);
+        check_begins(100, 40_000);
+    }
+
+    #[test]
+    fn longer_naps_do_not_begin_sooner() {
+        check_begins(300, 40_000);
+        check_begins(1_000, 40_000);
     }
 
     #[test]

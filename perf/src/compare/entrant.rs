@@ -63,7 +63,7 @@ pub const PREFIXES: u32 = 100_000;
 const PREFIX_FIRST: u32 = 100_000;
 
 /// How long messages gather, in microseconds.
-const GATHER_US: u32 = 100;
+const GATHER_US: u32 = 300;
 
 /// Packets that no sitting uses up; and, where they are memory from the start, for what is kept for 32 s.
 const PACKETS: &str = "[2097152, 2097152, 524288, 8192, 1024, 256]";
