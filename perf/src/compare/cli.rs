@@ -295,9 +295,10 @@ pub struct Page {
 }
 
 /// Who takes part if nobody is named. The others show little more, and each costs minutes.
-const USUAL: [&str; 9] = [
+const USUAL: [&str; 10] = [
     "trunkline",
     "trunkline-coalesced",
+    "trunkline-tuned",
     "trunkline-prefixes",
     "kamailio-stateless-2",
     "kamailio-relay-2",

@@ -6,6 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::machine;
+
 /// A server that can take part in a sitting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Entrant {
@@ -64,6 +66,9 @@ const PREFIX_FIRST: u32 = 100_000;
 
 /// How long messages gather, in microseconds.
 const GATHER_US: u32 = 300;
+
+/// The memory of a machine on which half of it may be tables of the tuned one.
+const TUNED_BYTES_MIN: u64 = 7 << 30;
 
 /// Packets that no sitting uses up; and, where they are memory from the start, for what is kept for 32 s.
 const PACKETS: &str = "[2097152, 2097152, 524288, 8192, 1024, 256]";
@@ -237,12 +242,14 @@ impl Entrant {
         )
     }
 
-    /// Whether it keeps anything of a call that is up: a relay without dialogs does not.
+    /// Whether its memory shows what it keeps of a call that is up: a relay without dialogs keeps
+    /// nothing, and the tuned one has all of its memory from the start.
     #[must_use]
     pub fn holds_calls(self) -> bool {
         !matches!(
             self,
-            Entrant::Kamailio(Profile::Stateless | Profile::Relay | Profile::Prefixes, _)
+            Entrant::TrunklineTuned
+                | Entrant::Kamailio(Profile::Stateless | Profile::Relay | Profile::Prefixes, _)
         )
     }
 
@@ -251,6 +258,9 @@ impl Entrant {
     pub fn is_possible(self, place: &Place) -> bool {
         if self.is_kamailio() {
             return super::server::output_of("kamailio", &["-v"]).is_some();
+        }
+        if self == Entrant::TrunklineTuned && machine::memory_bytes() < TUNED_BYTES_MIN {
+            return false;
         }
         let Ok(folder) = super::server::Folder::new() else {
             return false;

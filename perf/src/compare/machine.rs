@@ -14,23 +14,28 @@ pub fn facts(versions: Vec<String>) -> Machine {
         let line = processors.lines().find(|line| line.starts_with(key))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     };
-    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let memory_kib = memory
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))
-        .and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
     Machine {
         processor: value("model name").unwrap_or_else(|| "unknown".to_owned()),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         kernel: kernel_release(),
         is_virtual: value("flags").is_some_and(|flags| flags.contains(" hypervisor")),
-        memory_bytes: memory_kib.unwrap_or(0) * 1024,
+        memory_bytes: memory_bytes(),
         receive_buffer_bytes_max: fs::read_to_string("/proc/sys/net/core/rmem_max")
             .ok()
             .and_then(|text| text.trim().parse().ok()),
         counts_instructions: counts_instructions(),
         versions,
     }
+}
+
+/// The memory there is; 0 where the system does not say.
+pub(crate) fn memory_bytes() -> u64 {
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kib = memory
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .and_then(|rest| rest.split_ascii_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
 }
 
 /// Digits and dots only: what follows them may be a name that somebody gave to the build.

@@ -18,6 +18,7 @@ mod counters;
 pub mod entrant;
 pub mod flood;
 mod held;
+mod left;
 pub mod machine;
 mod measure;
 pub mod median;

@@ -19,7 +19,7 @@ use super::measure::{self, Measured};
 use super::results::{Highest, Options, Role, Sitting, Subject};
 use super::search::Search;
 use super::server::Server;
-use super::{callgrind, counters, held, machine};
+use super::{callgrind, counters, held, left, machine};
 use crate::floor::CallSizes;
 
 /// What a sitting is to hold beyond its options.
@@ -46,7 +46,7 @@ const SEARCH_GROWTH: f64 = 1.35;
 const SEARCH_CLOSE: f64 = 0.06;
 
 /// Holds a sitting. `tell` gets a line for people now and then, `keep` all there is so far: a
-/// sitting may take an hour, and somebody may end it.
+/// sitting may take hours, and somebody may end it.
 ///
 /// # Errors
 /// The generator or the floor could not run at all. What goes wrong with one entrant is told in
@@ -64,6 +64,7 @@ pub fn hold(
         sitting.seconds = started.elapsed().as_secs();
         keep(sitting);
     };
+    announce(options, agenda, tell);
     idle_bench(&mut sitting, agenda);
     for (entrant, subject) in agenda.entrants.iter().zip(&mut sitting.subjects) {
         if agenda.with_search {
@@ -91,8 +92,11 @@ pub fn hold(
         }
         let floor = floor_of_a_call(options, &sizes)?;
         let (us, receive_us, send_us) = (floor.cpu_us_per_call, floor.receive_us, floor.send_us);
+        let rounds_left = options.rounds - round;
+        let left = left::in_words(left::minutes(options, agenda, rounds_left, false));
         tell(&format!(
-            "round {round} of {}: floor {us:.1} us a call, {receive_us:.2} a receive, {send_us:.2} a send",
+            "round {round} of {}: floor {us:.1} us a call, {receive_us:.2} a receive, {send_us:.2} a send; \
+             {left} to go",
             options.rounds
         ));
         sitting.floor.push(floor);
@@ -112,6 +116,18 @@ pub fn hold(
         keep(&mut sitting);
     }
     Ok(sitting)
+}
+
+/// Tells what is to come, and how long it takes.
+fn announce(options: &Options, agenda: &Agenda, tell: &mut dyn FnMut(&str)) {
+    let takes = left::in_words(left::minutes(options, agenda, options.rounds, true));
+    let plural = |count: usize, what: &str| match count {
+        1 => format!("one {what}"),
+        _ => format!("{count} {what}s"),
+    };
+    let entrants = plural(agenda.entrants.len(), "entrant");
+    let rounds = plural(options.rounds, "round");
+    tell(&format!("{entrants}, {rounds}: {takes}"));
 }
 
 /// Counts instructions of each entrant at the common rate, by the processor's counters.
@@ -272,13 +288,17 @@ pub(crate) fn point(
         std::thread::sleep(SETTLE);
         subject.idle_pss_bytes.push(server.pss_bytes());
         let mut measured = measure::measure(&server, place, &plan, role)?;
-        server.stop()?;
+        let ended = server.stop();
         measured.point.records = server.records();
-        Ok(measured)
+        Ok((measured, ended))
     });
     match outcome {
-        Ok(measured) => {
+        Ok((measured, ended)) => {
             tell(&line(&subject.key, &measured));
+            // It had to be killed: that is told, and what was measured before stays.
+            if let Err(error) = ended {
+                trouble(subject, &format!("after {rate} calls/s"), &error, tell);
+            }
             subject.datagrams_per_call = Some(measured.datagrams_per_call);
             subject.points.push(measured.point.clone());
             Some(measured)

@@ -1,0 +1,79 @@
+//! How long a sitting takes, told before it begins and after each round: it may be hours.
+
+use super::results::Options;
+use super::sitting::Agenda;
+
+/// How many runs a search mostly takes.
+const SEARCH_RUNS: f64 = 9.0;
+/// Points of a round for each entrant: half, nine tenths, the common rate.
+const POINTS: f64 = 3.0;
+/// How long a server takes to start and to end, and the load to ebb.
+const BETWEEN_SECONDS: f64 = 1.5;
+/// How long calls pile up for the memory of each.
+const HELD_SECONDS: f64 = 105.0;
+/// How long callgrind takes for each.
+const CALLGRIND_SECONDS: f64 = 60.0;
+
+/// About how many minutes are left when so many rounds are.
+pub(crate) fn minutes(options: &Options, agenda: &Agenda, rounds: usize, searches: bool) -> f64 {
+    let run = |seconds: f64| options.warm_up_seconds + seconds + BETWEEN_SECONDS;
+    let points = if agenda.with_search { POINTS } else { 1.0 };
+    let mut seconds = rounds as f64 * points * run(options.point_seconds);
+    if agenda.with_search && searches {
+        seconds += SEARCH_RUNS * run(options.search_seconds);
+    }
+    if agenda.held_calls.is_some() {
+        seconds += HELD_SECONDS;
+    }
+    if agenda.with_callgrind {
+        seconds += CALLGRIND_SECONDS;
+    }
+    seconds * agenda.entrants.len() as f64 / 60.0
+}
+
+/// That in words.
+pub(crate) fn in_words(minutes: f64) -> String {
+    match minutes {
+        ..=0.0 => "nothing".to_owned(),
+        ..1.5 => "about a minute".to_owned(),
+        ..90.0 => format!("about {minutes:.0} minutes"),
+        _ => format!("about {:.1} hours", minutes / 60.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compare::entrant::Entrant;
+    use crate::compare::measure;
+
+    #[test]
+    fn hours_are_told_as_hours_and_each_part_counts() {
+        let options = Options {
+            warm_up_seconds: 33.0,
+            point_seconds: 5.0,
+            search_seconds: 10.0,
+            ..Options::default()
+        };
+        let mut agenda = Agenda {
+            entrants: vec![Entrant::Trunkline; 2],
+            place: measure::place(&options, "trunkline".into()).expect("loopback has free ports"),
+            with_search: false,
+            held_calls: None,
+            with_callgrind: false,
+        };
+        // 2 entrants, 6 points of 39.5 s.
+        assert!((minutes(&options, &agenda, 6, true) - 7.9).abs() < 1e-9);
+        agenda.with_search = true;
+        assert!((minutes(&options, &agenda, 6, false) - 23.7).abs() < 1e-9);
+        assert!((minutes(&options, &agenda, 6, true) - 37.05).abs() < 1e-9);
+        agenda.held_calls = Some(100_000);
+        agenda.with_callgrind = true;
+        assert!((minutes(&options, &agenda, 0, false) - 5.5).abs() < 1e-9);
+
+        assert_eq!(in_words(0.0), "nothing");
+        assert_eq!(in_words(0.2), "about a minute");
+        assert_eq!(in_words(37.05), "about 37 minutes");
+        assert_eq!(in_words(150.0), "about 2.5 hours");
+    }
+}
