@@ -7,14 +7,14 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use base::{Flow, ShardId, Transport};
 use shards::{
     Frame, Handler, Inbound, Limits, ListenerSpec, Metric, Outbox, Running, RuntimeConfig,
-    Undelivered, start,
+    StartError, Undelivered, start,
 };
 
 /// What the handlers of a test tell it.
@@ -22,6 +22,8 @@ use shards::{
 struct Seen {
     undelivered: AtomicU64,
     housekeepings: AtomicU64,
+    /// What happens while a shard asks for its memory.
+    meanwhile: Option<Box<dyn Fn() + Send + Sync>>,
 }
 
 struct Echo {
@@ -55,6 +57,12 @@ impl Handler for Echo {
                 Some(at) => Frame::Message(at + 1),
                 None => Frame::More,
             },
+        }
+    }
+
+    fn rooms(&self, _: &mut dyn FnMut(*const u8, usize)) {
+        if let Some(meanwhile) = &self.seen.meanwhile {
+            meanwhile();
         }
     }
 
@@ -126,6 +134,16 @@ impl Handler for Echo {
     }
 }
 
+/// A handler that sits on each message for so long.
+fn echo(seen: &Arc<Seen>, slow_ms: u64) -> Echo {
+    Echo {
+        seen: Arc::clone(seen),
+        world: None,
+        is_draining: false,
+        slow: Duration::from_millis(slow_ms),
+    }
+}
+
 struct Bench {
     running: Option<Running<Echo>>,
     seen: Arc<Seen>,
@@ -151,13 +169,8 @@ fn bench_with(shards: usize, host: &str, slow_ms: u64, limits: Limits) -> Bench 
         limits,
         ..RuntimeConfig::default()
     };
-    let running = start(config, |shard| Echo {
-        seen: Arc::clone(&seen),
-        world: None,
-        is_draining: false,
-        slow: Duration::from_millis(if shard.0 == 1 { slow_ms } else { 0 }),
-    })
-    .expect("the shards start");
+    let make = |shard: ShardId| echo(&seen, if shard.0 == 1 { slow_ms } else { 0 });
+    let running = start(config, make).expect("the shards start");
     let addresses = running.local_addresses();
     Bench {
         running: Some(running),
@@ -515,4 +528,71 @@ fn a_drain_ends_when_all_are_idle_and_the_last_records_come() {
         count += 1;
     }
     assert_eq!((count, running.join()), (2, 0));
+}
+
+/// Two shards that ask for their memory, on an address that nobody has: its host is of this test.
+fn large(host: &str) -> (RuntimeConfig, SocketAddr) {
+    let free = UdpSocket::bind((host, 0)).and_then(|socket| socket.local_addr());
+    let address = free.expect("loopback has a free port");
+    let config = RuntimeConfig {
+        listeners: vec![ListenerSpec {
+            transport: Transport::Udp,
+            address,
+        }],
+        cpus: vec![None; 2],
+        limits: Limits {
+            huge_pages: true,
+            ..Limits::small()
+        },
+        ..RuntimeConfig::default()
+    };
+    (config, address)
+}
+
+fn peer_of(address: SocketAddr) -> UdpSocket {
+    let peer = UdpSocket::bind(("127.0.0.1", 0)).expect("loopback has a free port");
+    peer.connect(address).expect("a datagram socket");
+    peer
+}
+
+#[test]
+fn nothing_can_come_before_every_shard_has_its_memory() {
+    let (config, address) = large("127.21.1.1");
+    let unheard = Arc::new(AtomicU64::new(0));
+    let count = unheard.clone();
+    let seen = Arc::new(Seen {
+        meanwhile: Some(Box::new(move || {
+            // The second one takes its time.
+            let before = count.fetch_add(1, Ordering::SeqCst);
+            std::thread::sleep(Duration::from_millis(before * 200));
+            let peer = peer_of(address);
+            peer.send(b"too early").expect("nobody has said no yet");
+            let refused = peer.recv(&mut [0; 16]).expect_err("nobody answers");
+            assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+            count.fetch_add(10, Ordering::SeqCst);
+        })),
+        ..Seen::default()
+    });
+    let running = start(config, |_| echo(&seen, 0)).expect("it starts");
+    assert_eq!(unheard.load(Ordering::SeqCst), 22);
+    assert_eq!(running.local_addresses(), [address]);
+    assert!(ask(&peer_of(address), "now").ends_with(" now"));
+    running.stop();
+    assert_eq!(running.join(), 0);
+}
+
+#[test]
+fn an_address_that_is_taken_meanwhile_leaves_nothing_running() {
+    let (config, address) = large("127.21.1.2");
+    let taken = OnceLock::new();
+    let seen = Arc::new(Seen {
+        meanwhile: Some(Box::new(move || {
+            taken.get_or_init(|| UdpSocket::bind(address).expect("it was free"));
+        })),
+        ..Seen::default()
+    });
+    let error = start(config, |_| echo(&seen, 0)).expect_err("the address is taken");
+    assert!(matches!(error, StartError::Listener { .. }), "{error}");
+    // Both handlers went with their threads.
+    assert_eq!(Arc::strong_count(&seen), 1);
 }
