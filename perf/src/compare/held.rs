@@ -28,7 +28,7 @@ const SETTLED_SECONDS: u64 = 36;
 /// The first seconds are left out: start-up work, first pages.
 const FIRST_SECONDS: u64 = 4;
 /// How long calls come.
-const SECONDS: u64 = 100;
+pub(crate) const SECONDS: u64 = 100;
 /// An answered INVITE has a server and a client transaction.
 const ACCEPTED_PER_CALL: f64 = 2.0;
 const SLACK_CALLS: u64 = 1_000;

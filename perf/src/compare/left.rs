@@ -1,34 +1,37 @@
 //! How long a sitting takes, told before it begins and after each round: it may be hours.
 
+use super::held;
 use super::results::Options;
-use super::sitting::Agenda;
+use super::sitting::{Agenda, ROLES};
 
 /// How many runs a search mostly takes.
 const SEARCH_RUNS: f64 = 9.0;
-/// Points of a round for each entrant: half, nine tenths, the common rate.
-const POINTS: f64 = 3.0;
 /// How long a server takes to start and to end, and the load to ebb.
 const BETWEEN_SECONDS: f64 = 1.5;
-/// How long calls pile up for the memory of each.
-const HELD_SECONDS: f64 = 105.0;
 /// How long callgrind takes for each.
 const CALLGRIND_SECONDS: f64 = 60.0;
 
 /// About how many minutes are left when so many rounds are.
 pub(crate) fn minutes(options: &Options, agenda: &Agenda, rounds: usize, searches: bool) -> f64 {
     let run = |seconds: f64| options.warm_up_seconds + seconds + BETWEEN_SECONDS;
-    let points = if agenda.with_search { POINTS } else { 1.0 };
+    // Without a highest rate there is the common one only.
+    let points = if agenda.with_search { ROLES.len() } else { 1 } as f64;
     let mut seconds = rounds as f64 * points * run(options.point_seconds);
     if agenda.with_search && searches {
         seconds += SEARCH_RUNS * run(options.search_seconds);
     }
-    if agenda.held_calls.is_some() {
-        seconds += HELD_SECONDS;
-    }
     if agenda.with_callgrind {
         seconds += CALLGRIND_SECONDS;
     }
-    seconds * agenda.entrants.len() as f64 / 60.0
+    seconds *= agenda.entrants.len() as f64;
+    if agenda.held_calls.is_some() {
+        let holding = agenda
+            .entrants
+            .iter()
+            .filter(|entrant| entrant.holds_calls());
+        seconds += holding.count() as f64 * (held::SECONDS as f64 + BETWEEN_SECONDS);
+    }
+    seconds / 60.0
 }
 
 /// That in words.
@@ -44,7 +47,7 @@ pub(crate) fn in_words(minutes: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::compare::entrant::Entrant;
+    use crate::compare::entrant::{Entrant, Profile};
     use crate::compare::measure;
 
     #[test]
@@ -67,9 +70,12 @@ mod tests {
         agenda.with_search = true;
         assert!((minutes(&options, &agenda, 6, false) - 23.7).abs() < 1e-9);
         assert!((minutes(&options, &agenda, 6, true) - 37.05).abs() < 1e-9);
-        agenda.held_calls = Some(100_000);
         agenda.with_callgrind = true;
-        assert!((minutes(&options, &agenda, 0, false) - 5.5).abs() < 1e-9);
+        assert!((minutes(&options, &agenda, 0, false) - 2.0).abs() < 1e-9);
+        // One of the two keeps something of calls.
+        agenda.held_calls = Some(100_000);
+        agenda.entrants[0] = Entrant::Kamailio(Profile::Relay, 2);
+        assert!((minutes(&options, &agenda, 0, false) - 2.0 - 101.5 / 60.0).abs() < 1e-9);
 
         assert_eq!(in_words(0.0), "nothing");
         assert_eq!(in_words(0.2), "about a minute");

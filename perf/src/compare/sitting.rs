@@ -39,6 +39,8 @@ pub struct Agenda {
 
 /// How long a server is left alone before its idle memory is read.
 pub(crate) const SETTLE: Duration = Duration::from_millis(700);
+/// What is measured of each entrant in a round.
+pub(crate) const ROLES: [Role; 3] = [Role::Half, Role::NineTenths, Role::Common];
 /// The search: its first rate for a whole core, its last, its growth, and how close it comes.
 const SEARCH_START: f64 = 4_100.0;
 const SEARCH_MOST: f64 = 60_000.0;
@@ -74,7 +76,7 @@ pub fn hold(
     keep(&mut sitting);
     let mut sizes = CallSizes::default();
     for round in 1..=options.rounds {
-        for role in [Role::Half, Role::NineTenths, Role::Common] {
+        for role in ROLES {
             for (entrant, subject) in agenda.entrants.iter().zip(&mut sitting.subjects) {
                 let Some(rate) = rate_of(role, subject, options) else {
                     continue;
