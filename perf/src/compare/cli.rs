@@ -163,7 +163,12 @@ pub struct Overload {
     /// Seconds of each point [default: 60; with --quick 10].
     #[arg(long)]
     seconds: Option<f64>,
-    /// The highest rate, if it is known: without, it is searched for.
+    /// How often each is offered, all servers by turns; the results are medians [default: 3; with
+    /// --quick 1].
+    #[arg(long)]
+    rounds: Option<usize>,
+    /// The highest rate, if it is known: without, it is searched for, and again before each stretch,
+    /// because it changes with the machine.
     #[arg(long, value_name = "CALLS")]
     peak: Option<f64>,
     /// What is offered, in highest rates.
@@ -423,7 +428,8 @@ fn compare(arguments: &Compare) -> io::Result<()> {
 /// As [`compare`].
 fn overload(arguments: &Overload) -> io::Result<()> {
     let common = &arguments.common;
-    let options = common.options(1, 0.0, f64::MAX);
+    let rounds = arguments.rounds.unwrap_or(common.usual(3, 1));
+    let options = common.options(rounds, 0.0, f64::MAX);
     let agenda = common.agenda(&options, &USUAL_QUICK)?;
     let seconds = arguments.seconds.unwrap_or(common.usual(60.0, 10.0));
     let run = super::overload::Run {

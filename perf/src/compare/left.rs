@@ -6,6 +6,8 @@ use super::sitting::{Agenda, ROLES};
 
 /// How many runs a search mostly takes.
 const SEARCH_RUNS: f64 = 9.0;
+/// The same of one that begins where the highest rate was last.
+const SEARCH_AGAIN_RUNS: f64 = 4.0;
 /// How long a server takes to start and to end, and the load to ebb.
 const BETWEEN_SECONDS: f64 = 1.5;
 /// How long callgrind takes for each.
@@ -34,6 +36,25 @@ pub(crate) fn minutes(options: &Options, agenda: &Agenda, rounds: usize, searche
     seconds / 60.0
 }
 
+/// The same of `overload`: each stretch is one of `seconds` and `drain_seconds`, after a search from where
+/// the highest rate was last, if it is not given.
+pub(crate) fn overload_minutes(
+    options: &Options,
+    agenda: &Agenda,
+    stretches: usize,
+    (seconds, drain_seconds): (f64, f64),
+    searches: bool,
+) -> f64 {
+    let run = |seconds: f64| options.warm_up_seconds + seconds + BETWEEN_SECONDS;
+    let search = match searches {
+        true => run(options.search_seconds),
+        false => 0.0,
+    };
+    let stretch = run(seconds) + drain_seconds + SEARCH_AGAIN_RUNS * search;
+    let each = SEARCH_RUNS * search + (options.rounds * stretches) as f64 * stretch;
+    each * agenda.entrants.len() as f64 / 60.0
+}
+
 /// That in words.
 pub(crate) fn in_words(minutes: f64) -> String {
     match minutes {
@@ -41,6 +62,14 @@ pub(crate) fn in_words(minutes: f64) -> String {
         ..1.5 => "about a minute".to_owned(),
         ..90.0 => format!("about {minutes:.0} minutes"),
         _ => format!("about {:.1} hours", minutes / 60.0),
+    }
+}
+
+/// So many of them, in words.
+pub(crate) fn plural(count: usize, what: &str) -> String {
+    match count {
+        1 => format!("one {what}"),
+        _ => format!("{count} {what}s"),
     }
 }
 
@@ -76,6 +105,16 @@ mod tests {
         agenda.held_calls = Some(100_000);
         agenda.entrants[0] = Entrant::Kamailio(Profile::Relay, 2);
         assert!((minutes(&options, &agenda, 0, false) - 2.0 - 101.5 / 60.0).abs() < 1e-9);
+
+        // 3 rounds of 2 stretches of 134.5 s; a run of a search is 44.5 s, 9 and 6 times 4 of them.
+        let options = Options {
+            rounds: 3,
+            ..options
+        };
+        let overload =
+            |searches| overload_minutes(&options, &agenda, 2, (60.0, 40.0), searches) * 60.0 / 2.0;
+        assert!((overload(false) - 6.0 * 134.5).abs() < 1e-9);
+        assert!((overload(true) - 6.0 * 134.5 - 33.0 * 44.5).abs() < 1e-9);
 
         assert_eq!(in_words(0.0), "nothing");
         assert_eq!(in_words(0.2), "about a minute");

@@ -160,6 +160,7 @@ fn judge(report: &Report, opened: Reading, closed: Reading, role: Role) -> Measu
     let point = Point {
         role,
         rate: report.plan.rate,
+        peak: None,
         seconds,
         offered: calls.attempts,
         established: calls.established,

@@ -8,8 +8,9 @@ use std::io;
 use std::time::Instant;
 
 use super::entrant::Entrant;
+use super::left;
 use super::measure::{self, Measured};
-use super::results::{Options, Role, Sitting, Subject};
+use super::results::{Highest, Options, Point, Role, Sitting, Subject};
 use super::server::Server;
 use super::sitting::{self, Agenda};
 
@@ -23,7 +24,7 @@ pub(super) const REFUSED: u16 = 503;
 /// What each entrant is offered.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'r> {
-    /// Its highest rate; none: it is searched for.
+    /// Its highest rate; none: it is searched for, and again before each stretch.
     pub peak: Option<f64>,
     /// How long, each.
     pub seconds: f64,
@@ -31,7 +32,10 @@ pub struct Run<'r> {
     pub factors: &'r [f64],
 }
 
-/// Offers each entrant what `run` says.
+/// Offers each entrant what `run` says, by turns, as many rounds as `options` say.
+///
+/// What a server carries changes with its machine within minutes, so its highest rate is looked for
+/// anew before each stretch: what is offered and what comes of it are multiples of that.
 ///
 /// # Errors
 /// Nothing of it could be run at all.
@@ -44,34 +48,76 @@ pub fn hold(
 ) -> io::Result<Sitting> {
     let started = Instant::now();
     let mut sitting = sitting::open("overload", options, agenda);
-    for (place, entrant) in agenda.entrants.iter().enumerate() {
-        let subject = &mut sitting.subjects[place];
+    let lasts = (run.seconds, DRAIN_MS as f64 / 1e3);
+    let stretches = run.factors.len();
+    let minutes = left::overload_minutes(options, agenda, stretches, lasts, run.peak.is_none());
+    tell(&format!(
+        "{}, {} of {} each: {}",
+        left::plural(agenda.entrants.len(), "entrant"),
+        left::plural(options.rounds, "round"),
+        left::plural(stretches, "load"),
+        left::in_words(minutes)
+    ));
+    for (entrant, subject) in agenda.entrants.iter().zip(&mut sitting.subjects) {
         match run.peak {
             Some(rate) => {
-                subject.highest = Some(super::results::Highest {
+                subject.highest = Some(Highest {
                     rate,
-                    ..Default::default()
+                    ..Highest::default()
                 });
             }
             None => sitting::search(*entrant, subject, options, &agenda.place, tell),
         }
-        let Some(highest) = subject.highest.as_ref().map(|highest| highest.rate) else {
-            continue;
-        };
+    }
+    keep(&sitting);
+    for _ in 0..options.rounds {
         for factor in run.factors {
-            let rate = (highest * factor).round();
-            match offer(*entrant, options, agenda, (rate, run.seconds)) {
-                Ok(measured) => add(subject, &measured, highest, tell),
-                Err(error) => {
-                    tell(&format!("{} at {rate}/s: {error}", subject.key));
-                    subject.troubles.push(format!("at {rate} calls/s: {error}"));
-                }
+            for (entrant, subject) in agenda.entrants.iter().zip(&mut sitting.subjects) {
+                stretch(*entrant, subject, options, agenda, (run, *factor), tell);
             }
+            sitting.seconds = started.elapsed().as_secs();
+            keep(&sitting);
         }
-        sitting.seconds = started.elapsed().as_secs();
-        keep(&sitting);
     }
     Ok(sitting)
+}
+
+/// One stretch: the highest rate as it is now, and so many times that.
+fn stretch(
+    entrant: Entrant,
+    subject: &mut Subject,
+    options: &Options,
+    agenda: &Agenda,
+    (run, factor): (Run<'_>, f64),
+    tell: &mut dyn FnMut(&str),
+) {
+    let Some(highest) = subject.highest.as_ref().map(|highest| highest.rate) else {
+        return;
+    };
+    let peak = match run.peak {
+        Some(rate) => Some(rate),
+        None => {
+            let before = subject.points.iter().rev().find_map(|point| point.peak);
+            let last = before.unwrap_or(highest);
+            sitting::search_again(last, entrant, subject, options, &agenda.place, tell)
+                .map(|found| found.rate)
+        }
+    };
+    // Why it was not found is among the subject's troubles already, if it is not that none passed.
+    let Some(peak) = peak else {
+        return tell(&format!(
+            "{}: no rate near its last highest passes",
+            subject.key
+        ));
+    };
+    let rate = (peak * factor).round();
+    match offer(entrant, options, agenda, (rate, run.seconds)) {
+        Ok(measured) => add(subject, &measured, peak, tell),
+        Err(error) => {
+            tell(&format!("{} at {rate}/s: {error}", subject.key));
+            subject.troubles.push(format!("at {rate} calls/s: {error}"));
+        }
+    }
 }
 
 fn offer(
@@ -97,7 +143,7 @@ fn offer(
 const CALLS_MIN: usize = 200_000;
 const CALLS_MAX: usize = 4_000_000;
 
-fn add(subject: &mut Subject, measured: &Measured, highest: f64, tell: &mut dyn FnMut(&str)) {
+fn add(subject: &mut Subject, measured: &Measured, peak: f64, tell: &mut dyn FnMut(&str)) {
     let point = &measured.point;
     let goodput = point.goodput;
     tell(&format!(
@@ -105,12 +151,15 @@ fn add(subject: &mut Subject, measured: &Measured, highest: f64, tell: &mut dyn 
          {} refused, {} requests in dialogs failed, generator {:.0} %",
         subject.key,
         point.offered as f64 / point.seconds,
-        point.offered as f64 / point.seconds / highest,
-        goodput / highest * 100.0,
+        point.offered as f64 / point.seconds / peak,
+        goodput / peak * 100.0,
         point.setup.p99_us / 1000,
         point.refused,
         point.in_dialog_failed,
         point.generator_share * 100.0,
     ));
-    subject.points.push(point.clone());
+    subject.points.push(Point {
+        peak: Some(peak),
+        ..point.clone()
+    });
 }

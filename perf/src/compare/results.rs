@@ -149,6 +149,9 @@ pub struct Point {
     pub role: Role,
     /// Calls offered a second.
     pub rate: f64,
+    /// The highest rate as it was found right before this stretch of overload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak: Option<f64>,
     /// The measured stretch, without the warm-up.
     pub seconds: f64,
     /// Calls that began in it.

@@ -16,6 +16,8 @@ pub struct Search {
     start: f64,
     most: f64,
     growth: f64,
+    /// What a rate is divided by as long as none has passed.
+    retreat: f64,
     close: f64,
     runs_left: u32,
 }
@@ -36,8 +38,20 @@ impl Search {
             start,
             most,
             growth,
+            retreat: 2.0,
             close,
             runs_left: RUNS_MAX,
+        }
+    }
+
+    /// A search for what may have moved a little from `last`: in steps of the factor `step` up or
+    /// down from there, and no closer.
+    #[must_use]
+    pub fn around(last: f64, most: f64, step: f64) -> Search {
+        Search {
+            retreat: step,
+            // Rounded rates may lie a little more than a step apart.
+            ..Search::new(last.round(), most, step, step - 1.0 + 2.0 / last)
         }
     }
 
@@ -54,7 +68,9 @@ impl Search {
             (None, None) => Some(self.start),
             (Some(passed), None) if passed >= self.most => None,
             (Some(passed), None) => Some((passed * self.growth).round().min(self.most)),
-            (None, Some(failed)) => Some((failed / 2.0).round()).filter(|rate| *rate >= LEAST),
+            (None, Some(failed)) => {
+                Some((failed / self.retreat).round()).filter(|rate| *rate >= LEAST)
+            }
             (Some(passed), Some(failed)) if failed - passed <= passed * self.close => None,
             (Some(passed), Some(failed)) => Some(passed.midpoint(failed).round()),
         }
@@ -121,6 +137,24 @@ mod tests {
         let (undisturbed, runs) = check(4_393.0, None);
         for stumbles in 1..=4 {
             assert_eq!(check(4_393.0, Some(stumbles)), (undisturbed, runs + 1));
+        }
+    }
+
+    #[test]
+    fn what_has_moved_a_little_is_found_in_a_few_runs() {
+        for (capacity, runs_most) in [(2_000.0, 3), (2_150.0, 4), (2_500.0, 7), (1_650.0, 9)] {
+            let mut search = Search::around(2_000.0, 50_000.0, 1.06);
+            let mut runs = 0;
+            while let Some(rate) = search.next() {
+                runs += 1;
+                search.tell(rate, rate <= capacity);
+            }
+            let highest = search.highest().expect("something passes");
+            assert!(
+                highest <= capacity && highest >= capacity / 1.062,
+                "{capacity}: {highest}"
+            );
+            assert!(runs <= runs_most, "{capacity}: {runs} runs");
         }
     }
 

@@ -46,6 +46,7 @@ const SEARCH_START: f64 = 4_100.0;
 const SEARCH_MOST: f64 = 60_000.0;
 const SEARCH_GROWTH: f64 = 1.35;
 const SEARCH_CLOSE: f64 = 0.06;
+const SEARCH_AGAIN_STEP: f64 = 1.06;
 
 /// Holds a sitting. `tell` gets a line for people now and then, `keep` all there is so far: a
 /// sitting may take hours, and somebody may end it.
@@ -123,12 +124,8 @@ pub fn hold(
 /// Tells what is to come, and how long it takes.
 fn announce(options: &Options, agenda: &Agenda, tell: &mut dyn FnMut(&str)) {
     let takes = left::in_words(left::minutes(options, agenda, options.rounds, true));
-    let plural = |count: usize, what: &str| match count {
-        1 => format!("one {what}"),
-        _ => format!("{count} {what}s"),
-    };
-    let entrants = plural(agenda.entrants.len(), "entrant");
-    let rounds = plural(options.rounds, "round");
+    let entrants = left::plural(agenda.entrants.len(), "entrant");
+    let rounds = left::plural(options.rounds, "round");
     tell(&format!("{entrants}, {rounds}: {takes}"));
 }
 
@@ -242,19 +239,42 @@ pub(crate) fn search(
     place: &Place,
     tell: &mut dyn FnMut(&str),
 ) {
-    let mut long = options.clone();
-    long.point_seconds = options.search_seconds;
     // A server with a part of a core begins with its part: more may leave it beyond recovery.
     let part = options.server_share.unwrap_or(1.0);
     let start = SEARCH_START.min(options.common_rate) * part;
-    let mut search = Search::new(start, SEARCH_MOST, SEARCH_GROWTH, SEARCH_CLOSE);
+    let search = Search::new(start, SEARCH_MOST, SEARCH_GROWTH, SEARCH_CLOSE);
+    subject.highest = found_by(search, entrant, subject, options, place, tell);
+}
+
+/// The highest rate of an entrant now, where it was `last` some minutes ago.
+pub(crate) fn search_again(
+    last: f64,
+    entrant: Entrant,
+    subject: &mut Subject,
+    options: &Options,
+    place: &Place,
+    tell: &mut dyn FnMut(&str),
+) -> Option<Highest> {
+    let search = Search::around(last, SEARCH_MOST, SEARCH_AGAIN_STEP);
+    found_by(search, entrant, subject, options, place, tell)
+}
+
+fn found_by(
+    mut search: Search,
+    entrant: Entrant,
+    subject: &mut Subject,
+    options: &Options,
+    place: &Place,
+    tell: &mut dyn FnMut(&str),
+) -> Option<Highest> {
+    let mut long = options.clone();
+    long.point_seconds = options.search_seconds;
+    let part = options.server_share.unwrap_or(1.0);
     let mut fault = None;
     let mut limited_by_generator = false;
     while let Some(rate) = search.next() {
         let run = (Role::Search, rate);
-        let Some(measured) = point(entrant, subject, &long, place, run, tell) else {
-            return;
-        };
+        let measured = point(entrant, subject, &long, place, run, tell)?;
         let found = measured.fault();
         search.tell(rate, found.is_none());
         if found.is_some() {
@@ -266,11 +286,11 @@ pub(crate) fn search(
             fault = found;
         }
     }
-    subject.highest = search.highest().map(|rate| Highest {
+    search.highest().map(|rate| Highest {
         rate,
         limited_by_generator,
         failed_at: search.failed().zip(fault),
-    });
+    })
 }
 
 /// A core that was busy for so much of the time had no more to give.

@@ -1,7 +1,7 @@
 //! Which charts a sitting gives: rate against latency and CPU, offered load against goodput,
 //! held calls against memory.
 
-use super::figures::floor_us;
+use super::figures::{by_factor, floor_us};
 use super::plot::{Axis, Chart, Dot, Scale, Series, Style};
 use crate::compare::median::Median;
 use crate::compare::results::{Point, Role, Sitting, Subject};
@@ -77,12 +77,7 @@ fn by_rate(subject: &Subject, value: impl Fn(&Point) -> f64) -> Vec<Dot> {
     let groups = points.chunk_by(same);
     let dots = groups.filter_map(|group| {
         let median = Median::of(group.iter().map(|point| value(point)))?;
-        Some(Dot {
-            x: group[0].rate,
-            y: median.median,
-            least: median.least,
-            greatest: median.greatest,
-        })
+        Some(spread(group[0].rate, median))
     });
     dots.collect()
 }
@@ -116,13 +111,14 @@ fn cpu(sitting: &Sitting) -> (String, Chart) {
     (caption.to_owned(), chart)
 }
 
-/// A point of overload: offered and completed calls a second.
-fn offered(subject: &Subject) -> impl Iterator<Item = (f64, f64)> {
-    let points = subject
-        .points
-        .iter()
-        .filter(|point| point.role == Role::Overload);
-    points.map(|point| (point.offered as f64 / point.seconds, point.goodput))
+/// A median with its spread at `x`.
+fn spread(x: f64, median: Median) -> Dot {
+    Dot {
+        x,
+        y: median.median,
+        least: median.least,
+        greatest: median.greatest,
+    }
 }
 
 fn dot(x: f64, y: f64) -> Dot {
@@ -142,7 +138,13 @@ fn goodput(sitting: &Sitting) -> (String, Chart) {
         x: axis("calls a second offered", Scale::Log),
         y: axis("calls a second completed", Scale::Linear),
         series: lines(sitting, |subject| {
-            offered(subject).map(|(x, y)| dot(x, y)).collect()
+            let dots = by_factor(subject).into_iter().filter_map(|stretches| {
+                let offered =
+                    stretches.median(|(point, _)| point.offered as f64 / point.seconds)?;
+                let goodput = stretches.median(|(point, _)| point.goodput)?;
+                Some(spread(offered.median, goodput))
+            });
+            dots.collect()
         }),
         lines: vec![],
     };
@@ -150,18 +152,17 @@ fn goodput(sitting: &Sitting) -> (String, Chart) {
 }
 
 fn goodput_in_peaks(sitting: &Sitting) -> (String, Chart) {
-    let caption = "The same, each server against its own highest rate.";
+    let caption = "The same, each server against its own highest rate as it was right before.";
     let chart = Chart {
         title: "Offered load against goodput, in highest rates".to_owned(),
         x: axis("offered, in highest rates", Scale::Log),
         y: axis("completed, % of the highest rate", Scale::Linear),
         series: lines(sitting, |subject| {
-            let highest = subject
-                .highest
-                .as_ref()
-                .map_or(f64::NAN, |highest| highest.rate);
-            let dots = offered(subject).map(|(x, y)| dot(x / highest, y / highest * 100.0));
-            dots.filter(|dot| dot.x.is_finite()).collect()
+            let dots = by_factor(subject).into_iter().filter_map(|stretches| {
+                let goodput = stretches.median(|(point, peak)| point.goodput / peak * 100.0)?;
+                Some(spread(stretches.offered()?.median, goodput))
+            });
+            dots.collect()
         }),
         lines: vec![(100.0, "highest rate".to_owned())],
     };

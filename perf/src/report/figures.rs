@@ -36,6 +36,49 @@ impl<'s> AtRole<'s> {
     }
 }
 
+/// The stretches in which so many highest rates were offered, each with its highest rate.
+pub(crate) struct Stretches<'s> {
+    pub(crate) factor: f64,
+    points: Vec<(&'s Point, f64)>,
+}
+
+impl Stretches<'_> {
+    pub(crate) fn median(&self, value: impl Fn((&Point, f64)) -> f64) -> Option<Median> {
+        Median::of(self.points.iter().map(|pair| value(*pair)))
+    }
+
+    /// What was offered indeed, in highest rates.
+    pub(crate) fn offered(&self) -> Option<Median> {
+        self.median(|(point, peak)| point.offered as f64 / point.seconds / peak)
+    }
+}
+
+/// What a server was offered beyond (and below) its highest rate, the least factor first.
+pub(crate) fn by_factor(subject: &Subject) -> Vec<Stretches<'_>> {
+    /// Rates are whole calls, so a factor is met but roughly where the highest rate is small.
+    const PARTS: f64 = 20.0;
+    let found_first = subject.highest.as_ref().map(|highest| highest.rate);
+    let mut all: Vec<Stretches<'_>> = Vec::new();
+    for point in &subject.points {
+        let Some(peak) = point.peak.or(found_first) else {
+            continue;
+        };
+        if point.role != Role::Overload {
+            continue;
+        }
+        let factor = (point.rate / peak * PARTS).round() / PARTS;
+        match all.iter_mut().find(|known| known.factor == factor) {
+            Some(known) => known.points.push((point, peak)),
+            None => all.push(Stretches {
+                factor,
+                points: vec![(point, peak)],
+            }),
+        }
+    }
+    all.sort_by(|a, b| a.factor.total_cmp(&b.factor));
+    all
+}
+
 /// The floor's median.
 pub(crate) fn floor_us(floor: &[Floor]) -> Option<Median> {
     Median::of(floor.iter().map(|floor| floor.cpu_us_per_call)).filter(|floor| floor.median > 0.0)
@@ -222,21 +265,33 @@ impl Rows<'_> {
 
     /// One row for each factor that was offered.
     fn overload(&mut self) {
-        for factor in [1.0, 2.0, 5.0, 10.0] {
+        self.add(
+            "highest rate, as found before each stretch of overload",
+            String::new(),
+            |subject| {
+                let peaks = subject.points.iter().filter_map(|point| point.peak);
+                Some(Median::of(peaks)?.to_string())
+            },
+        );
+        let subjects = self.sitting.subjects.iter();
+        let mut factors: Vec<f64> = subjects
+            .flat_map(by_factor)
+            .map(|stretches| stretches.factor)
+            .collect();
+        factors.sort_by(f64::total_cmp);
+        factors.dedup();
+        for factor in factors {
             let pick = move |subject: &Subject| {
-                let highest = subject.highest.as_ref()?.rate;
-                let found = subject.points.iter().find(|point| {
-                    point.role == Role::Overload && (point.rate / highest - factor).abs() < 0.01
-                })?;
-                let goodput = found.goodput / highest * 100.0;
-                let offered = found.offered as f64 / found.seconds / highest;
-                let short = offered < factor * 0.97;
-                let note = match short {
+                let all = by_factor(subject);
+                let stretches = all.iter().find(|stretches| stretches.factor == factor)?;
+                let goodput = stretches.median(|(point, peak)| point.goodput / peak * 100.0)?;
+                let offered = stretches.offered()?.median;
+                let note = match offered < factor * 0.97 {
                     true => format!(" (the generator made {offered:.1})"),
                     false => String::new(),
                 };
-                let p99_ms = found.setup.p99_us as f64 / 1e3;
-                Some(format!("{goodput:.0} %, p99 {} ms{note}", number(p99_ms)))
+                let p99_ms = stretches.median(|(point, _)| point.setup.p99_us as f64 / 1e3)?;
+                Some(format!("{goodput} %, p99 {p99_ms} ms{note}"))
             };
             let label = format!("goodput at {factor} times the highest rate");
             self.add(&label, String::new(), pick);
@@ -419,6 +474,7 @@ fn as_ratio(ratio: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::compare::results::{Highest, Latency};
 
     #[test]
     fn ratios_as_people_say_them() {
@@ -426,5 +482,75 @@ mod tests {
         check(0.25, "1/4.00");
         check(0.05, "1/20.0");
         check(1.3, "1.30");
+    }
+
+    fn overloaded(rate: f64, peak: Option<f64>, goodput: f64) -> Point {
+        let (seconds, offered) = (10.0, rate as u64 * 10);
+        Point {
+            role: Role::Overload,
+            rate,
+            peak,
+            seconds,
+            offered,
+            established: 0,
+            completed: 0,
+            goodput,
+            refused: 0,
+            failed: 0,
+            in_dialog_failed: 0,
+            retransmitted: 0,
+            sent: 0,
+            records: None,
+            setup: Latency::default(),
+            server: ServerTime::default(),
+            foreign_share: 0.0,
+            steal_share: 0.0,
+            generator_lag_us: 0,
+            generator_share: 0.0,
+        }
+    }
+
+    #[test]
+    fn goodput_is_told_in_the_highest_rate_that_was_found_before_it() {
+        let mut subject = Subject {
+            highest: Some(Highest {
+                rate: 1000.0,
+                ..Highest::default()
+            }),
+            points: vec![
+                overloaded(8000.0, Some(1600.0), 1552.0),
+                overloaded(1950.0, Some(975.0), 975.0),
+                overloaded(1601.0, Some(801.0), 800.0),
+                overloaded(2200.0, Some(1100.0), 990.0),
+            ],
+            ..Subject::default()
+        };
+        let told = |subject: &Subject| {
+            let sitting = Sitting {
+                subjects: vec![subject.clone()],
+                ..Sitting::default()
+            };
+            let rows = rows(&sitting).into_iter();
+            let rows = rows.filter(|row| row.label.starts_with("goodput"));
+            rows.map(|row| (row.label, row.cells[0].clone()))
+                .collect::<Vec<_>>()
+        };
+        let row = |factor: &str, cell: &str| {
+            let label = format!("goodput at {factor} times the highest rate");
+            (label, cell.to_owned())
+        };
+        assert_eq!(
+            told(&subject),
+            [
+                row("2", "99.9 [90.0..100] %, p99 0 [0..0] ms"),
+                row("5", "97.0 %, p99 0 ms")
+            ]
+        );
+        // Where it was looked for only once, that one is it; and what was offered is told where
+        // it is less than it should be.
+        subject.points = vec![overloaded(2000.0, None, 950.0)];
+        subject.points[0].offered = 15_000;
+        let cell = "95.0 %, p99 0 ms (the generator made 1.5)";
+        assert_eq!(told(&subject), [row("2", cell)]);
     }
 }
