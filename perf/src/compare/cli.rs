@@ -167,8 +167,8 @@ pub struct Overload {
     /// --quick 1].
     #[arg(long)]
     rounds: Option<usize>,
-    /// The highest rate, if it is known: without, it is searched for, and again before each stretch,
-    /// because it changes with the machine.
+    /// The highest rate, if it is known: without, it is searched for, and again before each stretch
+    /// at or beyond it, because it changes with the machine.
     #[arg(long, value_name = "CALLS")]
     peak: Option<f64>,
     /// What is offered, in highest rates.

@@ -68,11 +68,11 @@ const PREFIX_FIRST: u32 = 100_000;
 const GATHER_US: u32 = 300;
 
 /// The memory of a machine on which half of it may be tables of the tuned one.
-const TUNED_BYTES_MIN: u64 = 7 << 30;
+const TUNED_BYTES_MIN: u64 = 13 << 30;
 
 /// Packets that no sitting uses up; and, where they are memory from the start, for what is kept for 32 s.
 const PACKETS: &str = "[2097152, 2097152, 524288, 8192, 1024, 256]";
-const PACKETS_KEPT: &str = "[1572864, 262144, 65536, 8192, 1024, 256]";
+const PACKETS_KEPT: &str = "[2097152, 262144, 65536, 8192, 1024, 256]";
 
 /// Where the servers and the generator's answerers listen.
 #[derive(Clone, Debug)]

@@ -36,22 +36,22 @@ pub(crate) fn minutes(options: &Options, agenda: &Agenda, rounds: usize, searche
     seconds / 60.0
 }
 
-/// The same of `overload`: each stretch is one of `seconds` and `drain_seconds`, after a search from where
-/// the highest rate was last, if it is not given.
+/// The same of `overload`: a round has so many `stretches` of `seconds` and `drain_seconds`; before `searches` of
+/// them the highest rate is looked for again from where it was last. None: it is given.
 pub(crate) fn overload_minutes(
     options: &Options,
     agenda: &Agenda,
     stretches: usize,
     (seconds, drain_seconds): (f64, f64),
-    searches: bool,
+    searches: Option<usize>,
 ) -> f64 {
     let run = |seconds: f64| options.warm_up_seconds + seconds + BETWEEN_SECONDS;
-    let search = match searches {
-        true => run(options.search_seconds),
-        false => 0.0,
-    };
-    let stretch = run(seconds) + drain_seconds + SEARCH_AGAIN_RUNS * search;
-    let each = SEARCH_RUNS * search + (options.rounds * stretches) as f64 * stretch;
+    let rounds = options.rounds as f64;
+    let mut each = rounds * stretches as f64 * (run(seconds) + drain_seconds);
+    if let Some(searches) = searches {
+        let runs = SEARCH_RUNS + rounds * searches as f64 * SEARCH_AGAIN_RUNS;
+        each += runs * run(options.search_seconds);
+    }
     each * agenda.entrants.len() as f64 / 60.0
 }
 
@@ -106,15 +106,15 @@ mod tests {
         agenda.entrants[0] = Entrant::Kamailio(Profile::Relay, 2);
         assert!((minutes(&options, &agenda, 0, false) - 2.0 - 101.5 / 60.0).abs() < 1e-9);
 
-        // 3 rounds of 2 stretches of 134.5 s; a run of a search is 44.5 s, 9 and 6 times 4 of them.
+        // 3 rounds of 2 stretches of 134.5 s; a run of a search is 44.5 s, 9 and 3 times 4 of them.
         let options = Options {
             rounds: 3,
             ..options
         };
         let overload =
             |searches| overload_minutes(&options, &agenda, 2, (60.0, 40.0), searches) * 60.0 / 2.0;
-        assert!((overload(false) - 6.0 * 134.5).abs() < 1e-9);
-        assert!((overload(true) - 6.0 * 134.5 - 33.0 * 44.5).abs() < 1e-9);
+        assert!((overload(None) - 6.0 * 134.5).abs() < 1e-9);
+        assert!((overload(Some(1)) - 6.0 * 134.5 - 21.0 * 44.5).abs() < 1e-9);
 
         assert_eq!(in_words(0.0), "nothing");
         assert_eq!(in_words(0.2), "about a minute");

@@ -15,7 +15,7 @@ use super::server::Server;
 use super::sitting::{self, Agenda};
 
 /// What is offered, in highest rates: below, at, and beyond.
-pub const FACTORS: [f64; 7] = [0.5, 0.8, 1.0, 1.5, 2.0, 5.0, 10.0];
+pub const FACTORS: [f64; 5] = [0.5, 1.0, 2.0, 5.0, 10.0];
 /// How long calls may take to end: callers give up after 32 s.
 const DRAIN_MS: u64 = 40_000;
 /// Status of a refusal by an overloaded server.
@@ -24,7 +24,7 @@ pub(super) const REFUSED: u16 = 503;
 /// What each entrant is offered.
 #[derive(Clone, Copy, Debug)]
 pub struct Run<'r> {
-    /// Its highest rate; none: it is searched for, and again before each stretch.
+    /// Its highest rate; none: it is searched for, and again before each stretch at or beyond it.
     pub peak: Option<f64>,
     /// How long, each.
     pub seconds: f64,
@@ -32,10 +32,18 @@ pub struct Run<'r> {
     pub factors: &'r [f64],
 }
 
+impl Run<'_> {
+    /// Whether the highest rate is looked for anew before so many times of it are offered. Below it the server
+    /// carries what it is offered, whatever it is.
+    fn looks_again(&self, factor: f64) -> bool {
+        self.peak.is_none() && factor >= 1.0
+    }
+}
+
 /// Offers each entrant what `run` says, by turns, as many rounds as `options` say.
 ///
 /// What a server carries changes with its machine within minutes, so its highest rate is looked for
-/// anew before each stretch: what is offered and what comes of it are multiples of that.
+/// anew before each stretch at or beyond it: what is offered and what comes of it are multiples of that.
 ///
 /// # Errors
 /// Nothing of it could be run at all.
@@ -50,7 +58,12 @@ pub fn hold(
     let mut sitting = sitting::open("overload", options, agenda);
     let lasts = (run.seconds, DRAIN_MS as f64 / 1e3);
     let stretches = run.factors.len();
-    let minutes = left::overload_minutes(options, agenda, stretches, lasts, run.peak.is_none());
+    let again = run
+        .factors
+        .iter()
+        .filter(|factor| run.looks_again(**factor));
+    let searches = run.peak.is_none().then(|| again.count());
+    let minutes = left::overload_minutes(options, agenda, stretches, lasts, searches);
     tell(&format!(
         "{}, {} of {} each: {}",
         left::plural(agenda.entrants.len(), "entrant"),
@@ -94,14 +107,12 @@ fn stretch(
     let Some(highest) = subject.highest.as_ref().map(|highest| highest.rate) else {
         return;
     };
-    let peak = match run.peak {
-        Some(rate) => Some(rate),
-        None => {
-            let before = subject.points.iter().rev().find_map(|point| point.peak);
-            let last = before.unwrap_or(highest);
-            sitting::search_again(last, entrant, subject, options, &agenda.place, tell)
-                .map(|found| found.rate)
-        }
+    let before = subject.points.iter().rev().find_map(|point| point.peak);
+    let last = before.unwrap_or(highest);
+    let peak = match run.looks_again(factor) {
+        true => sitting::search_again(last, entrant, subject, options, &agenda.place, tell)
+            .map(|found| found.rate),
+        false => Some(last),
     };
     // Why it was not found is among the subject's troubles already, if it is not that none passed.
     let Some(peak) = peak else {
