@@ -5,11 +5,11 @@
 mod bench;
 
 use base::Transport;
-use bench::corpus::{hostile, list, read};
 use bench::{
     Bench, CALLER, Dialog, OTHER, Packet, STRANGER, Setup, TCP, VENDOR, assert_clean, at, crlf,
     headers, respond,
 };
+use corpora::{hostile, list, read};
 
 const TRAP: &str = "198.51.100.66";
 
@@ -615,7 +615,7 @@ fn a18_a_stream_says_the_same_however_it_is_cut() {
 
 #[test]
 fn a18_all_call_flow_messages_on_one_stream() {
-    let all: Vec<u8> = bench::corpus::call_flows()
+    let all: Vec<u8> = corpora::call_flows()
         .into_iter()
         .flat_map(|(_, bytes)| bytes)
         .collect();

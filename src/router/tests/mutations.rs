@@ -7,8 +7,8 @@
 
 mod bench;
 
-use bench::corpus::{call_flows, hostile};
 use bench::{Bench, CALLER, OTHER, Packet, STRANGER, Setup, VENDOR, assert_clean, crlf, respond};
+use corpora::{call_flows, hostile};
 use shards::Random;
 
 const MUTATIONS: u64 = 200_000;

@@ -7,9 +7,9 @@
 mod bench;
 
 use base::{Flow, ListenerId, ShardId, Time, Transport};
-use bench::corpus::{call_flows, hostile};
 use bench::{CALLER, Packet, Setup, VENDOR, crlf, respond};
 use call::Keys;
+use corpora::{call_flows, hostile};
 use router::Router;
 use shards::steer::{Machine, Network, Recipe, SHED_LOOK_BYTES, ShedConfig, Shedder, SteerCounts};
 use shards::{Handler, Random, Solo};

@@ -5,10 +5,10 @@
 mod bench;
 
 use base::Transport;
-use bench::corpus::{read, table};
 use bench::{
     Bench, CALLER, OTHER, Packet, Setup, TCP, UDP_LOCAL, VENDOR, assert_clean, at, crlf, respond,
 };
+use corpora::{read, table};
 use sip::{HeaderId, Index, Message, NameAddr, Via, parse};
 
 /// What becomes of a message.

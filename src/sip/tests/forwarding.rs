@@ -375,16 +375,16 @@ fn a_refused_request_is_answered_with_what_can_be_copied() {
         String::from_utf8_lossy(&out[..length]).replace("\r\n", "\n")
     };
     assert_eq!(
-        refused(&messages::read("rfc4475/insuf.dat")),
+        refused(&corpora::read("rfc4475/insuf.dat")),
         "SIP/2.0 400 No\nVia: SIP/2.0/UDP 192.0.2.95;branch=z9hG4bKkdj.insuf;received=192.0.2.1\n\
          CSeq: 193942 INVITE\nContent-Length: 0\n\n"
     );
     assert_eq!(
-        refused(&messages::read("rfc4475/test.dat")),
+        refused(&corpora::read("rfc4475/test.dat")),
         "SIP/2.0 400 No\nFrom: ralph@example.com\nTo: alan@jasomi.com\n\
          Call-ID: test.0ha0isndaksdj@192.0.2.1\nContent-Length: 0\n\n"
     );
-    let multiple = refused(&messages::read("rfc4475/multi01.dat"));
+    let multiple = refused(&corpora::read("rfc4475/multi01.dat"));
     assert_eq!(multiple.matches("\nFrom: ").count(), 1);
     assert_eq!(multiple.matches("\nCSeq: ").count(), 1);
     let bare_lf = refused(b"OPTIONS sip:b SIP/2.0\nVia: SIP/2.0/UDP a\n ;rport\nTo: <sip:b@c>\n\n");

@@ -3,7 +3,8 @@
 
 mod messages;
 
-use messages::{invite, list, read, valid};
+use corpora::{list, read};
+use messages::{invite, valid};
 use proptest::prelude::*;
 use sip::frame::{Framing, Limits, frame};
 use sip::{Edits, HeaderId, Index, Message, NameAddr, Uri, forward, parse, relay, respond, sniff};

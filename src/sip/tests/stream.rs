@@ -3,7 +3,8 @@
 
 mod messages;
 
-use messages::{crlf, read, valid};
+use corpora::read;
+use messages::{crlf, valid};
 use sip::frame::{FrameError, Framing, Limits, frame};
 use sip::{Index, parse};
 
@@ -207,7 +208,7 @@ fn bad_openings_are_survived_and_the_next_message_is_found_or_the_stream_ends() 
         "OPTIONS sip:b@example.com SIP/2.0\nVia: SIP/2.0/TCP a;branch=z9hG4bK1\n\
          f: <sip:a@b>;tag=1\nt: <sip:b@c>\ni: 1\nCSeq: 1 OPTIONS\nl: 0\n\n",
     );
-    let names = messages::list("resiprocate-tcp-framing", "");
+    let names = corpora::list("resiprocate-tcp-framing", "");
     let mut count = 0;
     for name in names.iter().filter(|name| name.contains("RSP")) {
         let stream = [read(name), options.clone()].concat();

@@ -3,7 +3,7 @@
 
 mod messages;
 
-use messages::{read, table};
+use corpora::{read, table};
 use sip::ErrorKind::{self, *};
 use sip::{HeaderId, Index, Method, Scheme, Uri, parse};
 
@@ -131,7 +131,7 @@ fn rfc5118_every_message_has_its_outcome() {
 #[test]
 fn rfc5118_as_shipped_has_bare_lf_and_is_refused() {
     let mut index = Index::new();
-    let names = messages::list("rfc5118/as-shipped", "");
+    let names = corpora::list("rfc5118/as-shipped", "");
     assert_eq!(names.len(), 12);
     for name in names {
         let error = parse(&read(&name), &mut index).unwrap_err();

@@ -88,6 +88,7 @@ pub const LAYERS: &[Layer] = &[
           &["base64", "clap", "hdrhistogram", "libc", "memchr", "mio", "nix", "serde", "serde_json", "socket2"]),
     outer("trunkline",  "src/trunkline",   ALL, &["*"]),
     outer("sim",        "src/sim",         &["base", "router", "shards", "cdr", "route", "call", "transaction"], &[]),
+    outer("corpora",    "src/corpora",     &[], &[]),
     outer("tidy",       "src/tidy",        &[], &[]),
     outer("benches",    "benches",         ALL, &["*"]),
 ];

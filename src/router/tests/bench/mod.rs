@@ -2,7 +2,6 @@
 #![allow(dead_code)] // each test file uses its part
 #![allow(clippy::unwrap_used)] // a test's own helpers may
 
-pub(crate) mod corpus;
 pub(crate) mod script;
 
 use std::net::SocketAddr;

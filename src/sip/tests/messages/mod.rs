@@ -1,51 +1,7 @@
-//! The test data, and messages written by hand.
+//! What is valid of the test data, and messages written by hand.
 #![allow(dead_code)] // each test file uses its part
 
-use std::path::{Path, PathBuf};
-
-/// The folder of the test data.
-pub(crate) fn data() -> PathBuf {
-    let path = Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../shared/testdata"
-    ));
-    assert!(
-        path.is_dir(),
-        "the test data is not at {}: it belongs beside the repository, in shared/testdata",
-        path.display()
-    );
-    path.to_owned()
-}
-
-/// One file of the test data.
-pub(crate) fn read(name: &str) -> Vec<u8> {
-    let path = data().join(name);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
-}
-
-/// The files of a folder with that ending, sorted, as paths below the test data.
-pub(crate) fn list(folder: &str, ending: &str) -> Vec<String> {
-    let path = data().join(folder);
-    let entries = std::fs::read_dir(&path)
-        .unwrap_or_else(|error| panic!("cannot list {}: {error}", path.display()));
-    let mut names: Vec<String> = entries
-        .map(|entry| entry.unwrap())
-        .filter(|entry| entry.file_type().unwrap().is_file())
-        .map(|entry| entry.file_name().into_string().unwrap())
-        .filter(|name| name.ends_with(ending))
-        .map(|name| format!("{folder}/{name}"))
-        .collect();
-    names.sort();
-    names
-}
-
-/// The rows of a table of the test data, without its head, split into columns.
-pub(crate) fn table(name: &str) -> Vec<Vec<String>> {
-    let text = String::from_utf8(read(name)).unwrap();
-    let rows = text.lines().skip(1).filter(|row| !row.is_empty());
-    rows.map(|row| row.split('\t').map(str::to_owned).collect())
-        .collect()
-}
+use corpora::{call_flows, list, read, table, with_names};
 
 /// A message written with `\n` for CRLF.
 pub(crate) fn crlf(text: &str) -> Vec<u8> {
@@ -54,11 +10,8 @@ pub(crate) fn crlf(text: &str) -> Vec<u8> {
 
 /// Every message of the call flow RFCs and of the torture RFCs that is valid, with its name.
 pub(crate) fn valid() -> Vec<(String, Vec<u8>)> {
-    let mut messages: Vec<(String, Vec<u8>)> = list("rfc-call-flows", ".sip")
-        .into_iter()
-        .chain(list("ims-volte", ".sip"))
-        .map(|name| (name.clone(), read(&name)))
-        .collect();
+    let mut messages = call_flows();
+    messages.extend(with_names(list("ims-volte", ".sip")));
     for (folder, table_name) in [
         ("rfc4475", "rfc4475/expected.tsv"),
         ("rfc5118", "rfc5118/expected.tsv"),

@@ -6,9 +6,9 @@ mod messages;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 
-use messages::{list, read, table, valid};
+use corpora::{for_each_protos_case, list, read, table};
+use messages::valid;
 use sip::{Edits, HeaderId, Index, Method, NameAddr, Uri, forward, parse, respond, sniff};
 
 #[test]
@@ -169,112 +169,21 @@ fn fuzz_seeds_and_typed_messages_are_survived() {
 
 #[test]
 fn all_4527_protos_cases_are_survived() {
-    let folder = tempfile_dir();
-    let archive = messages::data().join("protos-c07-sip/testcases.tar.xz");
-    let unpacked = Command::new("tar")
-        .arg("-xJf")
-        .arg(&archive)
-        .arg("-C")
-        .arg(&folder)
-        .status()
-        .expect("tar and xz are installed");
-    assert!(
-        unpacked.success(),
-        "tar could not unpack {}",
-        archive.display()
-    );
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("protos");
     let mut index = Index::new();
     let mut out = vec![0; 140_000];
     let mut accepted = 0;
-    for case in 0..4_527 {
-        let bytes = std::fs::read(folder.join(format!("testcases/{case:07}"))).unwrap();
-        for (number, template) in protos_messages(&bytes).into_iter().enumerate() {
-            let methods: &[&str] = if number == 0 {
-                &["INVITE"]
-            } else {
-                &["CANCEL", "ACK"]
-            };
-            for method in methods {
-                let message = protos_fill(template, method, case);
-                let is_accepted = survive(&message, &mut index, &mut out);
-                assert!(is_accepted || case != 0, "case 0 is valid");
-                accepted += usize::from(is_accepted);
-            }
+    for_each_protos_case(&folder, |case, messages| {
+        for message in messages {
+            let is_accepted = survive(message, &mut index, &mut out);
+            assert!(is_accepted || case != 0, "case 0 is valid");
+            accepted += usize::from(is_accepted);
         }
-    }
-    std::fs::remove_dir_all(&folder).unwrap();
+    });
     assert!(
         accepted > 1_000,
         "most cases only carry odd values: {accepted}"
     );
-}
-
-/// A folder of our own below the target folder.
-fn tempfile_dir() -> std::path::PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("protos");
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).unwrap();
-    folder
-}
-
-/// Length, space, octets; twice, with line feeds between.
-fn protos_messages(mut bytes: &[u8]) -> Vec<&[u8]> {
-    let mut messages = Vec::new();
-    loop {
-        bytes = bytes.trim_ascii_start();
-        let Some(space) = bytes.iter().position(|&octet| octet == b' ') else {
-            assert_eq!(messages.len(), 2);
-            return messages;
-        };
-        let length: usize = std::str::from_utf8(&bytes[..space])
-            .unwrap()
-            .parse()
-            .unwrap();
-        messages.push(&bytes[space + 1..space + 1 + length]);
-        bytes = &bytes[space + 1 + length..];
-    }
-}
-
-fn protos_fill(template: &[u8], method: &str, case: usize) -> Vec<u8> {
-    let counter = case.to_string();
-    let branch = format!("{case:06}");
-    let places = [
-        ("<To-Name>", "to"),
-        ("<To-Address>", "to.example.com"),
-        ("<To-IP>", "192.0.2.2"),
-        ("<To>", "to@to.example.com"),
-        ("<From-Name>", "from"),
-        ("<From-Address>", "from.example.com"),
-        ("<From-IP>", "192.0.2.1"),
-        ("<From>", "from@from.example.com"),
-        ("<Local-Port>", "5060"),
-        ("<Branch-ID>", &branch),
-        ("<Call-ID>", &counter),
-        ("<CSeq>", &counter),
-        ("<Teardown-Method>", method),
-    ];
-    let mut message = template.to_vec();
-    for (place, text) in places {
-        message = replaced(&message, place.as_bytes(), text.as_bytes());
-    }
-    let body = message.windows(4).position(|four| four == b"\r\n\r\n");
-    let length = body.map_or(0, |at| message.len() - at - 4);
-    replaced(&message, b"<Content-Length>", length.to_string().as_bytes())
-}
-
-fn replaced(bytes: &[u8], place: &[u8], text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(offset) = bytes[at..]
-        .windows(place.len())
-        .position(|part| part == place)
-    {
-        out.extend_from_slice(&bytes[at..at + offset]);
-        out.extend_from_slice(text);
-        at += offset + place.len();
-    }
-    out.extend_from_slice(&bytes[at..]);
-    out
 }
 
 /// Does to a message what a proxy does. Nothing it writes has a bare CR, LF or NUL in its headers.
