@@ -429,9 +429,9 @@ fn compare(arguments: &Compare) -> io::Result<()> {
 fn overload(arguments: &Overload) -> io::Result<()> {
     let common = &arguments.common;
     let rounds = arguments.rounds.unwrap_or(common.usual(3, 1));
-    let options = common.options(rounds, 0.0, f64::MAX);
-    let agenda = common.agenda(&options, &USUAL_QUICK)?;
     let seconds = arguments.seconds.unwrap_or(common.usual(60.0, 10.0));
+    let options = common.options(rounds, seconds, f64::MAX);
+    let agenda = common.agenda(&options, &USUAL_QUICK)?;
     let run = super::overload::Run {
         peak: arguments.peak,
         seconds,
