@@ -269,7 +269,11 @@ impl Rows<'_> {
             "highest rate, as found before each stretch of overload",
             String::new(),
             |subject| {
-                let peaks = subject.points.iter().filter_map(|point| point.peak);
+                // Below it nobody looks for it again: these have that of the stretch before.
+                let peaks = subject.points.iter().filter_map(|point| {
+                    let peak = point.peak?;
+                    (point.rate >= peak.round()).then_some(peak)
+                });
                 Some(Median::of(peaks)?.to_string())
             },
         );
